@@ -1,0 +1,94 @@
+# Each target sets up what it needs (.venv, the pinned dependencies, this package), then does its
+# job. Options are make variables: `make eval MODEL=smol TASKS=arc_easy LIMIT=100`.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+OPTIONS := MODEL SUITE TASKS LIMIT DATA MODELS DTYPE BACKEND NUM_FEWSHOT TORCH_INDEX
+MODEL ?= smol
+
+# Recipes read an option from the environment, as "$$MODEL": whatever a value contains, spaces,
+# quotes or a dollar sign, neither make nor the shell interprets it.
+$(foreach option,$(OPTIONS),$(eval override export $(option) := $$(value $(option))))
+
+# Pastes `--flag value` into a command where the option was given: $(call flag,LIMIT,--limit).
+flag = $${$(1):+$(2) "$$$(1)"}
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+INSTALL := $(PIP) install -qq --constraint constraints.txt
+PYTHON ?= $(firstword $(foreach name,python3.11 python3 python,$(shell \
+	$(name) -c 'import sys; sys.version_info[:2] == (3, 11) and print("$(name)")' 2>/dev/null)))
+PYTEST_ARGS ?= -n 2 --dist loadgroup
+
+.PHONY: help setup eval report list test check parity train lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "  Options: $(OPTIONS)"
+	@echo "  ARGS='--flag ...' is handed on as it is; PYTHON names the interpreter (3.11)."
+
+setup: .venv/.installed ## Install everything into .venv
+
+eval: .venv/.installed ## Score MODEL (default: smol) on TASKS or SUITE (default: the samples)
+	@$(BIN)/harness eval --model "$$MODEL" $(call flag,SUITE,--suite) $(call flag,TASKS,--tasks) \
+		$(call flag,LIMIT,--limit) $(call flag,DATA,--data) $(call flag,MODELS,--models-dir) \
+		$(call flag,DTYPE,--dtype) $(call flag,BACKEND,--backend) \
+		$(call flag,NUM_FEWSHOT,--num-fewshot) $(ARGS)
+
+report: .venv/.installed ## Write the leaderboard from the stored runs
+	@$(BIN)/harness report $(ARGS)
+
+list: .venv/.installed ## List the models, with what is present here; ARGS=tasks lists the tasks
+	@$(BIN)/harness list $(or $(ARGS),models)
+
+train: .venv/.installed ## Build MODEL and the ancestors it lacks
+	@$(BIN)/harness-train $(call flag,MODELS,--models) $(ARGS) -- "$$MODEL"
+
+parity: .venv/.installed ## Hold the answers for MODEL against a direct lm-eval run
+	@$(BIN)/python -m tests.parity.run --model "$$MODEL" $(call flag,TASKS,--tasks) \
+		$(call flag,LIMIT,--limit) $(call flag,DATA,--data) $(ARGS)
+
+test: .venv/.installed-dev ## Run the tests
+	@$(BIN)/python -m pytest -q $(PYTEST_ARGS) $(ARGS)
+
+check: .venv/.installed-dev ## Lint, formatting, types, and the direction of imports
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+lock: ## Pin the newest versions that pyproject.toml allows in constraints.txt
+	@set -e; venv=$$(mktemp -d); trap 'rm -rf "$$venv"' EXIT; \
+	echo "lock: installing without constraints"; \
+	$(PYTHON) -m venv "$$venv"; \
+	"$$venv/bin/pip" install -qq $(call flag,TORCH_INDEX,--extra-index-url) --editable '.[dev]'; \
+	"$$venv/bin/pip" freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' > "$$venv/constraints.txt"; \
+	mv "$$venv/constraints.txt" constraints.txt; \
+	echo "lock: constraints.txt pins $$(wc -l < constraints.txt) packages"
+
+clean: ## Remove .venv, caches and built packages; runs and reports stay
+	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find harness training tasks tests -name __pycache__ -prune -exec rm -rf {} +
+
+# The stamps are written last, so a failed or interrupted set-up is taken up again.
+.venv/.installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { \
+		echo "setup: Python 3.11 is needed and was not found; name it: make PYTHON=/path/to/python3.11" >&2; \
+		exit 1; }
+	@echo "setup: creating .venv with $(PYTHON)"
+	@$(PYTHON) -m venv .venv
+	@if [ -n "$$TORCH_INDEX" ]; then \
+		echo "setup: installing torch from TORCH_INDEX"; \
+		$(INSTALL) --no-deps --index-url "$$TORCH_INDEX" torch; \
+	fi
+	@echo "setup: installing the packages pinned in constraints.txt (one to three minutes)"
+	@$(INSTALL) --editable .
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed
+	@echo "setup: installing the development tools"
+	@$(INSTALL) --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,123 @@
+"""The Backend protocol, and the look-up of backends by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from harness.errors import UnknownName
+from harness.types import Request, Response
+
+BACKENDS: Mapping[str, str] = {"lm_eval": "harness.backends.lm_eval"}
+"""Name to module; each module has a function ``load(options) -> Backend``."""
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """What a backend needs to load a model.
+
+    Attributes:
+        path: an ordinary Hugging Face folder.
+        dtype: one of DTYPES; ``auto`` is the checkpoint's own.
+        tokenizer: folder of the tokenizer; mostly ``path``.
+        add_bos: whether prompts begin with BOS; ``None`` leaves it to the tokenizer.
+        trust_remote_code: whether code inside the folder may run.
+    """
+
+    path: Path
+    tokenizer: Path
+    dtype: str = "auto"
+    add_bos: bool | None = None
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response with its place among the requests and what it took.
+
+    Attributes:
+        index: position of the request in the sequence that was given to `Backend.answer`.
+        response: of the kind that the request asks for, or `Unanswered`.
+        tokens_in: tokens of the request that went through the model (padding not counted).
+        tokens_out: tokens generated.
+    """
+
+    index: int
+    response: Response
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+
+@dataclass(frozen=True)
+class BackendFacts:
+    """What a loaded model is, measured, not declared.
+
+    Attributes:
+        dtype: of the model's body.
+        device: ``cpu``, ``cuda:0``, ...
+        parameters: number of parameters.
+        memory_bytes: bytes of parameters and buffers.
+        max_length: context in tokens.
+    """
+
+    dtype: str
+    device: str
+    parameters: int
+    memory_bytes: int
+    max_length: int
+
+
+class Backend(Protocol):
+    """Answers requests with one model."""
+
+    facts: BackendFacts
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[Answer]:
+        """Yield one Answer per request, in whatever order is fastest, as they come.
+
+        A request that cannot be answered yields `Unanswered` with its reason; the others go on.
+        """
+        ...
+
+    def render_chat(
+        self, messages: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        """The messages in the model's chat template, as text."""
+        ...
+
+    def reset_peak_memory(self) -> None:
+        """Begin a new measurement of peak memory."""
+        ...
+
+    def peak_memory(self) -> int | None:
+        """Peak bytes since the reset, on the device that runs the model; ``None`` if unknown."""
+        ...
+
+
+def check_backend(name: str) -> None:
+    """Raise UnknownName unless ``name`` is a backend."""
+    if name not in BACKENDS:
+        raise UnknownName("backend", name, BACKENDS, "the harness's backends")
+
+
+def check_dtype(name: str) -> None:
+    """Raise UnknownName unless ``name`` is a dtype that models can be loaded in."""
+    if name not in DTYPES:
+        raise UnknownName("dtype", name, DTYPES, "the harness's dtypes")
+
+
+def load_backend(name: str, options: LoadOptions) -> Backend:
+    """Import a backend and load the model into it.
+
+    Raises:
+        UnknownName: there is no such backend.
+        WeightsError: the model cannot be loaded.
+    """
+    check_backend(name)
+    module: Any = import_module(BACKENDS[name])
+    return cast(Backend, module.load(options))

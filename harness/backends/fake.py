@@ -1,0 +1,75 @@
+"""A backend without a model: answers follow from the request's text. For tests.
+
+It is no entry of `BACKENDS`: no command can score with it by mistake.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+
+from harness.backends.backend import Answer, BackendFacts
+from harness.types import (
+    Generation,
+    GenerateUntil,
+    LogLikelihood,
+    LogProb,
+    Request,
+    Response,
+    RollingLogLikelihood,
+    RollingLogProb,
+    WindowLogProbs,
+)
+
+Script = Callable[[Request], Response | None]
+
+
+class FakeBackend:
+    """Answers by the script, and where the script has no answer by a hash of the request.
+
+    Args:
+        script: may answer a request, may raise to stand for a fault, returns ``None`` to pass.
+        order: positions in which requests are answered; as given by default.
+    """
+
+    def __init__(
+        self,
+        script: Script = lambda request: None,
+        order: Callable[[int], Sequence[int]] = range,
+    ) -> None:
+        self._script, self._order = script, order
+        self.facts = BackendFacts("float32", "cpu", 1, 4, 2048)
+        self.asked: list[Request] = []
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[Answer]:
+        """One answer per request, in the order of ``order``."""
+        for index in self._order(len(requests)):
+            request = requests[index]
+            self.asked.append(request)
+            response = self._script(request) or _by_hash(request)
+            yield Answer(index, response, tokens_in=1, tokens_out=isinstance(response, Generation))
+
+    def render_chat(
+        self, messages: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        """A plain transcript."""
+        lines = [f"{message['role']}: {message['content']}" for message in messages]
+        return "\n".join([*lines, "assistant:"] if add_generation_prompt else lines)
+
+    def reset_peak_memory(self) -> None:
+        """There is nothing to measure."""
+
+    def peak_memory(self) -> int | None:
+        """Unknown."""
+        return None
+
+
+def _by_hash(request: Request) -> Response:
+    number = int.from_bytes(hashlib.sha256(repr(request).encode()).digest()[:4], "big") / 2**32
+    if isinstance(request, LogLikelihood):
+        return LogProb(-10 * number - 0.1, number > 0.5)
+    if isinstance(request, RollingLogLikelihood):
+        return RollingLogProb(-3.0 * len(request.text.split()))
+    if isinstance(request, GenerateUntil):
+        return Generation(f" The answer is {number:.3f}.\n#### {int(number * 100)}")
+    return WindowLogProbs((-3.0 * request.window, -2.5 * request.window))

@@ -1,0 +1,170 @@
+"""The command line: parse, call, print. Nothing heavy is imported until a command needs it.
+
+Exit codes: 0 done, 1 failed, 2 wrong use, 130 stopped by the user.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import NoReturn
+
+from harness import __version__
+from harness.errors import HarnessError, UsageError, closest
+
+COMMANDS = {
+    "eval": "score a model on tasks, and write records and a leaderboard",
+    "report": "write the leaderboard of all runs (Markdown, JSON, HTML)",
+    "show": "print one run: its scores, or some of its docs",
+    "list": "list models, tasks, suites or runs",
+    "lock": "write what hub names resolve to into harness.lock.yaml",
+    "doctor": "check this machine: what is here, what is missing, what that costs",
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, but a mistyped option is answered with the nearest ones."""
+
+    def error(self, message: str) -> NoReturn:
+        marker = "unrecognized arguments: "
+        if message.startswith(marker):
+            word = message.removeprefix(marker).split()[0].split("=")[0]
+            known = [option for action in self._actions for option in action.option_strings]
+            message = f"unknown option {word}{closest(word, known)}"
+        raise UsageError(f"{message} (see `{self.prog} --help`)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        options = _parse(arguments)
+        command = import_module(f"harness.commands.{options.command}_command")
+        code: int = command.run(options)
+        return code
+    except HarnessError as error:
+        print(f"harness: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("harness: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader went away (`harness list models | head`): not our failure.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = _Parser(
+        prog="harness",
+        description="Is this language model better, worse or the same as the one before it?",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="commands:\n"
+        + "\n".join(f"  {name:<8}{about}" for name, about in COMMANDS.items())
+        + "\n\n`harness COMMAND --help` lists the options of a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"harness {__version__}")
+    parser.add_argument("command", metavar="COMMAND", help="one of the commands below")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    chosen = parser.parse_args(arguments)
+    if chosen.command not in COMMANDS:
+        raise UsageError(
+            f"unknown command {chosen.command!r}{closest(chosen.command, COMMANDS)} "
+            "(see `harness --help`)"
+        )
+    sub = _Parser(prog=f"harness {chosen.command}", description=COMMANDS[chosen.command])
+    _OPTIONS[chosen.command](sub)
+    return sub.parse_args(chosen.rest, argparse.Namespace(command=chosen.command))
+
+
+def _eval_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", metavar="M", help="a model of the registry (default: smol)")
+    parser.add_argument("--tasks", metavar="A,B", help="tasks; lm-eval:NAME for any of lm-eval's")
+    parser.add_argument("--suite", metavar="S", help="a suite (default: card with data, else quick)")
+    parser.add_argument("--limit", type=_positive, metavar="N", help="docs per task")
+    parser.add_argument("--num-fewshot", type=_whole, metavar="K", help="few-shot examples")
+    parser.add_argument("--data", metavar="DIR", help="folder ORG/NAME/CONFIG/SPLIT.jsonl[.gz]")
+    parser.add_argument("--samples", action="store_true", help="score the shipped samples")
+    parser.add_argument(
+        "--dataset-config",
+        action="append",
+        default=[],
+        metavar="TASK=CONFIG",
+        help="read another configuration of a task's data set",
+    )
+    parser.add_argument("--models-dir", type=Path, metavar="DIR", help="folder org/name/ of weights")
+    parser.add_argument("--dtype", metavar="D", help="auto, float32, bfloat16 or float16")
+    parser.add_argument("--backend", metavar="B", help="who answers (default: the model's own)")
+    parser.add_argument("--resume", metavar="RUN", help="finish a run that was stopped")
+    _shared_options(parser)
+
+
+def _report_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", metavar="M", help="only the runs of this model")
+    _shared_options(parser)
+
+
+def _show_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", nargs="?", default="last", help="a run's id, or 'last'")
+    parser.add_argument("--task", metavar="T", help="print docs of this task")
+    parser.add_argument("--wrong", action="store_true", help="only docs that were answered wrong")
+    parser.add_argument("--docs", type=_positive, default=3, metavar="N", help="how many docs")
+    _shared_options(parser)
+
+
+def _list_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=("models", "tasks", "suites", "runs"))
+    parser.add_argument("--models-dir", type=Path, metavar="DIR", help="folder org/name/ of weights")
+    _shared_options(parser)
+
+
+def _lock_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--models-dir", type=Path, metavar="DIR", help="folder org/name/ of weights")
+    parser.add_argument("--data", metavar="DIR", help="folder ORG/NAME/CONFIG/SPLIT.jsonl[.gz]")
+    parser.add_argument("--out", type=Path, default=Path("harness.lock.yaml"), metavar="FILE")
+    _shared_options(parser)
+
+
+def _doctor_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", metavar="DIR", help="folder ORG/NAME/CONFIG/SPLIT.jsonl[.gz]")
+    _shared_options(parser)
+
+
+def _shared_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--zoo", type=Path, metavar="FILE", help="registry (default: model_zoo.yaml)")
+    parser.add_argument("--tasks-dir", type=Path, metavar="DIR", help="task files (default: tasks/)")
+    parser.add_argument(
+        "--reports",
+        type=Path,
+        default=Path(os.environ.get("HARNESS_REPORTS") or "reports"),
+        metavar="DIR",
+        help="where runs and reports are kept (default: reports/)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON to standard output")
+
+
+_OPTIONS = {
+    "eval": _eval_options,
+    "report": _report_options,
+    "show": _show_options,
+    "list": _list_options,
+    "lock": _lock_options,
+    "doctor": _doctor_options,
+}
+
+
+def _positive(text: str) -> int:
+    number = _whole(text)
+    if number == 0:
+        raise argparse.ArgumentTypeError("must be at least 1, got 0")
+    return number
+
+
+def _whole(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}")
+    return int(text)

@@ -1,0 +1,1 @@
+"""The commands of `harness`, one file each with a function ``run(options) -> exit code``."""

@@ -1,0 +1,147 @@
+"""`harness list`: models as a lineage tree with what is present here; tasks; suites; runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.tree import Tree
+
+from harness.catalog import Catalog, load_catalog
+from harness.errors import RecordError
+from harness.records import Run, RunFolder, list_runs
+from harness.sources import Presence, presence
+from harness.zoo import ModelSpec, Zoo, load_zoo
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command."""
+    console = Console(soft_wrap=True)
+    if options.what == "models":
+        zoo = load_zoo(options.zoo)
+        there = {name: presence(zoo.get(name), zoo, options.models_dir) for name in zoo.models}
+        if options.json:
+            _print_json([_model_row(zoo, name, there[name]) for name in zoo.models])
+        else:
+            for spec in zoo.models.values():
+                if spec.parent is None:
+                    console.print(_tree(zoo, spec, there))
+    elif options.what == "runs":
+        runs = _runs(Path(options.reports))
+        if options.json:
+            _print_json([_run_row(record) for record in runs])
+        else:
+            console.print(_run_table(runs) if runs else "no runs yet: `make eval` makes the first")
+    else:
+        catalog = load_catalog(options.tasks_dir)
+        rows = _task_rows(catalog) if options.what == "tasks" else _suite_rows(catalog)
+        if options.json:
+            _print_json(rows)
+        else:
+            console.print(_table(rows))
+    return 0
+
+
+def _tree(zoo: Zoo, spec: ModelSpec, there: dict[str, Presence], tree: Tree | None = None) -> Tree:
+    state = there[spec.name]
+    how = f"[dim]{escape(_how(spec))}[/dim]"
+    style = {"present": "green", "absent": "yellow", "not built": "dim"}[state.state]
+    label = f"[bold]{spec.name}[/bold]  {how}  [{style}]{state.state}[/{style}]"
+    if state.disk_bytes:
+        label += f" [dim]{state.disk_bytes / 1e6:,.0f} MB[/dim]"
+    branch = Tree(label) if tree is None else tree.add(label)
+    for child in zoo.children(spec.name):
+        _tree(zoo, child, there, branch)
+    return branch
+
+
+def _how(spec: ModelSpec) -> str:
+    if spec.source is not None:
+        return str(spec.source)
+    return spec.step.kind if spec.step is not None else ""
+
+
+def _model_row(zoo: Zoo, name: str, state: Presence) -> dict[str, Any]:
+    spec = zoo.get(name)
+    return {
+        "name": name,
+        "family": spec.family,
+        "stage": spec.stage,
+        "quantization": spec.quantization,
+        "lineage": [ancestor.name for ancestor in zoo.lineage(name)],
+        "source": str(spec.source) if spec.source else None,
+        "state": state.state,
+        "detail": state.detail,
+        "disk_bytes": state.disk_bytes,
+        "notes": spec.notes,
+    }
+
+
+def _task_rows(catalog: Catalog) -> list[dict[str, Any]]:
+    return [
+        {
+            "task": task.name,
+            "metric": task.primary,
+            "shots": task.default_fewshot,
+            "data": ", ".join(sorted({dataset.name for dataset in task.datasets})),
+            "about": task.about,
+        }
+        for task in catalog.tasks.values()
+    ]
+
+
+def _suite_rows(catalog: Catalog) -> list[dict[str, Any]]:
+    return [
+        {
+            "suite": suite.name,
+            "tasks": ", ".join(
+                choice.task + (f" ({choice.num_fewshot}-shot)" if choice.num_fewshot else "")
+                for choice in suite.tasks
+            ),
+            "about": suite.about,
+        }
+        for suite in catalog.suites.values()
+    ]
+
+
+def _runs(reports: Path) -> list[Run]:
+    records: list[Run] = []
+    for path in list_runs(reports / "runs"):
+        try:
+            records.append(RunFolder(path).read())
+        except RecordError:
+            continue
+    return records
+
+
+def _run_row(record: Run) -> dict[str, Any]:
+    return {
+        "run": record.id,
+        "model": record.model.name,
+        "tasks": ", ".join(record.results),
+        "status": record.status,
+        "created": record.created,
+        "samples": record.on_samples,
+    }
+
+
+def _run_table(runs: list[Run]) -> Table:
+    return _table([_run_row(record) for record in runs])
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in rows[0]:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*(escape(str(value)) for value in row.values()))
+    return table
+
+
+def _print_json(rows: list[dict[str, Any]]) -> None:
+    print(json.dumps(rows, indent=2, ensure_ascii=False))

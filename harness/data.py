@@ -1,0 +1,263 @@
+"""Where a task's data comes from: the shipped samples, a mirror folder, the hub's cache, the hub.
+
+`find` decides which of them serves a data set, without importing torch or datasets and without
+waiting for a network that is not there; `load` reads the rows and holds them to the lock file.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import hub
+from harness.errors import DataError, HarnessError, UsageError
+from harness.lock import check_dataset, find_lock
+from harness.records import DataRecord, Origin
+
+if TYPE_CHECKING:
+    import datasets
+
+SPLITS = ("train", "validation", "dev", "test")
+
+ALIASES: Mapping[str, str] = {
+    "ai2_arc": "allenai/ai2_arc",
+    "gsm8k": "openai/gsm8k",
+    "hellaswag": "Rowan/hellaswag",
+    "wikitext": "Salesforce/wikitext",
+    "hails/mmlu_no_train": "cais/mmlu",
+}
+"""Names that lm-eval's tasks use for a data set that a mirror holds under another name."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A benchmark's data set, by its name on the hub.
+
+    Attributes:
+        name: ``org/name``.
+        config: the hub's configuration, ``None`` where it has none (``default`` in a mirror).
+        samples: folder under ``tasks/samples`` with sample rows of the same layout, if any.
+        samples_where: column and value that select the config's rows from the samples (MMLU keeps
+            all subjects in one file).
+        load_options: further arguments of `datasets.load_dataset`, for the hub only.
+    """
+
+    name: str
+    config: str | None = None
+    samples: str | None = None
+    samples_where: tuple[str, str] | None = None
+    load_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.config})" if self.config else self.name
+
+
+@dataclass(frozen=True)
+class DataFolders:
+    """The places a run may read from.
+
+    Attributes:
+        samples: the folder ``tasks/samples`` of the tasks in use.
+        mirror: ``--data`` / ``HARNESS_DATA``: ``ORG/NAME/CONFIG/SPLIT.jsonl[.gz]``.
+        samples_only: score the shipped samples, whatever else is there.
+    """
+
+    samples: Path
+    mirror: Path | None = None
+    samples_only: bool = False
+
+
+@dataclass(frozen=True)
+class FoundData:
+    """A data set's rows, located but not read.
+
+    Attributes:
+        files: split to file, for samples and mirrors.
+        snapshot: the hub cache's folder, for what was fetched before.
+    """
+
+    dataset: Dataset
+    origin: Origin
+    files: Mapping[str, Path] = field(default_factory=dict)
+    snapshot: Path | None = None
+
+
+def data_folders(samples: Path, data: str | None, samples_only: bool) -> DataFolders:
+    """Check ``--data`` (or ``HARNESS_DATA``) and bundle the places to read from.
+
+    Raises:
+        UsageError: the folder does not exist, or samples and a data folder were both asked for.
+    """
+    chosen = data or os.environ.get("HARNESS_DATA") or None
+    if samples_only and data:
+        raise UsageError("--samples and --data exclude each other: choose one")
+    if chosen is None or samples_only:
+        return DataFolders(samples, None, samples_only)
+    mirror = Path(chosen).expanduser()
+    if not mirror.is_dir():
+        origin = "--data" if data else "HARNESS_DATA"
+        raise UsageError(
+            f"{origin}={chosen}: no such folder; it must hold ORG/NAME/CONFIG/SPLIT.jsonl[.gz]"
+        )
+    return DataFolders(samples, mirror, False)
+
+
+def find(dataset: Dataset, folders: DataFolders) -> FoundData:
+    """Locate a data set: the mirror first, then the hub's cache, then the hub.
+
+    Raises:
+        DataError: nothing serves it; names the files that would.
+    """
+    if folders.samples_only:
+        return _find_samples(dataset, folders)
+    if folders.mirror is not None:
+        files = _split_files(_mirror_folder(dataset, folders.mirror))
+        if files:
+            return FoundData(dataset, "mirror", files)
+    if snapshot := hub.cached(dataset.name, None, "dataset"):
+        return FoundData(dataset, "hub cache", snapshot=snapshot)
+    if reason := _why_no_hub():
+        raise DataError(_nothing_serves(dataset, folders, reason))
+    return FoundData(dataset, "hub")
+
+
+def load(found: FoundData) -> tuple[dict[str, datasets.Dataset], DataRecord]:
+    """Read the rows of every split that is there, and record what they were.
+
+    Raises:
+        DataError: a file is damaged, a row lacks a column, or the hub fails.
+    """
+    if not found.files:
+        return _load_from_hub(found)
+    import datasets
+
+    splits: dict[str, datasets.Dataset] = {}
+    digests: dict[str, str] = {}
+    for split, path in found.files.items():
+        content = _read(path)
+        rows = _parse_rows(content, path)
+        if found.origin == "samples" and found.dataset.samples_where is not None:
+            column, value = found.dataset.samples_where
+            rows = [row for row in rows if row.get(column) == value]
+        if rows:
+            splits[split] = datasets.Dataset.from_list(rows)
+        digests[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    dataset = found.dataset
+    if found.origin == "mirror":
+        check_dataset(find_lock(), dataset.name, dataset.config, digests, None)
+    return splits, DataRecord(dataset.name, dataset.config, found.origin, digests)
+
+
+def _find_samples(dataset: Dataset, folders: DataFolders) -> FoundData:
+    if dataset.samples is None:
+        raise DataError(
+            f"no samples are shipped for {dataset}; score the real data with --data DIR, or the hub"
+        )
+    files = _split_files(folders.samples / dataset.samples)
+    if not files:
+        raise DataError(f"the samples {folders.samples / dataset.samples} are missing")
+    return FoundData(dataset, "samples", files)
+
+
+def _mirror_folder(dataset: Dataset, mirror: Path) -> Path:
+    name = ALIASES.get(dataset.name, dataset.name)
+    return mirror.joinpath(*name.split("/"), dataset.config or "default")
+
+
+def _split_files(folder: Path) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for split in SPLITS:
+        for suffix in (".jsonl", ".jsonl.gz"):
+            path = folder / f"{split}{suffix}"
+            if path.is_file():
+                files.setdefault(split, path)
+    return files
+
+
+def _read(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+        return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {error}; fetch it again") from None
+
+
+def _parse_rows(content: str, path: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(content.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path}, line {number}: not JSON ({error.msg}); fetch it again") from None
+        if not isinstance(row, dict):
+            raise DataError(f"{path}, line {number}: a row must be an object, got {line[:40]!r}")
+        if rows and row.keys() != rows[0].keys():
+            missing = sorted(rows[0].keys() - row.keys()) or sorted(row.keys() - rows[0].keys())
+            problem = "lacks the column" if rows[0].keys() - row.keys() else "has an extra column"
+            raise DataError(
+                f"{path}, line {number}: the row {problem} {', '.join(missing)} "
+                f"(line 1 has {', '.join(rows[0])})"
+            )
+        rows.append(row)
+    return rows
+
+
+def _load_from_hub(found: FoundData) -> tuple[dict[str, datasets.Dataset], DataRecord]:
+    import datasets
+
+    dataset = found.dataset
+    try:
+        if found.snapshot is not None:
+            # The folder itself, not the name: a name would be looked up on the network again.
+            commit = found.snapshot.name
+            loaded = datasets.load_dataset(str(found.snapshot), dataset.config)
+        else:
+            commit = hub.remote(dataset.name, None, "dataset").commit
+            loaded = datasets.load_dataset(
+                dataset.name, dataset.config, revision=commit, **dataset.load_options
+            )
+    except HarnessError as error:
+        raise DataError(f"{dataset}: {error}") from None
+    except Exception as error:  # datasets raises many kinds; all mean that there are no rows
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"the {found.origin} could not serve {dataset}: {message}") from None
+    check_dataset(find_lock(), dataset.name, dataset.config, {}, commit)
+    return dict(loaded), DataRecord(dataset.name, dataset.config, found.origin, {}, commit)
+
+
+@functools.cache
+def _why_no_hub() -> str | None:
+    """Asked once per process: an unreachable hub costs seconds to find out about."""
+    return hub.unreachable()
+
+
+def _nothing_serves(dataset: Dataset, folders: DataFolders, no_hub: str) -> str:
+    name = ALIASES.get(dataset.name, dataset.name)
+    relative = f"{name}/{dataset.config or 'default'}"
+    looked = [
+        f"not in {folders.mirror}/{relative}/" if folders.mirror else "no data folder was given",
+        "not in the hub's cache",
+        f"the hub cannot be reached ({no_hub})",
+    ]
+    advice = f"A mirror with {relative}/test.jsonl (or .jsonl.gz) would serve: --data DIR"
+    if folders.mirror is not None and (there := _configs_in(folders.mirror, name)):
+        advice += f" ({folders.mirror}/{name} has the configs {', '.join(there)})"
+    if dataset.samples is not None:
+        advice += "; or score the shipped samples instead: --samples"
+    return f"no data for {dataset}: {'; '.join(looked)}. {advice}"
+
+
+def _configs_in(mirror: Path, name: str) -> list[str]:
+    folder = mirror.joinpath(*name.split("/"))
+    if not folder.is_dir():
+        return []
+    return sorted(child.name for child in folder.iterdir() if child.is_dir())

@@ -1,0 +1,75 @@
+"""Where a run takes place: package versions, machine, git commit."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+
+from harness import __version__
+from harness.records import Environment
+
+PACKAGES = ("torch", "transformers", "lm-eval", "tokenizers", "datasets", "numpy", "safetensors")
+"""The packages whose version can change a score."""
+
+
+def describe_environment(device: str) -> Environment:
+    """Collect it; imports torch (for the number of threads), which a run has imported anyway.
+
+    Args:
+        device: where the model was loaded.
+    """
+    import torch
+
+    return Environment(
+        harness=__version__,
+        python=platform.python_version(),
+        platform=platform.platform(),
+        processor=_processor(),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        threads=torch.get_num_threads(),
+        memory_bytes=psutil.virtual_memory().total,
+        device=torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
+        git_commit=_git_commit(),
+        packages={name: _version(name) for name in PACKAGES},
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _git_commit() -> str | None:
+    """The commit of the harness's own checkout, with ``-dirty`` if it was changed; ``None`` in an
+    installed copy."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        described = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip() or None

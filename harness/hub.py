@@ -1,0 +1,196 @@
+"""A model hub: whether it can be reached, what is cached of it, what it holds, how to fetch.
+
+huggingface_hub reads its environment when it is imported; here it is read at every call, and the
+library is imported only where something is fetched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from harness.errors import HarnessError
+
+DEADLINE = 1.5
+"""Seconds that finding out whether the hub can be reached may take, name look-up included."""
+
+Kind = Literal["model", "dataset"]
+_FOLDERS: Mapping[Kind, str] = {"model": "models", "dataset": "datasets"}
+
+
+class HubError(HarnessError):
+    """The hub did not give what was asked; callers say for which model or data set."""
+
+
+@dataclass(frozen=True)
+class RemoteRepo:
+    """What the hub says about one repository at one revision.
+
+    Attributes:
+        commit: the commit that the revision stands for.
+        files: file name to digest, ``sha256:...`` or, for files outside large-file storage,
+            ``git:...`` (the git blob id, which the hub gives instead).
+        sizes: file name to bytes, where the hub says.
+    """
+
+    commit: str
+    files: Mapping[str, str]
+    sizes: Mapping[str, int]
+
+
+def endpoint() -> str:
+    """The hub's address: ``HF_ENDPOINT``, else huggingface_hub's default."""
+    written = os.environ.get("HF_ENDPOINT")
+    if written:
+        return written.rstrip("/")
+    from huggingface_hub import constants
+
+    return constants.ENDPOINT
+
+
+def offline() -> bool:
+    """Whether the environment forbids the network (``HF_HUB_OFFLINE=1``)."""
+    written = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
+    return written.upper() in ("1", "ON", "YES", "TRUE")
+
+
+def cache_folder() -> Path:
+    """The hub's cache on this machine."""
+    for variable, inside in (
+        ("HF_HUB_CACHE", ""),
+        ("HUGGINGFACE_HUB_CACHE", ""),
+        ("HF_HOME", "hub"),
+        ("XDG_CACHE_HOME", "huggingface/hub"),
+    ):
+        if written := os.environ.get(variable):
+            return Path(os.path.expandvars(written)).expanduser() / inside
+    return Path.home() / ".cache" / "huggingface" / "hub"
+
+
+def unreachable() -> str | None:
+    """Why the hub cannot be reached, in words, or ``None`` if something answers at its address.
+
+    Takes at most `DEADLINE` seconds. Where a proxy is configured, it is the proxy that is tried.
+    """
+    if offline():
+        return "HF_HUB_OFFLINE=1 forbids the network"
+    url = urllib.parse.urlsplit(endpoint())
+    host, port = url.hostname or "", url.port or (80 if url.scheme == "http" else 443)
+    proxy = urllib.request.getproxies().get(url.scheme)
+    if proxy and not urllib.request.proxy_bypass(host):
+        through = urllib.parse.urlsplit(proxy if "//" in proxy else f"//{proxy}")
+        host, port = through.hostname or "", through.port or (443 if url.scheme == "https" else 80)
+    failure: list[str] = [f"no answer from {host} within {DEADLINE} s"]
+
+    def connect() -> None:
+        try:
+            socket.create_connection((host, port), timeout=DEADLINE).close()
+            failure.clear()
+        except OSError as error:
+            failure[:] = [f"no connection to {host}: {error.strerror or error}"]
+
+    # A name look-up cannot be given a time limit; a thread that nobody waits for can.
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(DEADLINE)
+    return failure[0] if failure else None
+
+
+def cached(name: str, revision: str | None, kind: Kind = "model") -> Path | None:
+    """The cache's folder for a repository, or ``None``; its last part is the commit.
+
+    Args:
+        name: ``org/name``.
+        revision: a branch, tag or commit; ``None`` for the default branch.
+        kind: what the repository holds.
+    """
+    repo = cache_folder() / f"{_FOLDERS[kind]}--{name.replace('/', '--')}"
+    commit = revision or "main"
+    with contextlib.suppress(OSError, ValueError):  # a commit has no file among the refs
+        commit = (repo / "refs" / commit).read_text(encoding="ascii").strip()
+    snapshot = repo / "snapshots" / commit
+    return snapshot if snapshot.is_dir() else None
+
+
+def remote(name: str, revision: str | None, kind: Kind = "model") -> RemoteRepo:
+    """Ask the hub for a repository's commit and digests.
+
+    Raises:
+        HubError: it does not exist, is gated, or the hub does not answer.
+    """
+    from huggingface_hub import HfApi
+
+    api = HfApi(endpoint=endpoint())
+    with _Explained(name, revision):
+        ask = api.model_info if kind == "model" else api.dataset_info
+        info = ask(name, revision=revision, files_metadata=True, timeout=30)
+    if not info.sha:
+        raise HubError(f"the hub does not say which commit {name} is at")
+    files: dict[str, str] = {}
+    sizes: dict[str, int] = {}
+    for sibling in info.siblings or ():
+        if sibling.lfs is not None:
+            files[sibling.rfilename] = f"sha256:{sibling.lfs.sha256}"
+        elif sibling.blob_id:
+            files[sibling.rfilename] = f"git:{sibling.blob_id}"
+        if sibling.size is not None:
+            sizes[sibling.rfilename] = sibling.size
+    return RemoteRepo(info.sha, files, sizes)
+
+
+def download(name: str, commit: str, files: Sequence[str]) -> Path:
+    """Fetch files of a model at a commit into the hub's cache, and return their folder.
+
+    Raises:
+        HubError: the hub does not give them.
+    """
+    from huggingface_hub import hf_hub_download
+
+    with _Explained(name, commit):
+        paths = [
+            hf_hub_download(
+                name, file, revision=commit, endpoint=endpoint(), cache_dir=cache_folder()
+            )
+            for file in files
+        ]
+    return Path(paths[0]).parent
+
+
+class _Explained:
+    """Turn what huggingface_hub raises into a HubError that says what to do."""
+
+    def __init__(self, name: str, revision: str | None) -> None:
+        self._name, self._revision = name, revision
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None or not isinstance(error, Exception):
+            return
+        from huggingface_hub import errors
+
+        if isinstance(error, errors.GatedRepoError):
+            message = (
+                f"{self._name} is gated: accept its terms on its page, then log in with "
+                "`hf auth login` (or set HF_TOKEN)"
+            )
+        elif isinstance(error, errors.RevisionNotFoundError):
+            message = f"{self._name} has no revision {self._revision!r}"
+        elif isinstance(error, errors.RepositoryNotFoundError):
+            message = (
+                f"the hub knows no {self._name}, or it is private: check the name; for a private "
+                "one log in with `hf auth login` (or set HF_TOKEN)"
+            )
+        else:
+            first = (str(error).strip().splitlines() or [""])[0]
+            message = f"the hub did not give {self._name}: {type(error).__name__}: {first}"
+        raise HubError(message) from error

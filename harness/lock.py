@@ -1,0 +1,371 @@
+"""``harness.lock.yaml``: what hub names stood for when `harness lock` asked.
+
+A pin is a commit and digests that were read from the hub, or digests of the files of a local
+folder (a mirror has no commit). What nothing could resolve is listed with the reason: nothing is
+pinned that was not read. Digests are ``sha256:...``, or ``git:...`` where the hub gives the git
+blob id instead.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, cast
+
+from harness import hub
+from harness.errors import DataError, HarnessError, WeightsError
+from harness.records import write_atomic
+from harness.strict_yaml import Table, find_file, parse
+from harness.weights import (
+    check_folder,
+    deciding_files,
+    git_blob_id,
+    sha256,
+    tokenizer_files,
+)
+from harness.zoo import Zoo
+
+SCHEMA = 1
+LOCK_FILE = "harness.lock.yaml"
+_ORIGINS = ("hub", "hub cache", "mirror")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|git:[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class Pin:
+    """What one name stood for.
+
+    Attributes:
+        origin: ``hub``, ``hub cache`` (an earlier download) or ``mirror`` (a local folder).
+        commit: the hub's commit; ``None`` for a mirror.
+        files: file name to digest.
+    """
+
+    origin: Literal["hub", "hub cache", "mirror"]
+    commit: str | None
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Lock:
+    """A lock file's content.
+
+    Attributes:
+        models: ``org/name`` or ``org/name@revision`` to Pin.
+        datasets: ``org/name/config`` to Pin (``default`` where a data set has no configs).
+        unresolved: name to the reason why it could not be pinned.
+        path: the file that it was read from.
+    """
+
+    models: Mapping[str, Pin] = field(default_factory=dict)
+    datasets: Mapping[str, Pin] = field(default_factory=dict)
+    unresolved: Mapping[str, str] = field(default_factory=dict)
+    path: Path | None = None
+
+    def model(self, name: str, revision: str | None) -> Pin | None:
+        """The pin of a hub model as the registry writes it, if there is one."""
+        return self.models.get(model_key(name, revision))
+
+    def dataset(self, name: str, config: str | None) -> Pin | None:
+        """The pin of a data set's config, if there is one."""
+        return self.datasets.get(dataset_key(name, config))
+
+
+def model_key(name: str, revision: str | None) -> str:
+    """How the lock file calls a model."""
+    return f"{name}@{revision}" if revision else name
+
+
+def dataset_key(name: str, config: str | None) -> str:
+    """How the lock file calls a data set's config."""
+    return f"{name}/{config or 'default'}"
+
+
+def make_lock(
+    zoo: Zoo,
+    datasets: Iterable[tuple[str, str | None]],
+    models_dir: Path | None,
+    data_dir: Path | None,
+) -> Lock:
+    """Resolve every hub model of the registry, and data sets, where a run would find them.
+
+    Args:
+        zoo: its hub sources and tokenizers are resolved.
+        datasets: hub id and config of each data set.
+        models_dir: folder that holds ``org/name/`` and goes before the hub.
+        data_dir: mirror of data sets, ``org/name/config/split.jsonl[.gz]``; goes before the hub.
+    """
+    models: dict[str, Pin] = {}
+    pinned: dict[str, Pin] = {}
+    unresolved: dict[str, str] = {}
+    reason = hub.unreachable()
+    for (name, revision), tokenizer_only in _hub_names(zoo).items():
+        try:
+            pin = _pin_model(name, revision, tokenizer_only, models_dir, reason)
+        except HarnessError as error:
+            unresolved[model_key(name, revision)] = str(error)
+        else:
+            models[model_key(name, revision)] = pin
+    for name, config in datasets:
+        try:
+            pinned[dataset_key(name, config)] = _pin_dataset(name, config, data_dir, reason)
+        except HarnessError as error:
+            unresolved[dataset_key(name, config)] = str(error)
+    return Lock(models, pinned, unresolved)
+
+
+def write_lock(lock: Lock, path: Path) -> None:
+    """Write a lock file, atomically; raises StorageError where that is not possible."""
+    lines = [
+        "# Written by `harness lock`: what the hub's names stood for. Later runs are held to it;",
+        "# to take what is there now, run `harness lock` again.",
+        f"schema: {SCHEMA}",
+    ]
+    for title, pins in (("models", lock.models), ("datasets", lock.datasets)):
+        lines.append(f"{title}:" if pins else f"{title}: {{}}")
+        for name in sorted(pins):
+            pin = pins[name]
+            lines.append(f"  {json.dumps(name)}:")
+            lines.append(f"    origin: {pin.origin}")
+            if pin.commit:
+                lines.append(f"    commit: {json.dumps(pin.commit)}")
+            lines.append("    files:")
+            lines += [
+                f"      {json.dumps(file)}: {json.dumps(pin.files[file])}"
+                for file in sorted(pin.files)
+            ]
+    lines.append("unresolved:" if lock.unresolved else "unresolved: {}")
+    lines += [
+        f"  {json.dumps(name)}: {json.dumps(lock.unresolved[name])}"
+        for name in sorted(lock.unresolved)
+    ]
+    write_atomic(path, "\n".join(lines) + "\n")
+
+
+def read_lock(path: Path) -> Lock:
+    """Read a lock file strictly.
+
+    Raises:
+        RegistryError: it is missing, broken, of another schema, or holds an unknown key.
+    """
+    top = parse(path)
+    top.only(["schema", "models", "datasets", "unresolved"])
+    schema = top.scalar("schema") if "schema" in top else None
+    if schema != SCHEMA:
+        raise top.error(
+            "schema", f"it is {schema!r}, this version reads {SCHEMA}: run `harness lock` again"
+        )
+    sections: dict[str, dict[str, Pin]] = {"models": {}, "datasets": {}}
+    for title, pins in sections.items():
+        if title in top:
+            table = top.table(title, title)
+            for name in table.nodes:
+                pins[name] = _read_pin(table.table(name, f"the pin of {name}"))
+    unresolved: dict[str, str] = {}
+    if "unresolved" in top:
+        table = top.table("unresolved", "unresolved")
+        unresolved = {name: table.text(name) for name in table.nodes}
+    return Lock(sections["models"], sections["datasets"], unresolved, path)
+
+
+def find_lock() -> Lock | None:
+    """The lock file in force: ``HARNESS_LOCK``, ``./harness.lock.yaml``, the installed package's,
+    the checkout's; ``None`` if there is none.
+
+    Raises:
+        RegistryError: it is not valid, or ``HARNESS_LOCK`` names a file that is not there.
+    """
+    places = find_file(LOCK_FILE, "HARNESS_LOCK")
+    for place in places:
+        if place.is_file() or len(places) == 1:
+            return read_lock(place)
+    return None
+
+
+def check_model(
+    lock: Lock | None,
+    name: str,
+    revision: str | None,
+    folder: Path,
+    digests: Mapping[str, str],
+    commit: str | None,
+) -> None:
+    """Hold a hub model's files to the lock.
+
+    Args:
+        lock: the lock in force, if any.
+        name: the hub's name.
+        revision: as the registry writes it.
+        folder: where the files are.
+        digests: deciding file's name to sha256, of what is there.
+        commit: the commit that they are of, if that is known.
+
+    Raises:
+        WeightsError: a file differs, is missing, or is not in the pin; names both digests.
+    """
+    pin = lock.model(name, revision) if lock else None
+    if lock is None or pin is None:
+        return
+    accept = "if what is there is meant, run `harness lock` to pin it"
+    there = f"{folder} (commit {commit})" if commit else str(folder)
+    pinned = f"{lock.path} (commit {pin.commit})" if pin.commit else str(lock.path)
+    wanted = set(pin.files)
+    if not any(file.endswith(".safetensors") for file in digests):
+        wanted = set(tokenizer_files(pin.files))
+    if missing := sorted(wanted - set(digests)):
+        raise WeightsError(
+            f"{name}: {there} lacks {', '.join(missing)}, which {pinned} pins; {accept}"
+        )
+    if extra := sorted(set(digests) - wanted):
+        raise WeightsError(
+            f"{name}: {there} holds {', '.join(extra)}, which {pinned} does not pin; {accept}"
+        )
+    for file in sorted(wanted):
+        kind = pin.files[file].partition(":")[0]
+        found = f"sha256:{digests[file]}" if kind == "sha256" else _git(folder / file)
+        if found != pin.files[file]:
+            raise WeightsError(
+                f"{name}: {file} is not the one that is pinned: {there} has {found}, "
+                f"{pinned} pins {pin.files[file]}; {accept}"
+            )
+
+
+def check_dataset(
+    lock: Lock | None,
+    name: str,
+    config: str | None,
+    digests: Mapping[str, str],
+    commit: str | None,
+) -> None:
+    """Hold a data set to the lock, as far as the two can be compared: a mirror's files with a
+    mirror's, a commit with a commit.
+
+    Args:
+        lock: the lock in force, if any.
+        name: the hub's name.
+        config: the config; ``None`` where there is none.
+        digests: a mirror's file name to sha256; empty for the hub.
+        commit: the hub's commit; ``None`` for a mirror.
+
+    Raises:
+        DataError: they differ; names both.
+    """
+    pin = lock.dataset(name, config) if lock else None
+    if lock is None or pin is None:
+        return
+    key, accept = dataset_key(name, config), "if it is meant, run `harness lock` to pin it"
+    if commit and pin.commit and commit != pin.commit:
+        raise DataError(f"{key} is at commit {commit}, {lock.path} pins {pin.commit}; {accept}")
+    if pin.origin != "mirror":
+        return
+    for file, digest in sorted(digests.items()):
+        wanted = pin.files.get(file)
+        if wanted is None:
+            raise DataError(f"{key}: {file} is not pinned by {lock.path}; {accept}")
+        if wanted != f"sha256:{digest}":
+            raise DataError(
+                f"{key}: {file} is not the one that is pinned: it is sha256:{digest}, "
+                f"{lock.path} pins {wanted}; {accept}"
+            )
+
+
+def _git(path: Path) -> str:
+    return f"git:{git_blob_id(path)}"
+
+
+def _hub_names(zoo: Zoo) -> dict[tuple[str, str | None], bool]:
+    """Every hub name of the registry, and whether only its tokenizer is needed."""
+    names: dict[tuple[str, str | None], bool] = {}
+    for spec in zoo.models.values():
+        if spec.source and spec.source.kind == "hub":
+            names[(spec.source.name, spec.source.revision)] = False
+    for spec in zoo.models.values():
+        if spec.tokenizer and zoo.tokenizer_folder(spec) is None:
+            names.setdefault((spec.tokenizer, None), True)
+    return names
+
+
+def _pin_model(
+    name: str,
+    revision: str | None,
+    tokenizer_only: bool,
+    models_dir: Path | None,
+    unreachable: str | None,
+) -> Pin:
+    choose = tokenizer_files if tokenizer_only else deciding_files
+    mirror = models_dir / name if models_dir else None
+    if mirror is not None and mirror.is_dir():
+        if not tokenizer_only:
+            check_folder(mirror, name)
+        return Pin("mirror", None, _digests(mirror, choose(_names(mirror))))
+    if unreachable is None:
+        remote = hub.remote(name, revision)
+        return Pin("hub", remote.commit, {f: remote.files[f] for f in choose(remote.files)})
+    snapshot = hub.cached(name, revision)
+    if snapshot is None:
+        raise WeightsError(f"not in the hub's cache, and {unreachable}")
+    if not tokenizer_only:
+        check_folder(snapshot, name)
+    commit = snapshot.name if _COMMIT.fullmatch(snapshot.name) else None
+    return Pin("hub cache", commit, _digests(snapshot, choose(_names(snapshot))))
+
+
+def _pin_dataset(
+    name: str, config: str | None, data_dir: Path | None, unreachable: str | None
+) -> Pin:
+    if data_dir is not None:
+        folder = data_dir / name / (config or "default")
+        files = [f for f in _names(folder) if f.endswith((".jsonl", ".jsonl.gz"))]
+        if files:
+            return Pin("mirror", None, _digests(folder, files))
+    if unreachable is None:
+        remote = hub.remote(name, None, "dataset")
+        chosen = _config_files(remote.files, config)
+        return Pin("hub", remote.commit, {file: remote.files[file] for file in chosen})
+    snapshot = hub.cached(name, None, "dataset")
+    if snapshot is None:
+        where = f"no {name}/{config or 'default'}/ in {data_dir}, " if data_dir else ""
+        raise DataError(f"{where}not in the hub's cache, and {unreachable}")
+    names = [str(p.relative_to(snapshot).as_posix()) for p in snapshot.rglob("*") if p.is_file()]
+    commit = snapshot.name if _COMMIT.fullmatch(snapshot.name) else None
+    return Pin("hub cache", commit, _digests(snapshot, _config_files(names, config)))
+
+
+def _config_files(names: Iterable[str], config: str | None) -> list[str]:
+    """The files of a data set's config: those under a folder of its name, if there is one."""
+    data = sorted(name for name in names if not name.startswith(".") and name != "README.md")
+    own = [name for name in data if config and config in name.split("/")[:-1]]
+    return own or data
+
+
+def _names(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if path.is_file())
+
+
+def _digests(folder: Path, files: Sequence[str]) -> dict[str, str]:
+    return {file: f"sha256:{sha256(folder / file)}" for file in files}
+
+
+def _read_pin(table: Table) -> Pin:
+    table.only(["origin", "commit", "files"])
+    origin = cast(Literal["hub", "hub cache", "mirror"], table.choice("origin", _ORIGINS))
+    commit = table.text("commit") if "commit" in table else None
+    if commit is not None and not _COMMIT.fullmatch(commit):
+        raise table.error("commit", f"{commit!r} is not a commit: 40 digits and letters a to f")
+    if "files" not in table:
+        raise table.error(None, "the key 'files' is missing: file name to digest")
+    inner = table.table("files", table.what)
+    files: dict[str, str] = {}
+    for name in inner.nodes:
+        files[name] = inner.text(name)
+        if not _DIGEST.fullmatch(files[name]):
+            raise inner.error(
+                name, f"{files[name]!r} is not a digest: sha256: or git: and its digits"
+            )
+    return Pin(origin, commit, files)

@@ -1,0 +1,69 @@
+"""Accuracy and other means over docs: acc, acc_norm, exact_match, and their macro averages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.metrics.metric import Metric, Sample
+from harness.stats import (
+    UNDEFINED,
+    Z,
+    mean_interval,
+    mean_stderr,
+    stratified_mean_stderr,
+    wilson_interval,
+)
+from harness.types import Estimate
+
+
+def mean(name: str, *, higher_is_better: bool = True) -> Metric:
+    """The mean of a per-doc number over all docs (for grouped tasks: the micro average).
+
+    If every value is 0 or 1 it is a proportion, with Wilson's interval; else it is a score, with
+    Student's. The standard error is lm-eval's, so that the two can be compared.
+    """
+
+    def estimate(samples: Sequence[Sample]) -> Estimate:
+        values = numbers(samples)
+        right = sum(values)
+        if all(value in (0.0, 1.0) for value in values):
+            method, unit = "Wilson score interval over docs", "proportion"
+            low, high = wilson_interval(right, len(values))
+        else:
+            method, unit = "Student's t interval over docs", "score"
+            low, high = mean_interval(values)
+        stderr = mean_stderr(values)
+        value = right / len(values)
+        return Estimate(value, low, high, stderr, len(values), method, unit, higher_is_better)
+
+    return Metric(name, "proportion", higher_is_better, estimate)
+
+
+def macro_mean(name: str, of: str, *, higher_is_better: bool = True) -> Metric:
+    """The unweighted mean of the groups' means: every subject counts the same, however large."""
+
+    def estimate(samples: Sequence[Sample]) -> Estimate:
+        strata: dict[str | None, list[float]] = {}
+        for value, (_, group) in zip(numbers(samples), samples, strict=True):
+            strata.setdefault(group, []).append(value)
+        centre = sum(sum(values) / len(values) for values in strata.values()) / len(strata)
+        stderr = stratified_mean_stderr(list(strata.values()))
+        low, high = UNDEFINED
+        if stderr is not None:
+            low, high = max(0.0, centre - Z * stderr), min(1.0, centre + Z * stderr)
+        method = f"normal interval over {len(strata)} groups, docs sampled within each"
+        return Estimate(
+            centre, low, high, stderr, len(samples), method, "proportion", higher_is_better
+        )
+
+    return Metric(name, "proportion", higher_is_better, estimate, of=of)
+
+
+def numbers(samples: Sequence[Sample]) -> list[float]:
+    """The samples' statistics as plain numbers; a pair has no place in a mean."""
+    values = []
+    for statistic, _ in samples:
+        if isinstance(statistic, tuple):
+            raise TypeError(f"a mean takes numbers, got the pair {statistic}")
+        values.append(float(statistic))
+    return values

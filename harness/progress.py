@@ -1,0 +1,111 @@
+"""How far a run has come: a bar with the time left on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as RichProgress
+from rich.progress import TimeRemainingColumn
+
+from harness.records import TaskResult
+
+LINE_EVERY_SECONDS = 15.0
+
+
+def note(message: str) -> None:
+    """One line for the user; standard output stays free for results."""
+    print(message, file=sys.stderr, flush=True)
+
+
+class BarProgress:
+    """One bar per task, for a terminal."""
+
+    def __init__(self) -> None:
+        self._bars = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("requests"),
+            TimeElapsedColumn(),
+            TextColumn("left:"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            console=Console(stderr=True),
+        )
+        self._current = self._bars.add_task("", visible=False)
+
+    def __enter__(self) -> BarProgress:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bars.stop()
+
+    def start(self, task: str, docs: int, requests: int) -> None:
+        """A task begins."""
+        self._current = self._bars.add_task(f"{task} ({docs:,} docs)", total=requests)
+
+    def advance(self, requests: int) -> None:
+        """So many more requests were answered."""
+        self._bars.advance(self._current, requests)
+
+    def finish(self, result: TaskResult) -> None:
+        """The bar is full already."""
+
+
+class LineProgress:
+    """A line at the start and end of a task and every few seconds, for logs."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._task, self._total, self._done = "", 0, 0
+        self._started = self._last = 0.0
+
+    def __enter__(self) -> LineProgress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return None
+
+    def start(self, task: str, docs: int, requests: int) -> None:
+        """A task begins."""
+        self._task, self._total, self._done = task, requests, 0
+        self._started = self._last = time.monotonic()
+        self._line(f"{task}: {docs:,} docs, {requests:,} requests")
+
+    def advance(self, requests: int) -> None:
+        """So many more requests were answered."""
+        self._done += requests
+        now = time.monotonic()
+        if now - self._last < LINE_EVERY_SECONDS or self._done == self._total:
+            return
+        self._last = now
+        left = (now - self._started) / self._done * (self._total - self._done)
+        share = 100 * self._done / self._total
+        self._line(f"{self._task}: {self._done:,} of {self._total:,} ({share:.0f}%), {left:.0f} s left")
+
+    def finish(self, result: TaskResult) -> None:
+        """The task is scored."""
+        self._line(f"{result.task}: done in {result.cost.seconds:.1f} s")
+
+    def _line(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)
+
+
+def open_progress() -> BarProgress | LineProgress:
+    """Bars if standard error is a terminal, else lines."""
+    return BarProgress() if sys.stderr.isatty() else LineProgress()

@@ -1,0 +1,101 @@
+"""The sentences around a leaderboard: what is surely better, and how to read the table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.report.leaderboard import Cell, Column, Section
+from harness.report.wording import clean, counted
+
+
+def headline(section: Section) -> str:
+    """Say in one sentence which model is surely the best at what."""
+    contested = [
+        column
+        for position, column in enumerate(section.columns)
+        if sum(row.cells[position] is not None for row in section.rows) > 1
+    ]
+    if not contested:
+        return "No two models share a column yet, so none can be called better."
+    wins = {
+        row.label: [
+            column.label
+            for column, cell in zip(section.columns, row.cells, strict=True)
+            if cell is not None and cell.surely_best
+        ]
+        for row in section.rows
+    }
+    parts = [f"{model} on {_listed(labels)}" for model, labels in wins.items() if labels]
+    undecided = len(contested) - sum(map(len, wins.values()))
+    if not parts:
+        return "In no column is one model surely better than all the others."
+    said = "Surely best: " + "; ".join(parts) + "."
+    if undecided:
+        plural = "column" if undecided == 1 else "columns"
+        said += f" In {undecided} other shared {plural} no model is surely ahead of all others."
+    return said
+
+
+def best_footnote(mark: str) -> str:
+    """Explain the mark for the best, which looks like ``mark`` in the caller's format."""
+    return (
+        f"{mark} = surely the best of its column: its 95% interval overlaps no other model's. "
+        "Where nothing is marked, no model is surely better than all the others, which does not "
+        "mean that they are equal: a paired comparison of two models on the same docs can tell "
+        "smaller differences apart. Intervals are not corrected for the number of models. "
+        "A column with unscored docs or an undefined interval marks nothing."
+    )
+
+
+def cost_footnote(section: Section) -> str:
+    """Explain the cost columns, and warn where the machines differ."""
+    said = (
+        "Time and tokens/s cover the results in the row, without loading; peak memory is the "
+        "highest of them. Rows with different tasks differ in time for that reason alone."
+    )
+    machines = {machine for row in section.rows for machine in row.costs.machines}
+    if len(machines) > 1:
+        said += " Measured on different machines, so not comparable: "
+        said += "; ".join(sorted(machines)) + "."
+    return said
+
+
+def cell_marks(cell: Cell) -> list[str]:
+    """List what qualifies a result: its limit, docs that could not be scored, lost context."""
+    marks = []
+    if cell.limit is not None:
+        marks.append(f"n={cell.estimate.n if cell.estimate else cell.docs:,}")
+    if cell.unscored:
+        marks.append(f"{cell.unscored:,} of {cell.docs:,} unscored")
+    if cell.truncated:
+        marks.append(f"{cell.truncated:,} truncated")
+    return marks
+
+
+def column_note(column: Column) -> str:
+    """Say what a column holds, for the list below the table."""
+    shots = f"{column.num_fewshot}-shot"
+    docs = counted(column.docs, "doc")
+    if column.groups:
+        docs += f" in {counted(column.groups, 'group')}"
+    if column.limit is not None:
+        docs += f", limit {column.limit:,}"
+    chat = "chat template" if column.chat_template else "no chat template"
+    return f"{shots}, {docs}, {chat}, task version {clean(column.version)}"
+
+
+def column_data(column: Column) -> str:
+    """Name the data sets behind a column and where they came from."""
+    named = sorted(
+        {
+            clean(f"{data.dataset} {data.config or ''}") + f" ({data.origin})"
+            for data in column.data
+        }
+    )
+    if len(named) <= 2:
+        return ", ".join(named)
+    return f"{named[0]} and {len(named) - 1} more"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]

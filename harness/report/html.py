@@ -1,0 +1,137 @@
+"""Self-contained HTML pages: one file each, no network, a strict Content-Security-Policy."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import urllib.parse
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from harness.report import captions, wording
+from harness.report.leaderboard import Cell, Leaderboard, ModelRow, Section
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+_BAR_WIDTH, _BAR_HEIGHT, _BAR_INSET = 120, 10, 5
+
+
+def run_page(run_id: str) -> str:
+    """File name of a run's page; an id cannot lead out of the folder."""
+    return urllib.parse.quote(run_id, safe="", errors="replace") + ".html"
+
+
+def leaderboard_html(board: Leaderboard, pages: str = "html") -> str:
+    """Render the leaderboard.
+
+    Args:
+        pages: folder of the runs' pages, relative to the leaderboard's own.
+    """
+
+    def run_href(run_id: str) -> str:
+        # Quoted once more: the file's own name may hold percent signs.
+        return f"{urllib.parse.quote(pages)}/{urllib.parse.quote(run_page(run_id))}"
+
+    def model_name(row: ModelRow) -> Markup:
+        return Markup('<a href="{}">{}</a>').format(run_href(row.runs[0]), row.label)
+
+    return render(
+        "leaderboard.html.j2",
+        {"board": board, "run_href": run_href, "model_name": model_name, "bar": _column_bar},
+    )
+
+
+def render(template: str, context: Mapping[str, object]) -> str:
+    """Render a template within the common page; everything in ``context`` is escaped."""
+    css, js = _asset("report.css"), _asset("report.js")
+    policy = (
+        f"default-src 'none'; style-src '{_digest(css)}'; script-src '{_digest(js)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    page = _environment().get_template(template)
+    return page.render(css=Markup(css), js=Markup(js), policy=Markup(policy), **context)
+
+
+def bar(low: float, value: float, high: float, scale: tuple[float, float]) -> Markup:
+    """Draw an interval as a small inline picture; the numbers stand beside it."""
+
+    def across(x: float) -> float:
+        share = (x - scale[0]) / (scale[1] - scale[0])
+        room = _BAR_WIDTH - 2 * _BAR_INSET
+        return round(_BAR_INSET + room * min(max(share, 0.0), 1.0), 1)
+
+    middle = _BAR_HEIGHT // 2
+    line = '<line class="{}" x1="{}" x2="{}" y1="{}" y2="{}"/>'
+    return (
+        Markup('<svg class="bar" viewBox="0 0 {} {}" preserveAspectRatio="none" ').format(
+            _BAR_WIDTH, _BAR_HEIGHT
+        )
+        + Markup('aria-hidden="true" focusable="false">')
+        + Markup(line).format("track", 0, _BAR_WIDTH, middle, middle)
+        + Markup(line).format("span", across(low), across(high), middle, middle)
+        + Markup('<line class="dot" x1="{0}" x2="{0}" y1="1" y2="9"/></svg>').format(across(value))
+    )
+
+
+def _column_bar(section: Section, position: int, cell: Cell | None) -> Markup:
+    """The bar of one cell, on a scale that spans its column's intervals."""
+    ends = [
+        end
+        for row in section.rows
+        if (other := row.cells[position]) is not None and other.estimate is not None
+        for end in (other.estimate.low, other.estimate.value, other.estimate.high)
+        if end is not None and math.isfinite(end)
+    ]
+    estimate = cell.estimate if cell is not None else None
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return Markup("")
+    if estimate.value is None or not all(map(math.isfinite, (estimate.low, estimate.high))):
+        return Markup("")
+    low, high = min(ends), max(ends)
+    proportion = section.columns[position].unit == "proportion"
+    # One narrow interval alone would fill the bar and look like a wide one.
+    room = max(0.2 - (high - low), 0.0) / 2 if proportion else (0.1 * abs(high) or 1.0) / 2
+    scale = (low - room, high + room)
+    if proportion:
+        scale = (max(scale[0], 0.0), min(scale[1], 1.0))
+    return bar(estimate.low, estimate.value, estimate.high, scale)
+
+
+def row_facts(row: ModelRow) -> str:
+    """Family, stage, quantization and dtype in one line, without repeating "none"."""
+    facts = [row.family, row.stage, row.quantization, row.dtype]
+    return " · ".join(wording.clean(fact) for fact in facts if fact and fact != "none")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for words in (
+        wording.arrow, wording.clean, wording.counted, wording.figure, wording.interval,
+        wording.metric_heading, wording.metric_name, wording.number, wording.parameters,
+        wording.seconds, wording.short_digest, wording.size, wording.speed, wording.visible,
+        captions.best_footnote, captions.cell_marks, captions.column_data, captions.column_note,
+        captions.cost_footnote, captions.headline, row_facts,
+    ):  # fmt: skip
+        environment.globals[words.__name__] = words
+    return environment
+
+
+@cache
+def _asset(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def _digest(content: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()

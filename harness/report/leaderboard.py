@@ -1,0 +1,351 @@
+"""The leaderboard as data: which result stands in which cell, and which is surely the best.
+
+`build_leaderboard` is pure; `harness.report.markdown`, `.html` and `.terminal` only draw what it
+decided. The dataclasses are also the schema of ``leaderboard.json``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from harness.records import DataRecord, Run, TaskResult
+from harness.report.wording import clean
+from harness.report.work import Work, column_labels, distinct, work_of
+from harness.types import Estimate
+
+SCHEMA = 1
+
+SAMPLES_TITLE = "Samples (not comparable with the benchmarks)"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One piece of work: a task under settings that make its results comparable.
+
+    Attributes:
+        label: heading, distinct within the section together with ``metric``.
+        metric: the primary metric's key as recorded (``exact_match,strict-match``).
+        docs: docs asked; equal for all results of the column.
+        groups: number of groups in the task (MMLU's subjects), 0 if it has none.
+        chat_template: whether the prompts went through a chat template.
+    """
+
+    label: str
+    task: str
+    version: str
+    metric: str
+    unit: str
+    higher_is_better: bool
+    num_fewshot: int
+    limit: int | None
+    docs: int
+    groups: int
+    chat_template: bool
+    data: tuple[DataRecord, ...]
+    prompt_digest: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model's result in one column.
+
+    Attributes:
+        estimate: ``None`` where the run recorded none under the primary metric's name.
+        surely_best: better than every other model of the column, by `surely_best`.
+    """
+
+    run_id: str
+    estimate: Estimate | None
+    docs: int
+    unscored: int
+    truncated: int
+    limit: int | None
+    surely_best: bool = False
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a row's results took, over the ``tasks`` results that are shown in it."""
+
+    parameters: int | None
+    disk_bytes: int
+    memory_bytes: int | None
+    peak_memory_bytes: int | None
+    seconds: float
+    tokens_per_second: float | None
+    tasks: int
+    machines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """One model, as these weights in this dtype behind this backend.
+
+    Attributes:
+        label: the name, with what tells it apart where two rows share a name.
+        cells: one per column of the section, ``None`` where the model has no result.
+        runs: ids of the runs that the cells come from, newest first.
+        notes: what a reader must know, such as an interrupted run.
+    """
+
+    label: str
+    name: str
+    family: str
+    stage: str
+    quantization: str
+    dtype: str
+    backend: str
+    lineage: tuple[str, ...]
+    weights_id: str
+    cells: tuple[Cell | None, ...]
+    costs: Costs
+    runs: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table: rows are models, columns are pieces of work."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[ModelRow, ...]
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """Everything a leaderboard page says.
+
+    Attributes:
+        benchmarks, samples: results on real data, and those on the shipped samples.
+        notes: runs that could not be read or have nothing to show.
+        newest: time of the newest run that is shown, as recorded.
+    """
+
+    benchmarks: Section
+    samples: Section
+    notes: tuple[str, ...] = ()
+    newest: str | None = None
+    schema: int = SCHEMA
+
+
+@dataclass(frozen=True)
+class _Entry:
+    run: Run
+    result: TaskResult
+    work: Work
+
+
+_RowKey = tuple[str, str, str, str]
+
+
+def build_leaderboard(runs: Sequence[Run], notes: Iterable[str] = ()) -> Leaderboard:
+    """Place every run's results into a table.
+
+    The newest result wins for the same model (name, weights, dtype, backend) and the same work
+    (`harness.report.work.Work`); any difference in the work makes another column.
+
+    Args:
+        runs: in any order; of equal times the later in the sequence counts as newer.
+        notes: remarks to carry along, such as runs that could not be read.
+    """
+    ordered = sorted(runs, key=_created)
+    entries = [
+        _Entry(run, result, work_of(run, result))
+        for run in ordered
+        for result in run.results.values()
+    ]
+    empty = tuple(
+        f"run {clean(run.id)} of {clean(run.model.name)} ({run.status}) has no finished task"
+        for run in ordered
+        if not run.results
+    )
+    shown = [run for run in ordered if run.results]
+    return Leaderboard(
+        benchmarks=_section("Benchmarks", [e for e in entries if not e.result.on_samples]),
+        samples=_section(SAMPLES_TITLE, [e for e in entries if e.result.on_samples]),
+        notes=(*notes, *empty),
+        newest=shown[-1].created if shown else None,
+    )
+
+
+def surely_best(cells: Sequence[Cell | None], higher_is_better: bool) -> int | None:
+    """Return the index of the cell that is surely better than all others, or ``None``.
+
+    Sure means that its 95% interval overlaps no other model's. Nothing is sure in a column with
+    one model, or where any result has an undefined end or unscored docs: a rival of unknown
+    strength cannot be beaten surely.
+    """
+    known: list[tuple[float, float, int]] = []
+    for index, cell in enumerate(cells):
+        if cell is None:
+            continue
+        estimate = cell.estimate
+        if cell.unscored or estimate is None or not _defined(estimate):
+            return None
+        assert estimate.low is not None and estimate.high is not None
+        ends = (estimate.low, estimate.high)
+        low, high = ends if higher_is_better else (-ends[1], -ends[0])
+        known.append((low, high, index))
+    if len(known) < 2:
+        return None
+    low, _, best = max(known)
+    return best if all(low > high for _, high, index in known if index != best) else None
+
+
+def _section(title: str, entries: Sequence[_Entry]) -> Section:
+    works = sorted({entry.work: None for entry in entries}, key=Work.order)
+    placed: dict[_RowKey, dict[Work, _Entry]] = defaultdict(dict)
+    for entry in entries:  # oldest first: the newest is what remains
+        placed[_row_key(entry.run)][entry.work] = entry
+    keys = sorted(placed, key=lambda key: _row_order(placed[key]))
+    labels = distinct(
+        [clean(key[0]) for key in keys],
+        [
+            [clean(key[2]) for key in keys],
+            [clean(key[3]) for key in keys],
+            [f"weights {clean(key[1])[-8:]}" for key in keys],
+        ],
+    )
+    rows = [
+        _row(label, placed[key], works) for label, key in zip(labels, keys, strict=True)
+    ]
+    example = {entry.work: entry for entry in entries}
+    columns = tuple(
+        _column(label, work, example[work].result)
+        for label, work in zip(column_labels(works), works, strict=True)
+    )
+    return Section(title, columns, tuple(_with_best(rows, columns)))
+
+
+def _column(label: str, work: Work, result: TaskResult) -> Column:
+    return Column(
+        label=label,
+        task=work.task,
+        version=work.version,
+        metric=work.metric,
+        unit=work.unit,
+        higher_is_better=work.higher_is_better,
+        num_fewshot=work.num_fewshot,
+        limit=work.limit,
+        docs=result.docs,
+        groups=len(result.groups),
+        chat_template=work.chat_template,
+        data=result.data,
+        prompt_digest=work.prompt_digest,
+    )
+
+
+def _row(label: str, found: dict[Work, _Entry], works: Sequence[Work]) -> ModelRow:
+    newest = max((entry.run for entry in found.values()), key=_created)
+    runs = sorted({e.run.id: e.run for e in found.values()}.values(), key=_created, reverse=True)
+    return ModelRow(
+        label=label,
+        name=newest.model.name,
+        family=newest.model.family,
+        stage=newest.model.stage,
+        quantization=newest.model.quantization,
+        dtype=newest.model.dtype,
+        backend=newest.settings.backend,
+        lineage=newest.model.lineage,
+        weights_id=newest.model.weights_id,
+        cells=tuple(_cell(found.get(work)) for work in works),
+        costs=_costs(newest, list(found.values())),
+        runs=tuple(run.id for run in runs),
+        notes=_row_notes(runs, {work.task for work in found}),
+    )
+
+
+def _cell(entry: _Entry | None) -> Cell | None:
+    if entry is None:
+        return None
+    result = entry.result
+    return Cell(
+        run_id=entry.run.id,
+        estimate=result.estimates.get(result.primary),
+        docs=result.docs,
+        unscored=result.unscored,
+        truncated=result.truncated,
+        limit=result.limit,
+    )
+
+
+def _with_best(rows: Sequence[ModelRow], columns: Sequence[Column]) -> list[ModelRow]:
+    best = [
+        surely_best([row.cells[position] for row in rows], column.higher_is_better)
+        for position, column in enumerate(columns)
+    ]
+    return [
+        replace(
+            row,
+            cells=tuple(
+                replace(cell, surely_best=True) if cell is not None and winner == number else cell
+                for cell, winner in zip(row.cells, best, strict=True)
+            ),
+        )
+        for number, row in enumerate(rows)
+    ]
+
+
+def _costs(newest: Run, entries: Sequence[_Entry]) -> Costs:
+    costs = [entry.result.cost for entry in entries]
+    seconds = sum(cost.seconds for cost in costs)
+    tokens = sum(cost.tokens_in + cost.tokens_out for cost in costs)
+    peaks = [c.peak_memory_bytes for c in costs if c.peak_memory_bytes is not None]
+    machines = {_machine(entry.run) for entry in entries}
+    return Costs(
+        parameters=newest.model.parameters,
+        disk_bytes=newest.model.disk_bytes,
+        memory_bytes=newest.model.memory_bytes,
+        peak_memory_bytes=max(peaks) if peaks else None,
+        seconds=seconds,
+        tokens_per_second=tokens / seconds if tokens and seconds > 0 else None,
+        tasks=len(costs),
+        machines=tuple(sorted(machines)),
+    )
+
+
+def _machine(run: Run) -> str:
+    at = run.environment
+    return clean(f"{at.device} on {at.processor}, {at.threads} of {at.cores} cores")
+
+
+def _row_notes(runs: Sequence[Run], scored: set[str]) -> tuple[str, ...]:
+    notes = []
+    for run in runs:
+        missing = [task for task in run.settings.tasks if task not in scored]
+        if run.status != "complete" and missing:
+            names = ", ".join(map(clean, missing))
+            notes.append(f"run {clean(run.id)} is {run.status}: {names} not scored")
+    if any(run.model.trust_remote_code for run in runs):
+        notes.append("ran the checkpoint's own code")
+    return tuple(notes)
+
+
+def _row_key(run: Run) -> _RowKey:
+    model = run.model
+    return model.name, model.weights_id, model.dtype, run.settings.backend
+
+
+def _row_order(found: dict[Work, _Entry]) -> tuple[str, tuple[str, ...], str, datetime]:
+    # Descendants follow what they were made from, so that a reader sees what a step changed.
+    newest = max((entry.run for entry in found.values()), key=_created)
+    model = newest.model
+    return model.family, model.lineage, model.name, _created(newest)
+
+
+def _created(run: Run) -> datetime:
+    try:
+        time = datetime.fromisoformat(run.created)
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _defined(estimate: Estimate) -> bool:
+    ends = (estimate.value, estimate.low, estimate.high)
+    return all(end is not None and math.isfinite(end) for end in ends)

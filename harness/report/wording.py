@@ -1,0 +1,132 @@
+"""How reports write numbers and names: one place, so that all formats agree."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+
+from harness.types import Estimate
+
+UNDEFINED = "n/a"
+ABSENT = "–"
+
+_DECIMALS = {"proportion": 1, "perplexity": 2, "bits/byte": 3}
+_INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def clean(text: str) -> str:
+    """Return ``text`` as one line without control or direction-changing characters.
+
+    For names and messages: a model called ``"a\\x1b[2Jb"`` must not clear a terminal, and one
+    with a right-to-left override must not turn the rest of its line round.
+    """
+    spaced = " ".join(text.split())
+    return "".join(char for char in spaced if unicodedata.category(char) not in _INVISIBLE)
+
+
+def visible(text: str) -> str:
+    """Return ``text`` with control characters as their Unicode pictures, line breaks and tabs kept.
+
+    For prompts and answers: what the model saw stays recognisable, ``\\x00`` shows as ``␀``.
+    """
+    return text.translate(_PICTURES)
+
+
+_PICTURES: dict[int, str | int] = {
+    **{code: 0x2400 + code for code in range(0x20) if chr(code) not in "\n\t"},
+    0x7F: 0x2421,
+    **dict.fromkeys(range(0x80, 0xA0), "\N{REPLACEMENT CHARACTER}"),
+    **dict.fromkeys(range(0xD800, 0xE000), "\N{REPLACEMENT CHARACTER}"),
+}
+
+
+def metric_name(key: str) -> str:
+    """Name a metric for people: lm-eval's ``exact_match,strict-match`` is a metric and a filter."""
+    name, _, kept_by = key.partition(",")
+    return clean(name if kept_by in ("", "none") else f"{name} ({kept_by})")
+
+
+def number(value: float | None, unit: str) -> str:
+    """Write one value in its unit: proportions as percent, ``n/a`` where it is not defined."""
+    if value is None or not math.isfinite(value):
+        return UNDEFINED
+    if unit == "proportion":
+        value *= 100
+    if abs(value) >= 1e7:
+        return f"{value:.2e}"
+    # A negative that rounds to nothing would read "-0.0".
+    digits = _DECIMALS.get(unit, 3)
+    return f"{round(value, digits) + 0.0:,.{digits}f}"
+
+
+def interval(estimate: Estimate) -> str:
+    """Write the 95% interval without its value: ``52.1 to 56.1``."""
+    low, high = number(estimate.low, estimate.unit), number(estimate.high, estimate.unit)
+    return UNDEFINED if low == high == UNDEFINED else f"{low} to {high}"
+
+
+def figure(estimate: Estimate | None) -> str:
+    """Write a value with its interval: ``54.1 (52.1 to 56.1)``."""
+    if estimate is None or number(estimate.value, estimate.unit) == UNDEFINED:
+        return UNDEFINED
+    return f"{number(estimate.value, estimate.unit)} ({interval(estimate)})"
+
+
+def metric_heading(key: str, unit: str, higher_is_better: bool) -> str:
+    """Write a metric with unit and direction for a heading: ``acc_norm, % ↑``."""
+    percent = ", %" if unit == "proportion" else ""
+    return f"{metric_name(key)}{percent} {arrow(higher_is_better)}"
+
+
+def arrow(higher_is_better: bool) -> str:
+    """Return the arrow that points to better."""
+    return "↑" if higher_is_better else "↓"
+
+
+def size(count: int | None) -> str:
+    """Write a number of bytes in decimal units."""
+    return UNDEFINED if count is None else _scaled(count, ("B", "kB", "MB", "GB", "TB"))
+
+
+def parameters(count: int | None) -> str:
+    """Write a number of parameters: ``135 M``."""
+    return UNDEFINED if count is None else _scaled(count, ("", "k", "M", "B", "T")).strip()
+
+
+def seconds(duration: float | None) -> str:
+    """Write a duration: ``8.2 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    if duration is None or not math.isfinite(duration):
+        return UNDEFINED
+    if duration < 59.95:
+        return f"{duration:.1f} s"
+    whole = round(duration)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    minutes = round(duration / 60)
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def speed(tokens_per_second: float | None) -> str:
+    """Write tokens per second, without the unit."""
+    if tokens_per_second is None or not math.isfinite(tokens_per_second):
+        return UNDEFINED
+    return f"{tokens_per_second:,.{0 if tokens_per_second >= 100 else 1}f}"
+
+
+def short_digest(digest: str) -> str:
+    """Return the first eight characters of a digest, its ``sha256:`` prefix left out."""
+    return clean(digest.rpartition(":")[2])[:8]
+
+
+def counted(count: int, noun: str) -> str:
+    """Write ``1 doc``, ``1,204 docs``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _scaled(count: float, units: tuple[str, ...]) -> str:
+    for unit in units:
+        if abs(count) < 999.5 or unit == units[-1]:
+            break
+        count /= 1000
+    digits = 0 if unit == units[0] or count >= 99.95 else 1 if count >= 9.995 else 2
+    return f"{count:.{digits}f} {unit}"

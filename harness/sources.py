@@ -1,0 +1,344 @@
+"""Where a model's weights are on this machine, and getting them here.
+
+`presence` looks, in no time and without the network; `resolve` fetches what is missing and checks
+what is there. Neither imports torch: what cannot be had is refused before anything is loaded. A
+hub name is served, in this order, by the models folder (``MODELS=dir``, ``HARNESS_MODELS``; it
+holds ``org/name/``), the hub's cache on this machine, the hub.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from harness import hub, packages, weights
+from harness.errors import UsageError, WeightsError
+from harness.lock import Lock, Pin, check_model, find_lock
+from harness.packages import Progress, cache_folder
+from harness.zoo import ModelSpec, Source, Zoo
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A model's checked files.
+
+    Attributes:
+        name: the registry's.
+        path: an ordinary Hugging Face folder.
+        weights_id: the model's identity: digest over ``files``.
+        files: deciding file's name to sha256; those of a tokenizer from elsewhere are called
+            ``tokenizer/<name>``.
+        disk_bytes: size of the tensor files.
+        source: where it came from, in words.
+        revision: the hub's commit, where it is known.
+        tokenizer_path: the folder of the tokenizer; ``path`` for most models.
+        notes: what a user should know about how it was obtained.
+    """
+
+    name: str
+    path: Path
+    weights_id: str
+    files: Mapping[str, str]
+    disk_bytes: int
+    source: str
+    revision: str | None
+    tokenizer_path: Path
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Presence:
+    """What is on this machine of a model, as far as a look can tell.
+
+    Attributes:
+        state: ``present``, ``absent`` (can be fetched) or ``not built`` (a step makes it).
+        detail: where it is, or how to get it.
+        path: its folder, if present.
+        disk_bytes: size of its tensor files, if present.
+    """
+
+    state: Literal["present", "absent", "not built"]
+    detail: str
+    path: Path | None = None
+    disk_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class _Folder:
+    path: Path
+    words: str
+    revision: str | None = None
+    notes: tuple[str, ...] = ()
+    verified: Mapping[str, str] | None = None
+
+
+def presence(spec: ModelSpec, zoo: Zoo, models_dir: Path | None = None) -> Presence:
+    """Look for a model without network, torch or reading its weights.
+
+    Args:
+        spec: the model.
+        zoo: the registry that it is of.
+        models_dir: folder that holds ``org/name/``; without one, ``HARNESS_MODELS``.
+    """
+    if spec.source is None:
+        folder = built_folder(spec.name)
+        if (folder / "lineage.json").is_file():
+            return _present(folder, "built")
+        return Presence("not built", f"`make train MODEL={spec.name}` builds it")
+    fetch = f"`make eval MODEL={spec.name}` fetches it"
+    if spec.source.kind == "package":
+        folder = packages.converted_folder(spec.source)
+        if not folder.is_dir():
+            return Presence("absent", f"package {spec.source.name}: {fetch}")
+        if damage := packages.damage(folder):
+            return Presence("absent", f"damaged: {damage} (rm -r {folder})")
+        return _present(folder, f"package {spec.source.name}")
+    if spec.source.kind == "path":
+        folder = _own_folder(spec.source, zoo)
+        if _looks_whole(folder):
+            return _present(folder, f"folder {spec.source.name}")
+        return Presence("absent", f"no checkpoint in {folder}")
+    for folder, words in _hub_folders(spec.source, _models_dir(models_dir), None):
+        if _looks_whole(folder):
+            return _present(folder, words)
+    return Presence("absent", f"hub {spec.source.name}: {fetch}, or MODELS=dir")
+
+
+def resolve(
+    spec: ModelSpec,
+    zoo: Zoo,
+    models_dir: Path | None = None,
+    progress: Progress | None = None,
+) -> Artifact:
+    """Get a model's files, fetching what is not there, and check them.
+
+    Args:
+        spec: the model.
+        zoo: the registry that it is of.
+        models_dir: folder that holds ``org/name/``; without one, ``HARNESS_MODELS``.
+        progress: told, in words, what takes longer than a moment.
+
+    Raises:
+        WeightsError: they cannot be had, are damaged, or are not those that were pinned.
+        UsageError: the models folder does not exist.
+        StorageError: the cache cannot be written.
+    """
+    tell = progress or _tell_nobody
+    models = _models_dir(models_dir)
+    lock = find_lock()
+    folder = _folder(spec, zoo, models, lock, tell)
+    tensors = weights.check_folder(folder.path, spec.name)
+    files = _digests(folder, weights.folder_files(folder.path))
+    tokenizer = folder.path
+    if spec.source and spec.source.kind == "hub":
+        revision = spec.source.revision
+        check_model(lock, spec.source.name, revision, folder.path, files, folder.revision)
+    if spec.tokenizer:
+        tokenizer = _tokenizer_folder(spec, zoo, models, lock, tell)
+        names = weights.tokenizer_files(_names(tokenizer))
+        own = _digests(_Folder(tokenizer, ""), names)
+        if zoo.tokenizer_folder(spec) is None:
+            check_model(lock, spec.tokenizer, None, tokenizer, own, None)
+        files |= {f"tokenizer/{name}": digest for name, digest in own.items()}
+    elif not weights.tokenizer_files(_names(folder.path)):
+        raise WeightsError(
+            f"{spec.name}: {folder.path} holds no tokenizer: write `tokenizer: {{hub: org/name}}` "
+            f"into its entry in {zoo.path}"
+        )
+    return Artifact(
+        name=spec.name,
+        path=folder.path,
+        weights_id=weights.weights_id(files),
+        files=files,
+        disk_bytes=sum((folder.path / name).stat().st_size for name in tensors),
+        source=folder.words,
+        revision=folder.revision,
+        tokenizer_path=tokenizer,
+        notes=folder.notes,
+    )
+
+
+def built_folder(name: str) -> Path:
+    """Where `harness-train` puts a model that a step makes; whole once it has a lineage.json."""
+    return cache_folder() / "artifacts" / name
+
+
+def _folder(
+    spec: ModelSpec, zoo: Zoo, models: Path | None, lock: Lock | None, progress: Progress
+) -> _Folder:
+    if spec.source is None:
+        folder = built_folder(spec.name)
+        if not (folder / "lineage.json").is_file():
+            raise WeightsError(_not_built(spec, zoo, models))
+        return _Folder(folder, f"built here from {spec.parent}")
+    if spec.source.kind == "package":
+        made = packages.obtain(spec.source, spec.name, progress)
+        words = f"package {spec.source.name}"
+        return _Folder(made.path, words, notes=made.notes, verified=made.files)
+    if spec.source.kind == "path":
+        folder = _own_folder(spec.source, zoo)
+        if not folder.is_dir():
+            raise WeightsError(
+                f"{spec.name}: there is no folder {folder}; its entry in {zoo.path} names "
+                f"{spec.source.name}, seen from that file"
+            )
+        return _Folder(folder, f"folder {spec.source.name}")
+    return _hub_folder(spec, spec.source, models, lock, progress)
+
+
+def _hub_folder(
+    spec: ModelSpec, source: Source, models: Path | None, lock: Lock | None, progress: Progress
+) -> _Folder:
+    pin = lock.model(source.name, source.revision) if lock else None
+    for folder, words in _hub_folders(source, models, pin.commit if pin else None):
+        if words == "models folder":
+            # A folder that the user laid there is meant; if it is not whole, that is the error.
+            return _Folder(folder, f"hub {source.name}, from the models folder")
+        if _looks_whole(folder):
+            return _Folder(folder, str(source), revision=folder.name)
+    if reason := hub.unreachable():
+        raise WeightsError(_unavailable(spec, source.name, models, reason, pin))
+    try:
+        repo = hub.remote(source.name, pin.commit if pin and pin.commit else source.revision)
+        wanted = weights.deciding_files(repo.files)
+        if not any(name.endswith(".safetensors") for name in wanted):
+            raise hub.HubError(weights.no_tensors(map(Path, repo.files), source.name))
+        size = sum(repo.sizes.get(name, 0) for name in wanted) / 1e6
+        progress(f"{spec.name}: fetching {source.name} from the hub ({size:,.0f} MB)")
+        path = hub.download(source.name, repo.commit, wanted)
+    except hub.HubError as error:
+        raise WeightsError(f"{spec.name}: {error}{_notes(spec)}") from None
+    return _Folder(path, str(source), revision=repo.commit)
+
+
+def _tokenizer_folder(
+    spec: ModelSpec, zoo: Zoo, models: Path | None, lock: Lock | None, progress: Progress
+) -> Path:
+    own, name = zoo.tokenizer_folder(spec), spec.tokenizer or ""
+    if own is not None:
+        if not weights.tokenizer_files(_names(own)):
+            raise WeightsError(f"{spec.name}: the tokenizer's folder {own} holds no tokenizer")
+        return own
+    pin = lock.model(name, None) if lock else None
+    commit = pin.commit if pin else None
+    for folder, _ in _hub_folders(Source("hub", name), models, commit):
+        if weights.tokenizer_files(_names(folder)):
+            return folder
+    if reason := hub.unreachable():
+        raise WeightsError(_unavailable(spec, name, models, reason, pin, "tokenizer"))
+    try:
+        progress(f"{spec.name}: fetching the tokenizer of {name} from the hub")
+        repo = hub.remote(name, commit)
+        wanted = weights.tokenizer_files(repo.files)
+        if not wanted:
+            raise hub.HubError(f"{name} holds no tokenizer")
+        return hub.download(name, repo.commit, wanted)
+    except hub.HubError as error:
+        raise WeightsError(f"{spec.name}: its tokenizer: {error}{_notes(spec)}") from None
+
+
+def _hub_folders(source: Source, models: Path | None, commit: str | None) -> list[tuple[Path, str]]:
+    """The folders on this machine that may serve a hub name, best first."""
+    folders: list[tuple[Path, str]] = []
+    if models is not None and (models / source.name).is_dir():
+        folders.append((models / source.name, "models folder"))
+    if snapshot := hub.cached(source.name, commit or source.revision):
+        folders.append((snapshot, "hub cache"))
+    return folders
+
+
+def _unavailable(
+    spec: ModelSpec,
+    name: str,
+    models: Path | None,
+    reason: str,
+    pin: Pin | None,
+    what: Literal["weights", "tokenizer"] = "weights",
+) -> str:
+    looked = f"no {models / name}" if models else "no models folder was given"
+    at = f" at the pinned commit {pin.commit}" if pin and pin.commit else ""
+    needed = "config.json, the tokenizer and *.safetensors" if what == "weights" else "its files"
+    return (
+        f"{spec.name}: the {what} of {name} {'are' if what == 'weights' else 'is'} not on this "
+        f"machine ({looked}; not in the hub's cache {hub.cache_folder()}{at}), and the hub cannot be "
+        f"reached: {reason}.\n"
+        f"A folder DIR/{name}/ with {needed} serves instead of the hub: "
+        f"`make eval MODEL={spec.name} MODELS=DIR` (or `HARNESS_MODELS=DIR harness eval --model "
+        f"{spec.name}`). With a network, `make eval MODEL={spec.name}` fetches it.{_notes(spec)}"
+    )
+
+
+def _notes(spec: ModelSpec) -> str:
+    """What the registry says a user needs, for models that need more than their files."""
+    return f"\nNote on {spec.name}: {spec.notes}" if spec.trust_remote_code and spec.notes else ""
+
+
+def _not_built(spec: ModelSpec, zoo: Zoo, models: Path | None) -> str:
+    lines = [f"{spec.name} is not built yet. Its lineage:"]
+    for ancestor in zoo.lineage(spec.name):
+        found = presence(ancestor, zoo, models)
+        how = f" (step {ancestor.step.kind})" if ancestor.step else ""
+        lines.append(f"  {ancestor.name}{how}: {found.state}, {found.detail}")
+    lines.append(
+        f"`make train MODEL={spec.name}` (or `harness-train {spec.name}`) is the command that "
+        "builds what is missing; building arrives in a later version of this harness: this one "
+        "can score models whose weights exist."
+    )
+    return "\n".join(lines)
+
+
+def _models_dir(given: Path | None) -> Path | None:
+    written = os.environ.get("HARNESS_MODELS") or None
+    folder = given or (Path(written) if written else None)
+    if folder is None:
+        return None
+    folder = folder.expanduser()
+    if not folder.is_dir():
+        raise UsageError(
+            f"the models folder {folder} does not exist; MODELS=DIR (HARNESS_MODELS) names a "
+            "folder that holds models as DIR/org/name/"
+        )
+    return folder
+
+
+def _own_folder(source: Source, zoo: Zoo) -> Path:
+    return zoo.path.parent / Path(source.name).expanduser()
+
+
+def _looks_whole(folder: Path) -> bool:
+    """Whether a folder has a config and every tensor file, without opening the tensors."""
+    try:
+        names = weights.folder_files(folder)
+    except OSError:
+        return False
+    if "config.json" not in names or not any(n.endswith(".safetensors") for n in names):
+        return False
+    return all(
+        set(weights.shards(folder / name)) <= set(names)
+        for name in names
+        if name.endswith(".safetensors.index.json")
+    )
+
+
+def _present(folder: Path, detail: str) -> Presence:
+    names = [name for name in weights.folder_files(folder) if name.endswith(".safetensors")]
+    size = sum((folder / name).stat().st_size for name in names)
+    return Presence("present", detail, folder, size)
+
+
+def _digests(folder: _Folder, names: list[str]) -> dict[str, str]:
+    if folder.verified is not None:
+        return {name: folder.verified[name] for name in names}
+    remembered = weights.DigestCache(cache_folder())
+    return {name: remembered.sha256(folder.path / name) for name in names}
+
+
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+
+
+def _tell_nobody(message: str) -> None:
+    """Stands in where nobody wants to hear."""

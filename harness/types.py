@@ -1,0 +1,163 @@
+"""The nouns of an evaluation: what is asked, what came back, what it scored, how sure that is.
+
+Frozen dataclasses of the standard library only. The names are lm-eval's wherever it has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Statistic = float | tuple[Any, ...]
+"""What one doc contributes to a metric: a number to average (0/1 for accuracy); a pair
+``(numerator, denominator)`` for a ratio of sums, such as ``(log-likelihood, words)``; or whatever
+tuple of JSON values a corpus metric of lm-eval aggregates, such as ``(reference, prediction)``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doc:
+    """One row of a benchmark.
+
+    Attributes:
+        id: hash of the row's content and its occurrence number among equal rows (MMLU has exact
+            duplicates), so that two runs can be paired doc by doc.
+        index: position in the task's evaluation split (for grouped tasks: in the whole task).
+        fields: the row, as the task's prompts read it.
+        group: MMLU's subject, a source; ``None`` where the task has no groups.
+    """
+
+    id: str
+    index: int
+    fields: Mapping[str, Any]
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogLikelihood:
+    """Ask for log P(continuation | context), in nats, summed over the continuation's tokens."""
+
+    context: str
+    continuation: str
+
+
+@dataclass(frozen=True, slots=True)
+class RollingLogLikelihood:
+    """Ask for log P(text): every token predicted once, in disjoint windows of the model's context,
+    each token conditioned on all earlier ones of its window (lm-eval's ``loglikelihood_rolling``).
+    """
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class WindowedLogLikelihood:
+    """Ask for the log-likelihood of each disjoint window of ``window`` tokens of ``text``.
+
+    The text is tokenized as a whole; the first token of a window is given, not predicted; tokens
+    after the last whole window are dropped. This is the perplexity of the GPTQ paper
+    (Frantar et al. 2022, arXiv 2210.17323).
+    """
+
+    text: str
+    window: int
+    max_windows: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateUntil:
+    """Ask for text that continues ``context`` up to a stop string or ``max_new_tokens``.
+
+    ``temperature`` 0 is greedy decoding.
+    """
+
+    context: str
+    until: tuple[str, ...]
+    max_new_tokens: int
+    temperature: float = 0.0
+
+
+Request = LogLikelihood | RollingLogLikelihood | WindowedLogLikelihood | GenerateUntil
+
+
+@dataclass(frozen=True, slots=True)
+class LogProb:
+    """Answer to LogLikelihood: sum of log-probabilities in nats, and whether the continuation is
+    what greedy decoding would have produced. ``truncated``: the context lost tokens on the left.
+    """
+
+    logprob: float
+    is_greedy: bool
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RollingLogProb:
+    """Answer to RollingLogLikelihood: the sum of log-probabilities in nats."""
+
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class WindowLogProbs:
+    """Answer to WindowedLogLikelihood: one log-probability (nats, summed over ``window - 1``
+    predicted tokens) for each whole window, in order."""
+
+    logprobs: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """Answer to GenerateUntil: the text before the first stop string."""
+
+    text: str
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """The request could not be answered; the doc is counted as unscored, with this reason."""
+
+    reason: str
+
+
+Response = LogProb | RollingLogProb | WindowLogProbs | Generation | Unanswered
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What one sampling unit scored: usually a doc, for windowed perplexity one window.
+
+    Attributes:
+        unit: ``""`` for the doc itself, else the unit's name within the doc (``"window-3"``).
+        values: metric name to statistic; empty when unscored.
+        unscored: why no value could be computed, else ``None``.
+    """
+
+    values: Mapping[str, Statistic]
+    unit: str = ""
+    unscored: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A metric's value with its uncertainty.
+
+    Attributes:
+        value: the estimate, in ``unit``; ``None`` when no doc was scored.
+        low, high: ends of the 95% interval, ``None`` where it is undefined (one doc, say).
+        stderr: standard error as lm-eval prints it, ``None`` where undefined.
+        n: sampling units that entered.
+        method: how the interval was made, in words.
+        unit: ``proportion``, ``perplexity``, ``bits/byte`` or ``score``.
+        higher_is_better: direction of the metric.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    stderr: float | None
+    n: int
+    method: str
+    unit: str
+    higher_is_better: bool

@@ -1,0 +1,367 @@
+"""The registry: which models there are, where each comes from, and what it descends from.
+
+`model_zoo.yaml` maps a model's name to its entry. An entry has a ``source`` (a root, whose
+weights exist somewhere) or a ``parent`` and a ``step`` (a descendant, which `harness-train`
+makes). What a descendant does not say about family, stage, tokenizer, BOS, backend, dtype, chat
+template, own code and licence, it has from its parent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from harness.errors import RegistryError, UnknownName, closest
+from harness.step_options import Recipe, read_recipe
+from harness.strict_yaml import Table, find_file, parse
+
+STAGES = ("base", "sft", "dpo", "kto", "rlhf", "reward")
+QUANTIZATIONS = ("none", "nf4", "fp4", "int8", "gptq", "awq", "easyquant")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+ROLES = ("candidate", "reference", "judge")
+
+_MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_REVISION = re.compile(r"[A-Za-z0-9][\w./-]*")
+_PACKAGE = re.compile(r"([A-Za-z0-9][\w.-]*)==([A-Za-z0-9][\w.+!-]*)")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_KEYS = (
+    "family",
+    "stage",
+    "source",
+    "parent",
+    "step",
+    "quantization",
+    "tokenizer",
+    "add_bos",
+    "backend",
+    "dtype",
+    "chat_template",
+    "trust_remote_code",
+    "role",
+    "notes",
+    "licence",
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a root's weights are.
+
+    Attributes:
+        kind: ``hub`` (a model hub's ``org/name``), ``path`` (a folder) or ``package`` (a file
+            inside a published Python package).
+        name: ``org/name``; the folder as written; ``name==version``.
+        revision: hub only: branch, tag or commit; ``None`` for the default branch.
+        file, sha256: package only: the file inside the package, and its digest.
+    """
+
+    kind: Literal["hub", "path", "package"]
+    name: str
+    revision: str | None = None
+    file: str | None = None
+    sha256: str | None = None
+
+    def __str__(self) -> str:
+        at = f"@{self.revision}" if self.revision else ""
+        return f"{self.kind} {self.name}{at}"
+
+
+@dataclass(frozen=True)
+class Step:
+    """How a descendant is made from its parent: the options are those that the registry writes."""
+
+    kind: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One entry of the registry; has either a source, or a parent and a step.
+
+    Attributes:
+        name: how commands call it.
+        family: models of one family share a pretrained ancestor (``qwen``).
+        stage: one of STAGES; quantization: one of QUANTIZATIONS.
+        tokenizer: hub name or folder of the tokenizer where the weights bring none, else ``None``.
+        add_bos: whether prompts begin with BOS; ``None`` leaves it to the tokenizer.
+        backend: what answers requests about it.
+        dtype: dtype of the loaded body; ``auto`` is the checkpoint's own.
+        chat_template: whether prompts go through the model's chat template.
+        trust_remote_code: whether Python code inside the checkpoint may run.
+        role: ``candidate``, ``reference`` or ``judge``.
+    """
+
+    name: str
+    family: str
+    stage: str
+    quantization: str = "none"
+    source: Source | None = None
+    parent: str | None = None
+    step: Step | None = None
+    tokenizer: str | None = None
+    add_bos: bool | None = None
+    backend: str = "lm_eval"
+    dtype: str = "auto"
+    chat_template: bool = False
+    trust_remote_code: bool = False
+    role: str = "candidate"
+    notes: str = ""
+    licence: str = ""
+
+
+@dataclass(frozen=True)
+class Zoo:
+    """A registry that was read and checked: every parent exists, and no lineage is a circle.
+
+    Attributes:
+        path: the file.
+        models: name to entry, in the file's order.
+    """
+
+    path: Path
+    models: Mapping[str, ModelSpec]
+
+    def get(self, name: str) -> ModelSpec:
+        """The entry of that name; raises UnknownName, with the closest names."""
+        try:
+            return self.models[name]
+        except KeyError:
+            raise UnknownName("model", name, self.models, str(self.path)) from None
+
+    def lineage(self, name: str) -> tuple[ModelSpec, ...]:
+        """The walk from the root to the model, both included."""
+        walk = [self.get(name)]
+        while (parent := walk[-1].parent) is not None:
+            walk.append(self.models[parent])
+        return tuple(reversed(walk))
+
+    def tokenizer_folder(self, spec: ModelSpec) -> Path | None:
+        """The folder that the entry names as its tokenizer, seen from the registry's file;
+        ``None`` if it names no tokenizer, or one of the hub.
+        """
+        if spec.tokenizer is None:
+            return None
+        folder = self.path.parent / Path(spec.tokenizer).expanduser()
+        return folder if folder.is_dir() or not _is_hub_name(spec.tokenizer) else None
+
+    def children(self, name: str) -> tuple[ModelSpec, ...]:
+        """The models made directly from this one, in the file's order."""
+        self.get(name)
+        return tuple(spec for spec in self.models.values() if spec.parent == name)
+
+
+def load_zoo(path: Path | None = None) -> Zoo:
+    """Read and check the registry.
+
+    Args:
+        path: the file; without one: the environment variable ``HARNESS_ZOO``,
+            ``./model_zoo.yaml``, the copy in the installed package, the checkout's.
+
+    Raises:
+        RegistryError: there is no such file, or it is not valid; names file, line and key.
+    """
+    places = [path] if path is not None else find_file("model_zoo.yaml", "HARNESS_ZOO")
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        looked = ", ".join(str(place) for place in places)
+        raise RegistryError(
+            f"no registry: looked for {looked}. Name one with HARNESS_ZOO=file, or run the "
+            "command in a folder that has a model_zoo.yaml"
+        )
+    top = parse(found)
+    top.only(["models"])
+    if "models" not in top:
+        raise top.error(None, "the key 'models' is missing: it maps each model's name to its entry")
+    entries = top.table("models", "models")
+    if not entries.nodes:
+        raise top.error("models", "no model is written here")
+    tables: dict[str, Table] = {}
+    for name in entries.nodes:
+        if not _MODEL_NAME.fullmatch(name):
+            raise RegistryError(
+                f"{entries.at(name)}: {name!r} is not a valid model name: lower-case letters, "
+                "digits, '.', '_' and '-', the first a letter or a digit"
+            )
+        tables[name] = entries.table(name, f"model {name!r}")
+    parents = {name: _parent(table, tables) for name, table in tables.items()}
+    _refuse_circles(parents, tables)
+    specs: dict[str, ModelSpec] = {}
+    for name in tables:
+        _read_with_ancestors(name, parents, tables, specs)
+    return Zoo(found, {name: specs[name] for name in tables})
+
+
+def _parent(table: Table, tables: Mapping[str, Table]) -> str | None:
+    table.only(_KEYS)
+    has_source, has_parent = "source" in table, "parent" in table
+    if has_source and (has_parent or "step" in table):
+        other = "parent" if has_parent else "step"
+        raise table.error(
+            other, "an entry has a source (a root) or a parent and a step (a descendant), not both"
+        )
+    if has_source:
+        return None
+    if not has_parent:
+        raise table.error(None, "it has neither a source nor a parent: write one of them")
+    if "step" not in table:
+        raise table.error("parent", "a descendant also needs a step: what is done to the parent")
+    return table.text("parent")
+
+
+def _refuse_circles(parents: Mapping[str, str | None], tables: Mapping[str, Table]) -> None:
+    for start in parents:
+        walk = [start]
+        while (parent := parents[walk[-1]]) is not None:
+            table = tables[walk[-1]]
+            if parent not in parents:
+                raise table.error("parent", f"unknown model {parent!r}{closest(parent, parents)}")
+            if parent in walk:
+                circle = [*walk[walk.index(parent) :], parent]
+                raise table.error(
+                    "parent",
+                    f"the lineage is a circle ({' -> '.join(reversed(circle))}): "
+                    "one of these models needs a source instead of a parent",
+                )
+            walk.append(parent)
+
+
+def _read_with_ancestors(
+    name: str,
+    parents: Mapping[str, str | None],
+    tables: Mapping[str, Table],
+    specs: dict[str, ModelSpec],
+) -> None:
+    waiting: list[str] = []
+    current: str | None = name
+    while current is not None and current not in specs:
+        waiting.append(current)
+        current = parents[current]
+    for ready in reversed(waiting):
+        parent = parents[ready]
+        table = tables[ready]
+        specs[ready] = (
+            _descendant(ready, table, specs[parent]) if parent is not None else _root(ready, table)
+        )
+
+
+def _root(name: str, table: Table) -> ModelSpec:
+    source = _source(table.table("source", f"the source of model {name!r}"))
+    ground = ModelSpec(name, "", "", source=source)
+    return _common(
+        ground,
+        table,
+        family=table.text("family"),
+        stage=table.choice("stage", STAGES),
+        quantization=table.choice("quantization", QUANTIZATIONS, "none"),
+    )
+
+
+def _descendant(name: str, table: Table, parent: ModelSpec) -> ModelSpec:
+    recipe = read_recipe(table.table("step", f"the step of model {name!r}"))
+    stage, quantization = recipe.stage or parent.stage, recipe.quantization
+    _same(table, "stage", STAGES, stage, recipe)
+    _same(table, "quantization", QUANTIZATIONS, quantization, recipe)
+    ground = ModelSpec(
+        name,
+        "",
+        "",
+        parent=parent.name,
+        step=Step(recipe.kind, recipe.options),
+        tokenizer=parent.tokenizer,
+        add_bos=parent.add_bos,
+        backend=parent.backend,
+        dtype=parent.dtype,
+        chat_template=parent.chat_template,
+        trust_remote_code=parent.trust_remote_code,
+        licence=parent.licence,
+    )
+    family = table.text("family", parent.family)
+    return _common(ground, table, family=family, stage=stage, quantization=quantization)
+
+
+def _same(table: Table, key: str, choices: tuple[str, ...], made: str, recipe: Recipe) -> None:
+    if key in table and (written := table.choice(key, choices)) != made:
+        raise table.error(
+            key, f"{written!r} contradicts the step {recipe.kind!r}, which makes {made!r}"
+        )
+
+
+def _common(
+    ground: ModelSpec, table: Table, *, family: str, stage: str, quantization: str
+) -> ModelSpec:
+    add_bos = ground.add_bos
+    if "add_bos" in table and table.scalar("add_bos") is not None:
+        add_bos = table.flag("add_bos", False)
+    return ModelSpec(
+        name=ground.name,
+        family=family,
+        stage=stage,
+        quantization=quantization,
+        source=ground.source,
+        parent=ground.parent,
+        step=ground.step,
+        tokenizer=_tokenizer(table) if "tokenizer" in table else ground.tokenizer,
+        add_bos=add_bos,
+        backend=table.text("backend", ground.backend),
+        dtype=table.choice("dtype", DTYPES, ground.dtype),
+        chat_template=table.flag("chat_template", ground.chat_template),
+        trust_remote_code=table.flag("trust_remote_code", ground.trust_remote_code),
+        role=table.choice("role", ROLES, "candidate"),
+        notes=table.text("notes", ""),
+        licence=table.text("licence", ground.licence),
+    )
+
+
+def _source(table: Table) -> Source:
+    kinds = [kind for kind in ("hub", "path", "package") if kind in table]
+    if len(kinds) != 1:
+        table.only(("hub", "path", "package", "file", "sha256"))
+        written = " and ".join(kinds) or "none of them"
+        raise table.error(None, f"one of hub, path and package is needed, {written} is written")
+    if kinds == ["hub"]:
+        table.only(["hub"])
+        name, _, revision = table.text("hub").partition("@")
+        _check_hub_name(table, "hub", name)
+        valid = _REVISION.fullmatch(revision) and ".." not in revision
+        if "@" in table.text("hub") and not valid:
+            raise table.error("hub", f"{revision!r} is not a branch, a tag or a commit")
+        return Source("hub", name, revision=revision or None)
+    if kinds == ["path"]:
+        table.only(["path"])
+        return Source("path", table.text("path"))
+    table.only(["package", "file", "sha256"])
+    package, file, sha256 = table.text("package"), table.text("file"), table.text("sha256")
+    if not _PACKAGE.fullmatch(package):
+        raise table.error("package", f"{package!r} is not of the form name==version")
+    inner = PurePosixPath(file)
+    if inner.is_absolute() or ".." in inner.parts or "\\" in file:
+        raise table.error("file", f"{file!r} is not a path inside the package")
+    if not _SHA256.fullmatch(sha256):
+        raise table.error(
+            "sha256", f"{sha256!r} is not a sha256 digest: 64 digits and letters a to f"
+        )
+    return Source("package", package, file=file, sha256=sha256)
+
+
+def _tokenizer(table: Table) -> str:
+    try:
+        inner = table.table("tokenizer", f"the tokenizer of {table.what}")
+    except RegistryError:
+        return table.text("tokenizer")
+    inner.only(["hub"])
+    name = inner.text("hub")
+    _check_hub_name(inner, "hub", name)
+    return name
+
+
+def _check_hub_name(table: Table, key: str, name: str) -> None:
+    if not _is_hub_name(name):
+        raise table.error(key, f"{name!r} is not a hub name: org/name, or org/name@revision")
+
+
+def _is_hub_name(name: str) -> bool:
+    return bool(_HUB_NAME.fullmatch(name)) and ".." not in name

@@ -1,0 +1,177 @@
+"""Tasks worded by lm-eval, held against lm-eval's own classes on the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.catalog import Catalog
+from harness.data import DataFolders
+from harness.errors import DataError, UsageError
+from harness.task import OpenTask, TaskContext, spread_limit
+from harness.types import Generation, GenerateUntil, LogLikelihood, LogProb, Unanswered
+from tests.conftest import arc_row
+
+Write = Callable[..., Path]
+
+
+def open_task(catalog: Catalog, name: str, folders: DataFolders, **settings: Any) -> OpenTask:
+    task = catalog.task(name)
+    return task.open(task, TaskContext(folders, **settings))
+
+
+@pytest.fixture
+def arc(tmp_path: Path, write_rows: Write) -> DataFolders:
+    rows = [arc_row(number) for number in range(6)]
+    write_rows(tmp_path / "allenai/ai2_arc/ARC-Easy/test.jsonl", rows)
+    return DataFolders(tmp_path, tmp_path)
+
+
+def test_prompts_are_lm_evals(catalog: Catalog, arc: DataFolders) -> None:
+    opened = open_task(catalog, "arc_easy", arc, limit=2)
+    assert len(opened.docs) == 2
+    first = opened.requests(opened.docs[0])
+    assert first[1] == LogLikelihood("Question: Which is number 0?\nAnswer:", " two")
+    assert opened.target(opened.docs[0]) == "two"
+
+
+def test_scores_are_lm_evals(catalog: Catalog, arc: DataFolders) -> None:
+    """Choices one, two, three, four at -4, -5, -6, -9 nats: acc picks ``one`` (wrong). Per
+    character -4/3, -5/3, -6/5, -9/4: acc_norm picks ``three`` (wrong). With ``two`` at -3: acc is
+    right, and so is acc_norm (-1 per character)."""
+    opened = open_task(catalog, "arc_easy", arc)
+    doc = opened.docs[0]
+    wrong = [LogProb(value, False) for value in (-4.0, -5.0, -6.0, -9.0)]
+    right = [LogProb(value, False) for value in (-4.0, -3.0, -6.0, -9.0)]
+    assert opened.scores(doc, wrong)[0].values == {"acc": 0.0, "acc_norm": 0.0}
+    assert opened.scores(doc, right)[0].values == {"acc": 1.0, "acc_norm": 1.0}
+
+
+def test_one_unanswered_request_leaves_the_doc_unscored(catalog: Catalog, arc: DataFolders) -> None:
+    opened = open_task(catalog, "arc_easy", arc)
+    responses = [LogProb(-1.0, False)] * 3 + [Unanswered("too long")]
+    (score,) = opened.scores(opened.docs[0], responses)
+    assert score.values == {} and score.unscored == "too long"
+
+
+def test_gsm8k_filters(catalog: Catalog, sample_folders: DataFolders) -> None:
+    """``#### 42`` counts for strict-match; ``the answer is 42.`` only for flexible-extract."""
+    opened = open_task(catalog, "gsm8k", sample_folders, limit=1)
+    doc = opened.docs[0]
+    (request,) = opened.requests(doc)
+    assert isinstance(request, GenerateUntil)
+    assert request.until == ("Question:", "</s>", "<|im_end|>")
+    assert request.max_new_tokens == 256 and request.temperature == 0
+    assert request.context.count("Question:") == 6, "five examples and the question"
+    answer = opened.target(doc).rpartition("#### ")[2]
+    strict, flexible = "exact_match,strict-match", "exact_match,flexible-extract"
+    (score,) = opened.scores(doc, [Generation(f"So it is so.\n#### {answer}")])
+    assert score.values == {strict: 1.0, flexible: 1.0}
+    (score,) = opened.scores(doc, [Generation(f"The answer is {answer}")])
+    assert score.values == {strict: 0.0, flexible: 1.0}
+    (score,) = opened.scores(doc, [Generation("")])
+    assert score.values == {strict: 0.0, flexible: 0.0}
+
+
+def test_prompts_do_not_depend_on_the_limit(catalog: Catalog, sample_folders: DataFolders) -> None:
+    """Few-shot examples are drawn doc after doc from one seeded stream, as lm-eval does."""
+    few = open_task(catalog, "gsm8k", sample_folders, limit=3)
+    many = open_task(catalog, "gsm8k", sample_folders, limit=20)
+    for doc in few.docs:
+        assert few.requests(doc) == many.requests(many.docs[doc.index])
+
+
+def test_mmlu_is_one_task_with_groups(catalog: Catalog, sample_folders: DataFolders) -> None:
+    opened = open_task(catalog, "mmlu", sample_folders, limit=25)
+    groups = [doc.group for doc in opened.docs]
+    assert len(groups) == 25
+    counts = {group: groups.count(group) for group in groups}
+    assert len(counts) == 10 and set(counts.values()) == {2, 3}
+    assert [metric.name for metric in opened.metrics] == ["acc", "acc_macro"]
+    prompt = opened.requests(opened.docs[0])[0]
+    assert isinstance(prompt, LogLikelihood) and "about astronomy" in prompt.context
+
+
+def test_mmlu_few_shot_examples_come_from_dev(catalog: Catalog, sample_folders: DataFolders) -> None:
+    opened = open_task(catalog, "mmlu", sample_folders, limit=10, num_fewshot=5)
+    request = opened.requests(opened.docs[0])[0]
+    assert isinstance(request, LogLikelihood) and request.context.count("Answer:") == 6
+
+
+def test_a_missing_train_split_is_fine_at_zero_shots(
+    catalog: Catalog, sample_folders: DataFolders
+) -> None:
+    assert len(open_task(catalog, "hellaswag", sample_folders, limit=3).docs) == 3
+
+
+def test_a_missing_train_split_is_refused_by_name_with_shots(
+    catalog: Catalog, sample_folders: DataFolders
+) -> None:
+    with pytest.raises(UsageError, match=r"hellaswag with 10 .*'train'.*--num-fewshot 0"):
+        open_task(catalog, "hellaswag", sample_folders, num_fewshot=10)
+
+
+def test_a_row_of_another_layout_is_refused(
+    catalog: Catalog, tmp_path: Path, write_rows: Write
+) -> None:
+    write_rows(tmp_path / "allenai/ai2_arc/ARC-Easy/test.jsonl", [{"question": "Why?", "id": "1"}])
+    with pytest.raises(DataError, match=r"ARC-Easy.*'choices'|choices"):
+        open_task(catalog, "arc_easy", DataFolders(tmp_path, tmp_path))
+
+
+def test_equal_rows_have_different_ids(
+    catalog: Catalog, tmp_path: Path, write_rows: Write
+) -> None:
+    rows = [arc_row(1), arc_row(2), arc_row(1)]
+    write_rows(tmp_path / "allenai/ai2_arc/ARC-Easy/test.jsonl", rows)
+    docs = open_task(catalog, "arc_easy", DataFolders(tmp_path, tmp_path)).docs
+    assert docs[0].id.endswith("-0") and docs[2].id.endswith("-1")
+    assert docs[0].id[:-2] == docs[2].id[:-2] != docs[1].id[:-2]
+
+
+def test_chat_templates_go_through_the_models_own(catalog: Catalog, arc: DataFolders) -> None:
+    seen: list[list[dict[str, str]]] = []
+
+    def render(messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        seen.append(messages)
+        return "<chat>"
+
+    opened = open_task(catalog, "arc_easy", arc, limit=1, render_chat=render)
+    assert opened.requests(opened.docs[0])[0] == LogLikelihood("<chat>", "one")
+    assert seen[0][-1]["role"] == "user"
+
+
+def test_word_perplexity_counts_the_original_words(
+    catalog: Catalog, sample_folders: DataFolders
+) -> None:
+    from harness.types import RollingLogLikelihood, RollingLogProb
+
+    opened = open_task(catalog, "wikitext2", sample_folders, limit=1)
+    (request,) = opened.requests(opened.docs[0])
+    assert isinstance(request, RollingLogLikelihood) and " @-@ " not in request.text
+    (score,) = opened.scores(opened.docs[0], [RollingLogProb(-100.0)])
+    words = len(opened.docs[0].fields["page"].split(" "))
+    logprob, counted = score.values["word_perplexity"]
+    assert logprob == -100.0 and abs(counted - words) < 40
+
+
+@pytest.mark.parametrize(
+    ("limit", "sizes", "expected"),
+    [
+        (None, [3, 2], [3, 2]),
+        (100, [100, 100, 100], [34, 33, 33]),
+        (2, [5, 5, 5], [1, 1, 0]),
+        (10, [1, 20, 20], [1, 5, 4]),
+        (99, [1, 2], [1, 2]),
+    ],
+)
+def test_a_limit_is_spread_evenly(limit: int | None, sizes: list[int], expected: list[int]) -> None:
+    assert spread_limit(limit, sizes) == expected
+
+
+def test_a_limit_of_100_over_mmlus_57_subjects() -> None:
+    taken = spread_limit(100, [150] * 57)
+    assert sum(taken) == 100 and taken.count(2) == 43 and taken.count(1) == 14

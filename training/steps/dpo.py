@@ -1,0 +1,59 @@
+"""Direct preference optimization: the parent learns to prefer chosen answers to rejected ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+
+@dataclass(frozen=True)
+class Options:
+    """A recipe; the defaults are those of the report ``zephyr-report``. The reference model is
+    the parent.
+
+    Attributes:
+        data: name of the preference pairs; ``default`` is the set shipped with the project.
+        beta: strength of the tie to the reference model.
+        method: ``lora`` trains an adapter and merges it at the end, ``full`` all weights.
+        lora_r, lora_alpha: rank and scale of the adapter.
+        batch_size: pairs per batch.
+        accumulation: batches per optimizer step.
+        learning_rate: peak of the schedule.
+        schedule: what follows the warm-up.
+        warmup_steps: optimizer steps of linear warm-up.
+        epochs: passes over the pairs.
+        max_length: tokens of prompt and answer together.
+        validation_share: share of the pairs that is held out.
+        seed: of shuffling, the split and the adapter's start.
+    """
+
+    stage: ClassVar[str] = "dpo"
+
+    data: str = "default"
+    beta: float = 0.1
+    method: Literal["lora", "full"] = "lora"
+    lora_r: int = 8
+    lora_alpha: int = 16
+    batch_size: int = 16
+    accumulation: int = 8
+    learning_rate: float = 5e-5
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup_steps: int = 200
+    epochs: float = 3.0
+    max_length: int = 2048
+    validation_share: float = 0.05
+    seed: int = 1234
+
+    def __post_init__(self) -> None:
+        for name in ("lora_r", "lora_alpha", "batch_size", "accumulation", "max_length"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it is at least 1")
+        for name in ("beta", "learning_rate", "epochs"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it is above 0")
+        if self.warmup_steps < 0:
+            raise ValueError(f"warmup_steps is {self.warmup_steps}; it is at least 0")
+        if not 0 <= self.validation_share < 1:
+            raise ValueError(
+                f"validation_share is {self.validation_share}; it is a share: 0 up to 1"
+            )

@@ -1,0 +1,66 @@
+"""Kahneman-Tversky optimization: learns from answers marked good or bad, without pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+
+@dataclass(frozen=True)
+class Options:
+    """A recipe; optimizer, schedule and adapter default to those of the dpo step, so that the two
+    can be compared. The reference model is the parent.
+
+    Attributes:
+        data: name of the marked answers; ``default`` is the set shipped with the project.
+        beta: strength of the tie to the reference model.
+        desirable_weight, undesirable_weight: weights of good and bad answers in the loss; set
+            them apart where one kind is rarer.
+        method: ``lora`` trains an adapter and merges it at the end, ``full`` all weights.
+        lora_r, lora_alpha: rank and scale of the adapter.
+        batch_size: answers per batch, at least 2: the loss needs a second answer to estimate the
+            divergence from the reference.
+        accumulation: batches per optimizer step.
+        learning_rate: peak of the schedule.
+        schedule: what follows the warm-up.
+        warmup_steps: optimizer steps of linear warm-up.
+        epochs: passes over the answers.
+        max_length: tokens of prompt and answer together.
+        validation_share: share of the answers that is held out.
+        seed: of shuffling, the split and the adapter's start.
+    """
+
+    stage: ClassVar[str] = "kto"
+
+    data: str = "default"
+    beta: float = 0.1
+    desirable_weight: float = 1.0
+    undesirable_weight: float = 1.0
+    method: Literal["lora", "full"] = "lora"
+    lora_r: int = 8
+    lora_alpha: int = 16
+    batch_size: int = 16
+    accumulation: int = 8
+    learning_rate: float = 5e-5
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup_steps: int = 200
+    epochs: float = 3.0
+    max_length: int = 2048
+    validation_share: float = 0.05
+    seed: int = 1234
+
+    def __post_init__(self) -> None:
+        for name in ("lora_r", "lora_alpha", "accumulation", "max_length"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it is at least 1")
+        if self.batch_size < 2:
+            raise ValueError(f"batch_size is {self.batch_size}; it is at least 2")
+        for name in ("beta", "desirable_weight", "undesirable_weight", "learning_rate", "epochs"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it is above 0")
+        if self.warmup_steps < 0:
+            raise ValueError(f"warmup_steps is {self.warmup_steps}; it is at least 0")
+        if not 0 <= self.validation_share < 1:
+            raise ValueError(
+                f"validation_share is {self.validation_share}; it is a share: 0 up to 1"
+            )
