@@ -16,8 +16,10 @@ $(foreach option,$(OPTIONS),$(eval override export $(option) := $$(value $(optio
 flag = $${$(1):+$(2) "$$$(1)"}
 
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
-INSTALL := $(PIP) install -qq --constraint constraints.txt
+PIP_ARGS ?= -qq
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check --no-input install $(PIP_ARGS) \
+	--constraint constraints.txt
+OR_EXPLAIN := || { echo "setup: failed; make setup PIP_ARGS=-v says more" >&2; exit 1; }
 PYTHON ?= $(firstword $(foreach name,python3.11 python3 python,$(shell \
 	$(name) -c 'import sys; sys.version_info[:2] == (3, 11) and print("$(name)")' 2>/dev/null)))
 PYTEST_ARGS ?= -n 2 --dist loadgroup
@@ -75,20 +77,20 @@ clean: ## Remove .venv, caches and built packages; runs and reports stay
 
 # The stamps are written last, so a failed or interrupted set-up is taken up again.
 .venv/.installed: pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { \
-		echo "setup: Python 3.11 is needed and was not found; name it: make PYTHON=/path/to/python3.11" >&2; \
-		exit 1; }
+	@if ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then \
+		echo "setup: needs Python 3.11; name it: make setup PYTHON=/path/to/python3.11" >&2; exit 1; \
+	fi
 	@echo "setup: creating .venv with $(PYTHON)"
 	@$(PYTHON) -m venv .venv
 	@if [ -n "$$TORCH_INDEX" ]; then \
 		echo "setup: installing torch from TORCH_INDEX"; \
-		$(INSTALL) --no-deps --index-url "$$TORCH_INDEX" torch; \
+		$(INSTALL) --no-deps --index-url "$$TORCH_INDEX" torch $(OR_EXPLAIN); \
 	fi
 	@echo "setup: installing the packages pinned in constraints.txt (one to three minutes)"
-	@$(INSTALL) --editable .
+	@$(INSTALL) --editable . $(OR_EXPLAIN)
 	@touch $@
 
 .venv/.installed-dev: .venv/.installed
 	@echo "setup: installing the development tools"
-	@$(INSTALL) --editable '.[dev]'
+	@$(INSTALL) --editable '.[dev]' $(OR_EXPLAIN)
 	@touch $@

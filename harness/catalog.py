@@ -45,7 +45,9 @@ class Catalog:
                 raise UsageError(f"{name} is a group of lm-eval's; name one of {members}")
             return found[0]
         if name not in self.tasks:
-            raise UnknownName("task", name, self.tasks, f"{self.folder}; {LM_EVAL_PREFIX}NAME also works")
+            raise UnknownName(
+                "task", name, self.tasks, f"{self.folder}; {LM_EVAL_PREFIX}NAME also works"
+            )
         return self.tasks[name]
 
     def expand(self, name: str) -> list[Task]:
@@ -95,7 +97,9 @@ def load_catalog(folder: Path | None = None) -> Catalog:
 
 
 def _tasks_folder(folder: Path | None) -> Path:
-    asked = folder or (Path(os.environ["HARNESS_TASKS"]) if os.environ.get("HARNESS_TASKS") else None)
+    asked = folder or (
+        Path(os.environ["HARNESS_TASKS"]) if os.environ.get("HARNESS_TASKS") else None
+    )
     if asked is not None:
         if not asked.is_dir():
             raise UsageError(f"the tasks folder {asked} does not exist")
@@ -160,10 +164,14 @@ def _read_choice(item: Any, path: Path, tasks: Mapping[str, Task]) -> TaskChoice
         item = {"task": item}
     if not isinstance(item, dict) or not isinstance(item.get("task"), str):
         raise RegistryError(f"{path}: a task is a name or a mapping with `task`, got {item!r}")
-    _check_keys(item, {attribute.name for attribute in fields(TaskChoice)}, f"{path}: {item['task']}")
+    _check_keys(
+        item, {attribute.name for attribute in fields(TaskChoice)}, f"{path}: {item['task']}"
+    )
     for key in ("num_fewshot", "limit"):
         value = item.get(key)
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+        if value is not None and (
+            not isinstance(value, int) or isinstance(value, bool) or value < 0
+        ):
             raise RegistryError(f"{path}: {item['task']}: `{key}` is a whole number, got {value!r}")
     name = item["task"]
     if not name.startswith(LM_EVAL_PREFIX) and name not in tasks:

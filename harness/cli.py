@@ -84,7 +84,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 def _eval_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="M", help="a model of the registry (default: smol)")
     parser.add_argument("--tasks", metavar="A,B", help="tasks; lm-eval:NAME for any of lm-eval's")
-    parser.add_argument("--suite", metavar="S", help="a suite (default: card with data, else quick)")
+    parser.add_argument(
+        "--suite", metavar="S", help="a suite (default: card with data, else quick)"
+    )
     parser.add_argument("--limit", type=_positive, metavar="N", help="docs per task")
     parser.add_argument("--num-fewshot", type=_whole, metavar="K", help="few-shot examples")
     parser.add_argument("--data", metavar="DIR", help="folder ORG/NAME/CONFIG/SPLIT.jsonl[.gz]")
@@ -96,7 +98,9 @@ def _eval_options(parser: argparse.ArgumentParser) -> None:
         metavar="TASK=CONFIG",
         help="read another configuration of a task's data set",
     )
-    parser.add_argument("--models-dir", type=Path, metavar="DIR", help="folder org/name/ of weights")
+    parser.add_argument(
+        "--models-dir", type=Path, metavar="DIR", help="folder org/name/ of weights"
+    )
     parser.add_argument("--dtype", metavar="D", help="auto, float32, bfloat16 or float16")
     parser.add_argument("--backend", metavar="B", help="who answers (default: the model's own)")
     parser.add_argument("--resume", metavar="RUN", help="finish a run that was stopped")
@@ -118,12 +122,16 @@ def _show_options(parser: argparse.ArgumentParser) -> None:
 
 def _list_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=("models", "tasks", "suites", "runs"))
-    parser.add_argument("--models-dir", type=Path, metavar="DIR", help="folder org/name/ of weights")
+    parser.add_argument(
+        "--models-dir", type=Path, metavar="DIR", help="folder org/name/ of weights"
+    )
     _shared_options(parser)
 
 
 def _lock_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--models-dir", type=Path, metavar="DIR", help="folder org/name/ of weights")
+    parser.add_argument(
+        "--models-dir", type=Path, metavar="DIR", help="folder org/name/ of weights"
+    )
     parser.add_argument("--data", metavar="DIR", help="folder ORG/NAME/CONFIG/SPLIT.jsonl[.gz]")
     parser.add_argument("--out", type=Path, default=Path("harness.lock.yaml"), metavar="FILE")
     _shared_options(parser)
@@ -135,8 +143,12 @@ def _doctor_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _shared_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--zoo", type=Path, metavar="FILE", help="registry (default: model_zoo.yaml)")
-    parser.add_argument("--tasks-dir", type=Path, metavar="DIR", help="task files (default: tasks/)")
+    parser.add_argument(
+        "--zoo", type=Path, metavar="FILE", help="registry (default: model_zoo.yaml)"
+    )
+    parser.add_argument(
+        "--tasks-dir", type=Path, metavar="DIR", help="task files (default: tasks/)"
+    )
     parser.add_argument(
         "--reports",
         type=Path,

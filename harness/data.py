@@ -197,7 +197,9 @@ def _parse_rows(content: str, path: Path) -> list[dict[str, Any]]:
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise DataError(f"{path}, line {number}: not JSON ({error.msg}); fetch it again") from None
+            raise DataError(
+                f"{path}, line {number}: not JSON ({error.msg}); fetch it again"
+            ) from None
         if not isinstance(row, dict):
             raise DataError(f"{path}, line {number}: a row must be an object, got {line[:40]!r}")
         if rows and row.keys() != rows[0].keys():
@@ -214,14 +216,16 @@ def _parse_rows(content: str, path: Path) -> list[dict[str, Any]]:
 def _load_from_hub(found: FoundData) -> tuple[dict[str, datasets.Dataset], DataRecord]:
     import datasets
 
-    dataset = found.dataset
+    dataset, lock = found.dataset, find_lock()
+    pin = lock.dataset(dataset.name, dataset.config) if lock else None
     try:
         if found.snapshot is not None:
             # The folder itself, not the name: a name would be looked up on the network again.
             commit = found.snapshot.name
             loaded = datasets.load_dataset(str(found.snapshot), dataset.config)
         else:
-            commit = hub.remote(dataset.name, None, "dataset").commit
+            pinned = pin.commit if pin else None
+            commit = hub.remote(dataset.name, pinned, "dataset").commit
             loaded = datasets.load_dataset(
                 dataset.name, dataset.config, revision=commit, **dataset.load_options
             )
@@ -230,7 +234,7 @@ def _load_from_hub(found: FoundData) -> tuple[dict[str, datasets.Dataset], DataR
     except Exception as error:  # datasets raises many kinds; all mean that there are no rows
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"the {found.origin} could not serve {dataset}: {message}") from None
-    check_dataset(find_lock(), dataset.name, dataset.config, {}, commit)
+    check_dataset(lock, dataset.name, dataset.config, {}, commit)
     return dict(loaded), DataRecord(dataset.name, dataset.config, found.origin, {}, commit)
 
 

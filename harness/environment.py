@@ -30,7 +30,9 @@ def describe_environment(device: str) -> Environment:
         python=platform.python_version(),
         platform=platform.platform(),
         processor=_processor(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1,
         threads=torch.get_num_threads(),
         memory_bytes=psutil.virtual_memory().total,
         device=torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
@@ -58,13 +60,23 @@ def _processor() -> str:
 
 def _git_commit() -> str | None:
     """The commit of the harness's own checkout, with ``-dirty`` if it was changed; ``None`` in an
-    installed copy."""
+    installed copy.
+    """
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return None
     try:
         described = subprocess.run(
-            ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
+            [
+                "git",
+                "-C",
+                str(root),
+                "describe",
+                "--always",
+                "--abbrev=40",
+                "--dirty",
+                "--exclude=*",
+            ],
             capture_output=True,
             text=True,
             timeout=10,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.errors import HarnessError
+from harness.records import write_atomic
 
 DEADLINE = 1.5
 """Seconds that finding out whether the hub can be reached may take, name look-up included."""
@@ -146,8 +147,14 @@ def remote(name: str, revision: str | None, kind: Kind = "model") -> RemoteRepo:
     return RemoteRepo(info.sha, files, sizes)
 
 
-def download(name: str, commit: str, files: Sequence[str]) -> Path:
+def download(name: str, revision: str | None, commit: str, files: Sequence[str]) -> Path:
     """Fetch files of a model at a commit into the hub's cache, and return their folder.
+
+    Args:
+        name: ``org/name``.
+        revision: what was asked for; later look-ups by this name find the commit.
+        commit: what that stood for.
+        files: names of the files.
 
     Raises:
         HubError: the hub does not give them.
@@ -161,7 +168,11 @@ def download(name: str, commit: str, files: Sequence[str]) -> Path:
             )
             for file in files
         ]
-    return Path(paths[0]).parent
+    snapshot = Path(paths[0]).parent
+    if revision != commit:
+        # Fetching by commit does not record what the branch stood for; offline, that is needed.
+        write_atomic(snapshot.parent.parent / "refs" / (revision or "main"), commit)
+    return snapshot
 
 
 class _Explained:

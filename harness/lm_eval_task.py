@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import datasets
 import lm_eval
 import numpy as np
 from lm_eval.api.instance import Instance
-from lm_eval.api.metrics import bits_per_byte
+from lm_eval.api.metrics import bits_per_byte, weighted_perplexity
 from lm_eval.api.metrics import mean as lm_eval_mean
-from lm_eval.api.metrics import weighted_perplexity
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks._yaml_loader import load_yaml
 
@@ -32,8 +32,8 @@ from harness.records import DataRecord
 from harness.task import TaskContext, make_docs, spread_limit
 from harness.types import (
     Doc,
-    Generation,
     GenerateUntil,
+    Generation,
     LogLikelihood,
     LogProb,
     Request,
@@ -51,6 +51,7 @@ GENERATION_OPTIONS = {"until", "do_sample", "temperature", "max_gen_toks"}
 DEFAULT_MAX_GEN_TOKS = 256
 
 logging.getLogger("lm_eval").setLevel(logging.ERROR)
+datasets.disable_progress_bars()
 
 
 @dataclass(frozen=True)
@@ -259,7 +260,8 @@ def _build(task: ConfigurableTask, doc: Doc, context: TaskContext) -> list[Insta
         )
     except Exception as error:
         raise DataError(
-            f"{task.config.task}, doc {doc.index}: the row does not fit the task ({_brief(error)}); "
+            f"{task.config.task}, doc {doc.index}: the row does not fit the task "
+            f"({_brief(error)}); "
             f"its columns are {', '.join(fields)}"
         ) from None
     return built if isinstance(built, list) else [built]

@@ -23,6 +23,7 @@ from harness.weights import (
     check_folder,
     deciding_files,
     git_blob_id,
+    no_tensors,
     sha256,
     tokenizer_files,
 )
@@ -133,7 +134,7 @@ def write_lock(lock: Lock, path: Path) -> None:
             lines.append(f"    origin: {pin.origin}")
             if pin.commit:
                 lines.append(f"    commit: {json.dumps(pin.commit)}")
-            lines.append("    files:")
+            lines.append("    files:" if pin.files else "    files: {}")
             lines += [
                 f"      {json.dumps(file)}: {json.dumps(pin.files[file])}"
                 for file in sorted(pin.files)
@@ -304,7 +305,10 @@ def _pin_model(
         return Pin("mirror", None, _digests(mirror, choose(_names(mirror))))
     if unreachable is None:
         remote = hub.remote(name, revision)
-        return Pin("hub", remote.commit, {f: remote.files[f] for f in choose(remote.files)})
+        chosen = choose(remote.files)
+        if not tokenizer_only and not any(file.endswith(".safetensors") for file in chosen):
+            raise WeightsError(no_tensors(map(Path, remote.files), name))
+        return Pin("hub", remote.commit, {file: remote.files[file] for file in chosen})
     snapshot = hub.cached(name, revision)
     if snapshot is None:
         raise WeightsError(f"not in the hub's cache, and {unreachable}")

@@ -8,9 +8,14 @@ from types import TracebackType
 from typing import TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as RichProgress
-from rich.progress import TimeRemainingColumn
 
 from harness.records import TaskResult
 
@@ -96,7 +101,9 @@ class LineProgress:
         self._last = now
         left = (now - self._started) / self._done * (self._total - self._done)
         share = 100 * self._done / self._total
-        self._line(f"{self._task}: {self._done:,} of {self._total:,} ({share:.0f}%), {left:.0f} s left")
+        self._line(
+            f"{self._task}: {self._done:,} of {self._total:,} ({share:.0f}%), {left:.0f} s left"
+        )
 
     def finish(self, result: TaskResult) -> None:
         """The task is scored."""

@@ -2,7 +2,7 @@
 
 A run is a folder ``<runs>/<run id>/``::
 
-    run.json                  the run: model, settings, environment, one TaskResult per finished task
+    run.json                  the run: model, settings, environment, a TaskResult per finished task
     rows/<task>.jsonl         one Row per doc, in the order in which docs were finished
     rows/<task>.jsonl.part    the same while the task is being scored
 
@@ -12,6 +12,8 @@ a run that stops at any moment keeps its finished tasks.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import urllib.parse
 from collections.abc import Iterator, Mapping
@@ -70,7 +72,8 @@ class ModelRecord:
 @dataclass(frozen=True)
 class DataRecord:
     """What a task's data set resolved to: ``files`` maps each split's file to its sha256 (for the
-    hub: ``revision`` is the commit)."""
+    hub: ``revision`` is the commit).
+    """
 
     dataset: str
     config: str | None
@@ -232,6 +235,14 @@ class RunFolder:
         with _explained(self.path):
             (self.path / "rows").mkdir(parents=True, exist_ok=True)
 
+    def discard_if_empty(self) -> None:
+        """Remove the folder again if nothing was ever written into it."""
+        for folder in (self.path / "rows", self.path):
+            try:
+                folder.rmdir()
+            except OSError:  # not empty, or not there: both are fine
+                continue
+
     def write(self, run: Run) -> None:
         """Replace ``run.json`` atomically."""
         write_atomic(self.path / "run.json", msgspec.json.format(msgspec.json.encode(run)))
@@ -297,11 +308,9 @@ class RowWriter:
 
     def close(self) -> None:
         """Leave the partial file where it is."""
-        try:
+        # On a full disk what could be written is written, and that error was raised already.
+        with contextlib.suppress(OSError):
             self._file.close()
-        except OSError:
-            # The disk is full: what could be written is written, and that error was raised already.
-            pass
 
 
 def list_runs(runs: Path) -> list[Path]:
@@ -339,8 +348,6 @@ class _explained:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError):
-            import errno
-
             advice = {
                 errno.ENOSPC: "the disk is full: free some room, then run the same command again",
                 errno.EDQUOT: "the disk quota is used up: free some room, then run it again",

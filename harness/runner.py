@@ -13,13 +13,13 @@ from typing import Protocol
 from harness.backends.backend import Backend
 from harness.errors import StorageError
 from harness.metrics.metric import Metric, Sample, nothing_scored
-from harness.records import Cost, Row, Run, RunFolder, RowWriter, TaskResult
+from harness.records import Cost, Row, RowWriter, Run, RunFolder, TaskResult
 from harness.task import OpenTask, Task
 from harness.types import (
     Doc,
     Estimate,
-    Generation,
     GenerateUntil,
+    Generation,
     LogLikelihood,
     LogProb,
     Request,
@@ -119,9 +119,7 @@ def score_task(
     """Ask all of a task's requests, score each doc when its last response is in, keep the rows."""
     opened = plan.opened
     asked = [(doc, list(opened.requests(doc))) for doc in opened.docs]
-    owners = [
-        (doc.index, position) for doc, requests in asked for position in range(len(requests))
-    ]
+    owners = [(doc.index, position) for doc, requests in asked for position in range(len(requests))]
     flat = [request for _, requests in asked for request in requests]
     pending = {doc.index: _PendingDoc(doc, requests) for doc, requests in asked}
     digests = {doc.index: request_digest(requests) for doc, requests in asked}

@@ -202,13 +202,14 @@ def _hub_folder(
     if reason := hub.unreachable():
         raise WeightsError(_unavailable(spec, source.name, models, reason, pin))
     try:
-        repo = hub.remote(source.name, pin.commit if pin and pin.commit else source.revision)
+        revision = pin.commit if pin and pin.commit else source.revision
+        repo = hub.remote(source.name, revision)
         wanted = weights.deciding_files(repo.files)
         if not any(name.endswith(".safetensors") for name in wanted):
             raise hub.HubError(weights.no_tensors(map(Path, repo.files), source.name))
         size = sum(repo.sizes.get(name, 0) for name in wanted) / 1e6
         progress(f"{spec.name}: fetching {source.name} from the hub ({size:,.0f} MB)")
-        path = hub.download(source.name, repo.commit, wanted)
+        path = hub.download(source.name, revision, repo.commit, wanted)
     except hub.HubError as error:
         raise WeightsError(f"{spec.name}: {error}{_notes(spec)}") from None
     return _Folder(path, str(source), revision=repo.commit)
@@ -235,7 +236,7 @@ def _tokenizer_folder(
         wanted = weights.tokenizer_files(repo.files)
         if not wanted:
             raise hub.HubError(f"{name} holds no tokenizer")
-        return hub.download(name, repo.commit, wanted)
+        return hub.download(name, commit, repo.commit, wanted)
     except hub.HubError as error:
         raise WeightsError(f"{spec.name}: its tokenizer: {error}{_notes(spec)}") from None
 
@@ -263,8 +264,8 @@ def _unavailable(
     needed = "config.json, the tokenizer and *.safetensors" if what == "weights" else "its files"
     return (
         f"{spec.name}: the {what} of {name} {'are' if what == 'weights' else 'is'} not on this "
-        f"machine ({looked}; not in the hub's cache {hub.cache_folder()}{at}), and the hub cannot be "
-        f"reached: {reason}.\n"
+        f"machine ({looked}; not in the hub's cache {hub.cache_folder()}{at}), and the hub cannot "
+        f"be reached: {reason}.\n"
         f"A folder DIR/{name}/ with {needed} serves instead of the hub: "
         f"`make eval MODEL={spec.name} MODELS=DIR` (or `HARNESS_MODELS=DIR harness eval --model "
         f"{spec.name}`). With a network, `make eval MODEL={spec.name}` fetches it.{_notes(spec)}"

@@ -62,7 +62,9 @@ def t_quantile(degrees: int) -> float:
     return float(stdtrit(degrees, 0.5 + CONFIDENCE / 2))
 
 
-def ratio_stderr(numerators: NDArray[np.float64], denominators: NDArray[np.float64]) -> float | None:
+def ratio_stderr(
+    numerators: NDArray[np.float64], denominators: NDArray[np.float64]
+) -> float | None:
     """Standard error of ``sum(numerators) / sum(denominators)`` by linearization.
 
     With r the ratio, each unit's residual is ``numerator - r * denominator``; the ratio's variance

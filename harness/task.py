@@ -54,11 +54,30 @@ class TaskContext:
 class OpenTask(Protocol):
     """A task with its data read: docs in, requests out; responses in, scores out."""
 
-    version: str
-    num_fewshot: int
-    docs: Sequence[Doc]
-    metrics: Sequence[Metric]
-    data: Sequence[DataRecord]
+    @property
+    def version(self) -> str:
+        """The definition's version: scores of two versions are not comparable."""
+        ...
+
+    @property
+    def num_fewshot(self) -> int:
+        """Examples in each prompt."""
+        ...
+
+    @property
+    def docs(self) -> Sequence[Doc]:
+        """What is asked, in evaluation order."""
+        ...
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """How the docs' statistics are reduced."""
+        ...
+
+    @property
+    def data(self) -> Sequence[DataRecord]:
+        """What the data sets resolved to."""
+        ...
 
     def requests(self, doc: Doc) -> Sequence[Request]:
         """What to ask about a doc; always the same for the same doc."""

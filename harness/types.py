@@ -101,7 +101,8 @@ class RollingLogProb:
 @dataclass(frozen=True, slots=True)
 class WindowLogProbs:
     """Answer to WindowedLogLikelihood: one log-probability (nats, summed over ``window - 1``
-    predicted tokens) for each whole window, in order."""
+    predicted tokens) for each whole window, in order.
+    """
 
     logprobs: tuple[float, ...]
 

@@ -11,7 +11,15 @@ from harness.metrics.metric import Metric
 from harness.metrics.perplexity import perplexity
 from harness.records import DataRecord
 from harness.task import TaskContext, make_docs
-from harness.types import Doc, Request, Response, Score, Unanswered, WindowedLogLikelihood, WindowLogProbs
+from harness.types import (
+    Doc,
+    Request,
+    Response,
+    Score,
+    Unanswered,
+    WindowedLogLikelihood,
+    WindowLogProbs,
+)
 
 
 @dataclass(frozen=True)

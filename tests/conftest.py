@@ -1,5 +1,6 @@
 """Shared fixtures: a small task made of rows, the shipped samples, and, where they are, the real
-model and the real data. Tests that need those are skipped with a reason elsewhere."""
+model and the real data. Tests that need those are skipped with a reason elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own settings must not change what a test sees."""
-    for name in ("HARNESS_DATA", "HARNESS_MODELS", "HARNESS_ZOO", "HARNESS_TASKS", "HARNESS_REPORTS"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("DATA", "MODELS", "ZOO", "TASKS", "REPORTS", "LOCK"):
+        monkeypatch.delenv(f"HARNESS_{name}", raising=False)
 
 
 @pytest.fixture(scope="session")
@@ -83,3 +84,58 @@ def arc_row(number: int, **changes: Any) -> dict[str, Any]:
         "answerKey": "B",
     }
     return row | changes
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Llama of 60,000 parameters with a byte-pair tokenizer, as a Hugging Face folder."""
+    import torch
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    texts = [path.read_text("utf-8") for path in (REPOSITORY / "tasks/samples").rglob("*.jsonl")]
+    trained = ByteLevelBPETokenizer()
+    trained.train_from_iterator(texts, vocab_size=600, special_tokens=["<s>", "</s>"])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=trained._tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="</s>",
+        model_max_length=512,
+    )
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        bos_token_id=0,
+        eos_token_id=1,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def tiny_zoo(tiny_model: Path, tmp_path: Path) -> Path:
+    """A registry with one root, ``tiny``, and a child that was never built."""
+    path = tmp_path / "zoo.yaml"
+    path.write_text(
+        f"""models:
+  tiny:
+    family: tiny
+    stage: base
+    source: {{path: {tiny_model}}}
+    notes: random weights
+  tiny-sft:
+    parent: tiny
+    step: {{kind: sft}}
+""",
+        "utf-8",
+    )
+    return path

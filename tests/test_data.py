@@ -49,7 +49,9 @@ def test_gzipped_rows_serve(tmp_path: Path) -> None:
     assert splits["test"][0]["id"] == "q7"
 
 
-def test_another_name_of_the_data_set_finds_the_same_rows(tmp_path: Path, write_rows: Write) -> None:
+def test_another_name_of_the_data_set_finds_the_same_rows(
+    tmp_path: Path, write_rows: Write
+) -> None:
     write_rows(tmp_path / "openai/gsm8k/main/test.jsonl", [{"question": "q", "answer": "#### 1"}])
     assert find(Dataset("gsm8k", "main"), DataFolders(tmp_path, tmp_path)).origin == "mirror"
 

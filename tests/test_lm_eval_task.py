@@ -12,7 +12,7 @@ from harness.catalog import Catalog
 from harness.data import DataFolders
 from harness.errors import DataError, UsageError
 from harness.task import OpenTask, TaskContext, spread_limit
-from harness.types import Generation, GenerateUntil, LogLikelihood, LogProb, Unanswered
+from harness.types import GenerateUntil, Generation, LogLikelihood, LogProb, Unanswered
 from tests.conftest import arc_row
 
 Write = Callable[..., Path]
@@ -41,7 +41,8 @@ def test_prompts_are_lm_evals(catalog: Catalog, arc: DataFolders) -> None:
 def test_scores_are_lm_evals(catalog: Catalog, arc: DataFolders) -> None:
     """Choices one, two, three, four at -4, -5, -6, -9 nats: acc picks ``one`` (wrong). Per
     character -4/3, -5/3, -6/5, -9/4: acc_norm picks ``three`` (wrong). With ``two`` at -3: acc is
-    right, and so is acc_norm (-1 per character)."""
+    right, and so is acc_norm (-1 per character).
+    """
     opened = open_task(catalog, "arc_easy", arc)
     doc = opened.docs[0]
     wrong = [LogProb(value, False) for value in (-4.0, -5.0, -6.0, -9.0)]
@@ -95,7 +96,9 @@ def test_mmlu_is_one_task_with_groups(catalog: Catalog, sample_folders: DataFold
     assert isinstance(prompt, LogLikelihood) and "about astronomy" in prompt.context
 
 
-def test_mmlu_few_shot_examples_come_from_dev(catalog: Catalog, sample_folders: DataFolders) -> None:
+def test_mmlu_few_shot_examples_come_from_dev(
+    catalog: Catalog, sample_folders: DataFolders
+) -> None:
     opened = open_task(catalog, "mmlu", sample_folders, limit=10, num_fewshot=5)
     request = opened.requests(opened.docs[0])[0]
     assert isinstance(request, LogLikelihood) and request.context.count("Answer:") == 6
@@ -122,9 +125,7 @@ def test_a_row_of_another_layout_is_refused(
         open_task(catalog, "arc_easy", DataFolders(tmp_path, tmp_path))
 
 
-def test_equal_rows_have_different_ids(
-    catalog: Catalog, tmp_path: Path, write_rows: Write
-) -> None:
+def test_equal_rows_have_different_ids(catalog: Catalog, tmp_path: Path, write_rows: Write) -> None:
     rows = [arc_row(1), arc_row(2), arc_row(1)]
     write_rows(tmp_path / "allenai/ai2_arc/ARC-Easy/test.jsonl", rows)
     docs = open_task(catalog, "arc_easy", DataFolders(tmp_path, tmp_path)).docs

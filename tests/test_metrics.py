@@ -15,7 +15,8 @@ from harness.metrics.perplexity import bits_per_unit, perplexity
 
 def test_accuracy_is_a_proportion_with_wilsons_interval() -> None:
     """3 right of 4: Wilson's interval is 0.3006 to 0.9544 (centre (0.75 + 0.4802)/(1 + 0.9604)
-    = 0.6275, reach 0.3269)."""
+    = 0.6275, reach 0.3269).
+    """
     samples: list[Sample] = [(1.0, None), (1.0, None), (0.0, None), (1.0, None)]
     estimate = mean("acc").estimate(samples)
     assert estimate.value == 0.75
@@ -58,8 +59,11 @@ def test_perplexities_are_lm_evals() -> None:
 
 def test_perplexity_by_hand() -> None:
     """Two docs of 10 words, -20 and -30 nats: exp(50 / 20) = exp(2.5) = 12.1825. Residuals are
-    -5 and 5, so the error of the rate is sqrt(2 * 50)/20 = 0.5, and exp(2.5) * 0.5 = 6.0912."""
-    estimate = perplexity("word_perplexity").estimate([((-20.0, 10.0), None), ((-30.0, 10.0), None)])
+    -5 and 5, so the error of the rate is sqrt(2 * 50)/20 = 0.5, and exp(2.5) * 0.5 = 6.0912.
+    """
+    estimate = perplexity("word_perplexity").estimate(
+        [((-20.0, 10.0), None), ((-30.0, 10.0), None)]
+    )
     assert estimate.value == pytest.approx(math.exp(2.5))
     assert estimate.stderr == pytest.approx(0.5 * math.exp(2.5))
 

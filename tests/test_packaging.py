@@ -101,7 +101,9 @@ def test_a_wheel_built_from_the_sdist_is_the_same(wheel: zipfile.ZipFile, tmp_pa
 
 def test_the_version_is_written_once(wheel: zipfile.ZipFile, project: dict[str, Any]) -> None:
     assert "version" in project["dynamic"]
-    assert Path(str(wheel.filename)).name == f"lineup_harness-{harness.__version__}-py3-none-any.whl"
+    assert (
+        Path(str(wheel.filename)).name == f"lineup_harness-{harness.__version__}-py3-none-any.whl"
+    )
 
 
 def test_the_console_scripts_can_be_imported() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from harness.errors import RecordError, StorageError
 from harness.records import Row, RowWriter, RunFolder, list_runs, write_atomic
-from tests.report.fixtures import make_run
+from tests.report.fixtures.runs import realistic
 
 ROW = Row(
     doc_id="ab-0",
@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> RunFolder:
 
 
 def test_a_run_comes_back_as_it_was(folder: RunFolder) -> None:
-    run = make_run("tiny")
+    run = realistic()[0]
     folder.write(run)
     assert folder.read() == run
     assert list_runs(folder.path.parent) == [folder.path]
@@ -53,7 +53,7 @@ def test_rows_come_back_as_they_were(folder: RunFolder) -> None:
     writer.append(replace(ROW, index=1, unscored="no", scores={}))
     assert not folder.rows_path("arc_easy").exists(), "not before the task is finished"
     writer.finish()
-    assert list(folder.rows("arc_easy"))[0] == ROW
+    assert next(folder.rows("arc_easy")) == ROW
     assert not folder.rows_path("arc_easy", partial=True).exists()
 
 
@@ -63,7 +63,7 @@ def test_a_task_name_cannot_leave_the_folder(folder: RunFolder) -> None:
 
 
 def test_a_torn_record_is_refused_by_name(folder: RunFolder) -> None:
-    folder.write(make_run("tiny"))
+    folder.write(realistic()[0])
     path = folder.path / "run.json"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(RecordError, match=r"run\.json is not a readable run"):
@@ -71,7 +71,7 @@ def test_a_torn_record_is_refused_by_name(folder: RunFolder) -> None:
 
 
 def test_another_schema_is_refused_by_number(folder: RunFolder) -> None:
-    folder.write(make_run("tiny"))
+    folder.write(realistic()[0])
     path = folder.path / "run.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 99}))
     with pytest.raises(RecordError, match="schema 99, this version of the harness reads 1"):
@@ -79,7 +79,7 @@ def test_another_schema_is_refused_by_number(folder: RunFolder) -> None:
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match="it has no run.json"):
+    with pytest.raises(RecordError, match=r"it has no run\.json"):
         RunFolder(tmp_path).read()
 
 
@@ -120,5 +120,5 @@ def test_rows_on_a_really_full_device(folder: RunFolder) -> None:
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
-    with pytest.raises(StorageError, match="cannot write .*choose another folder"):
+    with pytest.raises(StorageError, match=r"cannot write .*choose another folder"):
         RunFolder(tmp_path / "runs" / "one").create()

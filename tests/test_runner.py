@@ -15,7 +15,7 @@ from harness.records import Row, Run, RunFolder
 from harness.runner import PlannedTask, evaluate, score_task
 from harness.task import TaskContext
 from harness.types import GenerateUntil, LogLikelihood, Request, Response, Unanswered
-from tests.report.fixtures import make_run
+from tests.report.fixtures.runs import realistic
 
 
 class Silent:
@@ -54,7 +54,7 @@ def folder(tmp_path: Path) -> RunFolder:
 def empty_run() -> Run:
     from dataclasses import replace
 
-    return replace(make_run("tiny"), results={}, status="running")
+    return replace(realistic()[0], results={}, status="running")
 
 
 def shuffled(count: int) -> Sequence[int]:
@@ -62,7 +62,9 @@ def shuffled(count: int) -> Sequence[int]:
 
 
 @pytest.mark.parametrize("name", ["arc_easy", "mmlu", "hellaswag", "gsm8k", "wikitext2"])
-def test_every_doc_has_a_row(plan: Callable[..., PlannedTask], folder: RunFolder, name: str) -> None:
+def test_every_doc_has_a_row(
+    plan: Callable[..., PlannedTask], folder: RunFolder, name: str
+) -> None:
     progress = Silent()
     result = score_task(plan(name), FakeBackend(), folder, progress)
     rows = sorted(folder.rows(name), key=lambda row: row.index)

@@ -87,7 +87,8 @@ def test_multiple_choice_is_enough_and_balanced(name: str) -> None:
 @pytest.mark.parametrize("name", ["arc/test.jsonl", "mmlu/test.jsonl"])
 def test_the_right_choice_is_not_given_away_by_its_length(name: str) -> None:
     """Always choosing the longest (or shortest) text must not beat chance by much: of 120
-    questions 30 are right by chance, deviation 4.7; three deviations above is 44."""
+    questions 30 are right by chance, deviation 4.7; three deviations above is 44.
+    """
     for pick in (max, min):
         hits = 0
         for question in rows(name):
@@ -162,6 +163,8 @@ def test_no_sample_is_taken_from_a_benchmark(subset: str, real_data: Path) -> No
         for path in (real_data / folder).rglob("*.jsonl*"):
             content = path.read_bytes()
             text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
-            real |= {json.loads(line)["question"].strip().lower() for line in text.split("\n") if line}
+            real |= {
+                json.loads(line)["question"].strip().lower() for line in text.split("\n") if line
+            }
     assert len(real) > 20_000
     assert not real & {row["question"].strip().lower() for row in rows(subset)}

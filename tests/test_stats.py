@@ -26,7 +26,8 @@ def test_wilson_interval_of_nothing_is_undefined() -> None:
 
 def test_mean_interval_by_hand() -> None:
     """1, 2, 3, 4: mean 2.5, deviation sqrt(5/3), standard error sqrt(5/3)/2 = 0.645497;
-    t with 3 degrees is 3.182446, so the reach is 2.054260."""
+    t with 3 degrees is 3.182446, so the reach is 2.054260.
+    """
     assert stats.mean_stderr([1, 2, 3, 4]) == pytest.approx(0.645497, abs=1e-6)
     assert stats.mean_interval([1, 2, 3, 4]) == pytest.approx((0.445740, 4.554260), abs=1e-5)
 
@@ -45,15 +46,17 @@ def test_stderr_is_lm_evals() -> None:
 
 def test_ratio_stderr_by_hand() -> None:
     """Numerators 2, 6; denominators 1, 2: r = 8/3, residuals 2 - 8/3 = -2/3 and 6 - 16/3 = 2/3;
-    sqrt(2/1 * (4/9 + 4/9)) / 3 = sqrt(16/9) / 3 = 4/9."""
+    sqrt(2/1 * (4/9 + 4/9)) / 3 = sqrt(16/9) / 3 = 4/9.
+    """
     error = stats.ratio_stderr(np.array([2.0, 6.0]), np.array([1.0, 2.0]))
     assert error == pytest.approx(4 / 9)
 
 
-def test_ratio_stderr_covers(seed: int = 5) -> None:
+def test_ratio_stderr_covers() -> None:
     """Over 500 draws of 60 docs, the 95% interval holds the true rate 3.0 about 95% of the time
-    (binomial error 1 point; 92 to 98 is three of them)."""
-    rng = np.random.default_rng(seed)
+    (binomial error 1 point; 92 to 98 is three of them).
+    """
+    rng = np.random.default_rng(5)
     hits = 0
     for _ in range(500):
         words = rng.integers(50, 500, size=60).astype(float)
@@ -67,7 +70,8 @@ def test_ratio_stderr_covers(seed: int = 5) -> None:
 
 def test_stratified_mean_stderr_by_hand() -> None:
     """Strata (0, 1) and (1, 1): standard errors sqrt(0.5)/sqrt(2) = 0.5 and 0; half of
-    sqrt(0.25 + 0) is 0.25. With a stratum of one doc it is undefined."""
+    sqrt(0.25 + 0) is 0.25. With a stratum of one doc it is undefined.
+    """
     assert stats.stratified_mean_stderr([[0, 1], [1, 1]]) == pytest.approx(0.25)
     assert stats.stratified_mean_stderr([[0, 1], [1]]) is None
 

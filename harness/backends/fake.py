@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from harness.backends.backend import Answer, BackendFacts
 from harness.types import (
-    Generation,
     GenerateUntil,
+    Generation,
     LogLikelihood,
     LogProb,
     Request,

@@ -20,8 +20,8 @@ from harness.backends.backend import Answer, BackendFacts, LoadOptions
 from harness.errors import WeightsError
 from harness.memory import peak_resident, reset_peak_resident
 from harness.types import (
-    Generation,
     GenerateUntil,
+    Generation,
     LogLikelihood,
     LogProb,
     Request,
@@ -124,9 +124,7 @@ class LmEvalBackend:
             for (index, _, pair), (logprob, greedy) in zip(chunk, results, strict=True):
                 yield self._logprob_answer(index, pair, float(logprob), bool(greedy))
 
-    def _logprob_answer(
-        self, index: int, pair: TokenPair, logprob: float, greedy: bool
-    ) -> Answer:
+    def _logprob_answer(self, index: int, pair: TokenPair, logprob: float, greedy: bool) -> Answer:
         tokens = min(_length(pair) - 1, self.facts.max_length)
         if not math.isfinite(logprob):
             return Answer(index, Unanswered(f"the log-probability is {logprob}"), tokens)
@@ -236,8 +234,8 @@ def load(options: LoadOptions) -> LmEvalBackend:
     """
     import transformers
 
-    transformers.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     device = "cuda:0" if torch.cuda.is_available() else "cpu"
     try:

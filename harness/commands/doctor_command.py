@@ -17,8 +17,8 @@ import psutil
 from rich.console import Console
 from rich.markup import escape
 
-from harness.catalog import load_catalog
 from harness import hub
+from harness.catalog import load_catalog
 from harness.data import data_folders, find
 from harness.errors import HarnessError
 from harness.sources import presence
@@ -90,7 +90,9 @@ def _torch() -> Finding:
 def _folders(options: argparse.Namespace) -> Iterator[Finding]:
     cache = Path(os.environ.get("HARNESS_CACHE") or "~/.cache/lineup-harness").expanduser()
     for what, folder in (("cache", cache), ("reports", Path(options.reports))):
-        existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+        existing = next(
+            path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
+        )
         free = shutil.disk_usage(existing).free
         if not os.access(existing, os.W_OK):
             yield Finding("missing", what, f"{folder} is not writable")
@@ -123,7 +125,9 @@ def _models(options: argparse.Namespace) -> Iterator[Finding]:
         yield Finding("missing", "registry", str(error))
         return
     present = [n for n in zoo.models if presence(zoo.get(n), zoo, None).state == "present"]
-    yield Finding("ok", "models", f"{len(zoo.models)} in {zoo.path}; here: {', '.join(present) or 'none yet'}")
+    yield Finding(
+        "ok", "models", f"{len(zoo.models)} in {zoo.path}; here: {', '.join(present) or 'none yet'}"
+    )
 
 
 def _version(package: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,13 @@ from harness.records import Run, RunFolder, list_runs
 from harness.sources import Presence, presence
 from harness.zoo import ModelSpec, Zoo, load_zoo
 
+PIPE_WIDTH = 180
+"""Columns where no terminal says how many it has."""
+
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WIDTH)
     if options.what == "models":
         zoo = load_zoo(options.zoo)
         there = {name: presence(zoo.get(name), zoo, options.models_dir) for name in zoo.models}
@@ -136,8 +140,8 @@ def _run_table(runs: list[Run]) -> Table:
 
 def _table(rows: list[dict[str, Any]]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in rows[0]:
-        table.add_column(column)
+    for number, column in enumerate(rows[0]):
+        table.add_column(column, no_wrap=number == 0, overflow="fold")
     for row in rows:
         table.add_row(*(escape(str(value)) for value in row.values()))
     return table

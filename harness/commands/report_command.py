@@ -9,6 +9,8 @@ from harness.errors import RecordError
 from harness.progress import note
 from harness.records import RunFolder, list_runs
 
+LEADERBOARDS = ("leaderboard.md", "leaderboard.html")
+
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
@@ -26,17 +28,17 @@ def run(options: argparse.Namespace) -> int:
         )
     written = publish_reports(options.reports, options.model)
     if options.json:
-        print(written["json"].read_text("utf-8"))
+        print(written["leaderboard.json"].read_text("utf-8"))
         return 0
     print_leaderboard(build_leaderboard([folder.read() for folder in folders]), Console())
-    for path in written.values():
-        note(f"report: {path}")
+    for name in LEADERBOARDS:
+        note(f"report: {written[name]}")
     return 0
 
 
 def publish_reports(reports: Path, model: str | None = None) -> dict[str, Path]:
-    """Write the leaderboard and the run pages; returns the leaderboard's files by kind."""
-    from harness.report.html import write_leaderboard
+    """Write the leaderboard and the run pages; returns files by their name."""
+    from harness.report.site import write_leaderboard
 
     return write_leaderboard(readable_runs(reports, model), reports)
 

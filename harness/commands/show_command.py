@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.errors import RecordError, UnknownName
-from harness.records import Row, Run, RunFolder, list_runs
+from harness.records import Run, RunFolder, list_runs
 
 
 def run(options: argparse.Namespace) -> int:
@@ -40,21 +40,18 @@ def _find(runs: Path, name: str) -> RunFolder:
 
 
 def _print_docs(record: Run, folder: RunFolder, options: argparse.Namespace) -> int:
-    from harness.report.terminal import print_doc
+    from harness.report.docs import shown_doc, verdict
+    from harness.report.terminal_doc import print_doc
 
-    primary = record.results[options.task].primary
+    result = record.results[options.task]
     console, shown = Console(), 0
     for row in folder.rows(options.task):
-        if options.wrong and not _is_wrong(row, primary):
+        if options.wrong and verdict(row, result) != "wrong":
             continue
-        print_doc(row, primary, console)
+        print_doc(shown_doc(row, result), console)
         shown += 1
         if shown == options.docs:
-            break
+            return 0
     if shown == 0:
         console.print("no such doc")
     return 0
-
-
-def _is_wrong(row: Row, primary: str) -> bool:
-    return row.scores.get(primary) == 0.0

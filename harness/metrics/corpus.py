@@ -13,9 +13,7 @@ from harness.stats import bootstrap_interval
 from harness.types import Estimate
 
 
-def corpus(
-    name: str, aggregate: Callable[[list[Any]], float], *, higher_is_better: bool
-) -> Metric:
+def corpus(name: str, aggregate: Callable[[list[Any]], float], *, higher_is_better: bool) -> Metric:
     """Lm-eval's own aggregation of the docs' values, with a seeded bootstrap over docs.
 
     Args:

@@ -36,28 +36,26 @@ def headline(section: Section) -> str:
     return said
 
 
-def best_footnote(mark: str) -> str:
-    """Explain the mark for the best, which looks like ``mark`` in the caller's format."""
-    return (
-        f"{mark} = surely the best of its column: its 95% interval overlaps no other model's. "
-        "Where nothing is marked, no model is surely better than all the others, which does not "
-        "mean that they are equal: a paired comparison of two models on the same docs can tell "
-        "smaller differences apart. Intervals are not corrected for the number of models. "
-        "A column with unscored docs or an undefined interval marks nothing."
-    )
+BEST = "surely the best of its column: its 95% interval overlaps no other model's"
+
+HOW_TO_READ = (
+    "A figure is the estimate with its 95% interval. Where nothing is marked, no model is surely "
+    "better than all the others, which does not mean that they are equal: a paired comparison of "
+    "two models on the same docs can tell smaller differences apart. Intervals are not corrected "
+    "for the number of models. A column with unscored docs or an undefined interval marks nothing.",
+    "Results stand in one column only if they are of the same work: task version, data, prompts, "
+    "shots, limit and chat template. The newest result counts.",
+    "Time and tokens/s cover the results in the row, without loading; peak memory is the highest "
+    "of them. Rows with different tasks differ in time for that reason alone.",
+)
 
 
-def cost_footnote(section: Section) -> str:
-    """Explain the cost columns, and warn where the machines differ."""
-    said = (
-        "Time and tokens/s cover the results in the row, without loading; peak memory is the "
-        "highest of them. Rows with different tasks differ in time for that reason alone."
-    )
+def machines_note(section: Section) -> str:
+    """Warn where speeds were measured on different machines, else ``""``."""
     machines = {machine for row in section.rows for machine in row.costs.machines}
-    if len(machines) > 1:
-        said += " Measured on different machines, so not comparable: "
-        said += "; ".join(sorted(machines)) + "."
-    return said
+    if len(machines) < 2:
+        return ""
+    return f"Speeds are from different machines: {'; '.join(sorted(machines))}."
 
 
 def cell_marks(cell: Cell) -> list[str]:
@@ -87,10 +85,7 @@ def column_note(column: Column) -> str:
 def column_data(column: Column) -> str:
     """Name the data sets behind a column and where they came from."""
     named = sorted(
-        {
-            clean(f"{data.dataset} {data.config or ''}") + f" ({data.origin})"
-            for data in column.data
-        }
+        {clean(f"{data.dataset} {data.config or ''}") + f" ({data.origin})" for data in column.data}
     )
     if len(named) <= 2:
         return ", ".join(named)

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.report import captions, wording
-from harness.report.leaderboard import Cell, Leaderboard, ModelRow, Section
+from harness.report.leaderboard import Cell, Column, Leaderboard, ModelRow, Section
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -26,12 +26,13 @@ def run_page(run_id: str) -> str:
     return urllib.parse.quote(run_id, safe="", errors="replace") + ".html"
 
 
-def leaderboard_html(board: Leaderboard, pages: str = "html") -> str:
-    """Render the leaderboard.
+def anchor(task: str) -> str:
+    """Id of a task's section on a run's page, without anything that a link would have to quote."""
+    return "task-" + urllib.parse.quote(task, safe="", errors="replace").replace("%", ".")
 
-    Args:
-        pages: folder of the runs' pages, relative to the leaderboard's own.
-    """
+
+def leaderboard_html(board: Leaderboard, pages: str = "html") -> str:
+    """Render the leaderboard; ``pages`` is the folder of the runs' pages, relative to its own."""
 
     def run_href(run_id: str) -> str:
         # Quoted once more: the file's own name may hold percent signs.
@@ -108,6 +109,11 @@ def row_facts(row: ModelRow) -> str:
     return " · ".join(wording.clean(fact) for fact in facts if fact and fact != "none")
 
 
+def settings_of(column: Column) -> str:
+    """What stands in a column's label beside the task's name, with its brackets."""
+    return column.label.removeprefix(wording.clean(column.task)).strip()
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -117,14 +123,11 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for words in (
-        wording.arrow, wording.clean, wording.counted, wording.figure, wording.interval,
-        wording.metric_heading, wording.metric_name, wording.number, wording.parameters,
-        wording.seconds, wording.short_digest, wording.size, wording.speed, wording.visible,
-        captions.best_footnote, captions.cell_marks, captions.column_data, captions.column_note,
-        captions.cost_footnote, captions.headline, row_facts,
-    ):  # fmt: skip
-        environment.globals[words.__name__] = words
+    for module in (wording, captions):
+        environment.globals |= {
+            name: value for name, value in vars(module).items() if not name.startswith("_")
+        }
+    environment.globals |= {"anchor": anchor, "row_facts": row_facts, "settings_of": settings_of}
     return environment
 
 

@@ -211,9 +211,7 @@ def _section(title: str, entries: Sequence[_Entry]) -> Section:
             [f"weights {clean(key[1])[-8:]}" for key in keys],
         ],
     )
-    rows = [
-        _row(label, placed[key], works) for label, key in zip(labels, keys, strict=True)
-    ]
+    rows = [_row(label, placed[key], works) for label, key in zip(labels, keys, strict=True)]
     example = {entry.work: entry for entry in entries}
     columns = tuple(
         _column(label, work, example[work].result)
@@ -320,7 +318,7 @@ def _row_notes(runs: Sequence[Run], scored: set[str]) -> tuple[str, ...]:
         missing = [task for task in run.settings.tasks if task not in scored]
         if run.status != "complete" and missing:
             names = ", ".join(map(clean, missing))
-            notes.append(f"run {clean(run.id)} is {run.status}: {names} not scored")
+            notes.append(f"{run.status} run: {names} not scored")
     if any(run.model.trust_remote_code for run in runs):
         notes.append("ran the checkpoint's own code")
     return tuple(notes)

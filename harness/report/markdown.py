@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 from harness.report import wording
 from harness.report.captions import (
-    best_footnote,
+    BEST,
+    HOW_TO_READ,
     cell_marks,
     column_data,
     column_note,
-    cost_footnote,
     headline,
+    machines_note,
 )
 from harness.report.leaderboard import Cell, Column, Leaderboard, ModelRow, Section
 
@@ -41,16 +42,17 @@ def leaderboard_markdown(board: Leaderboard) -> str:
             parts += _section(section)
     if board.notes:
         parts += ["## Not shown", "", *(f"- {escape(note)}" for note in board.notes), ""]
+    parts += ["## How to read this", ""]
+    for paragraph in HOW_TO_READ:
+        parts += [paragraph, ""]
     if board.newest:
-        parts += [f"Newest run: {escape(board.newest)}.", ""]
+        parts += [f"Newest run: {escape(wording.moment(board.newest))}.", ""]
     return "\n".join(parts)
 
 
 def _section(section: Section) -> list[str]:
     head = ["Model", *(_heading(column) for column in section.columns)]
-    rows = [
-        [escape(row.label), *(_cell(cell) for cell in row.cells)] for row in section.rows
-    ]
+    rows = [[escape(row.label), *(_cell(cell) for cell in row.cells)] for row in section.rows]
     cost_head = [
         "Model", "Parameters", "On disk", "In memory", "Peak memory", "Time", "Tokens/s",
     ]  # fmt: skip
@@ -61,12 +63,11 @@ def _section(section: Section) -> list[str]:
         "",
         *_table(head, rows),
         "",
-        f"A figure is the estimate with its 95% interval. {best_footnote('**Bold**')}",
+        f"**Bold**: {BEST}.",
         "",
         *_table(cost_head, [_costs(row) for row in section.rows]),
         "",
-        escape(cost_footnote(section)),
-        "",
+        *([escape(note), ""] if (note := machines_note(section)) else []),
         "<details><summary>What the columns are</summary>",
         "",
         *(_column_line(column) for column in section.columns),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from datetime import UTC, datetime
 
 from harness.types import Estimate
 
@@ -15,9 +16,9 @@ _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def clean(text: str) -> str:
-    """Return ``text`` as one line without control or direction-changing characters.
+    r"""Return ``text`` as one line without control or direction-changing characters.
 
-    For names and messages: a model called ``"a\\x1b[2Jb"`` must not clear a terminal, and one
+    For names and messages: a model called ``"a\x1b[2Jb"`` must not clear a terminal, and one
     with a right-to-left override must not turn the rest of its line round.
     """
     spaced = " ".join(text.split())
@@ -25,9 +26,9 @@ def clean(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Return ``text`` with control characters as their Unicode pictures, line breaks and tabs kept.
+    r"""Return ``text`` with control characters as pictures, line breaks and tabs kept.
 
-    For prompts and answers: what the model saw stays recognisable, ``\\x00`` shows as ``␀``.
+    For prompts and answers: what the model saw stays recognisable, ``\x00`` shows as ``␀``.
     """
     return text.translate(_PICTURES)
 
@@ -104,6 +105,17 @@ def seconds(duration: float | None) -> str:
         return f"{whole // 60} min {whole % 60:02} s"
     minutes = round(duration / 60)
     return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def moment(created: str) -> str:
+    """Write a recorded time in UTC to the minute; as it stands where it is no time."""
+    try:
+        time = datetime.fromisoformat(created)
+    except ValueError:
+        return clean(created)
+    if time.tzinfo is None:
+        return f"{time:%Y-%m-%d %H:%M}"
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def speed(tokens_per_second: float | None) -> str:

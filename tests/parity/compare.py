@@ -84,7 +84,9 @@ def _compare_doc(
     doc: ReferenceDoc,
     top_two_gap: Callable[[str, str, str], float],
 ) -> None:
-    if _asked(row) != [tuple(arguments)[: 2 if row.continuations else 1] for arguments in doc.arguments]:
+    if _asked(row) != [
+        tuple(arguments)[: 2 if row.continuations else 1] for arguments in doc.arguments
+    ]:
         parity.different_prompts.append(row.index)
     if row.text is not None:
         (text,) = doc.responses

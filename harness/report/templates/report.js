@@ -9,8 +9,9 @@ for (const table of document.querySelectorAll("table.sortable")) {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "sort";
-    button.append(...heading.childNodes);
-    heading.append(button);
+    const label = heading.querySelector(".label");
+    label.replaceWith(button);
+    button.append(label);
     button.addEventListener("click", () => {
       const now = heading.getAttribute("aria-sort");
       const first = heading.dataset.sort;

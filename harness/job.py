@@ -1,0 +1,217 @@
+"""One model, some tasks, some settings: from names to a finished run.
+
+The order is that of growing cost, so that a mistake is told before anything is paid for: names
+first, then data, then weights, then prompts, and only then is torch imported.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness.backends.backend import (
+    Backend,
+    LoadOptions,
+    check_backend,
+    check_dtype,
+    load_backend,
+)
+from harness.catalog import Catalog
+from harness.data import DataFolders, data_folders, find
+from harness.errors import RecordError, UsageError, WeightsError
+from harness.records import ModelRecord, Run, RunFolder, Settings
+from harness.runner import PlannedTask, Progress, evaluate
+from harness.sources import Artifact, resolve
+from harness.task import Task, TaskChoice, TaskContext
+from harness.zoo import ModelSpec, Zoo
+
+Tell = Callable[[str], None]
+"""Takes one line for the user."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that was asked for, checked as far as names and data go."""
+
+    spec: ModelSpec
+    zoo: Zoo
+    settings: Settings
+    choices: tuple[tuple[Task, TaskChoice], ...]
+    folders: DataFolders
+    models_dir: Path | None
+
+    @property
+    def title(self) -> str:
+        """The suite's name, or the tasks'."""
+        return self.settings.suite or "+".join(self.settings.tasks)
+
+
+def make_job(
+    spec: ModelSpec, zoo: Zoo, catalog: Catalog, settings: Settings, models_dir: Path | None
+) -> Job:
+    """Look everything up and locate the data; imports nothing heavy.
+
+    Raises:
+        UsageError: a name is unknown, or settings contradict each other.
+        DataError: a task's data is nowhere.
+    """
+    check_backend(settings.backend)
+    check_dtype(settings.dtype)
+    folders = data_folders(catalog.samples, settings.data, settings.samples)
+    choices = _choices(settings, catalog)
+    for task, _ in choices:
+        for dataset in task.datasets:
+            find(dataset, folders)
+    return Job(spec, zoo, settings, choices, folders, models_dir)
+
+
+def score(
+    job: Job,
+    folder: RunFolder,
+    earlier: Run | None,
+    open_progress: Callable[[], Progress],
+    tell: Tell,
+) -> Run:
+    """Get the weights, build the prompts, load the model and score every task.
+
+    Args:
+        job: what to score.
+        folder: where the run is kept.
+        earlier: the run to finish, or ``None`` for a new one.
+        open_progress: makes the progress display when the first request is about to be asked.
+        tell: takes lines for the user.
+
+    Raises:
+        RecordError: the weights are not those of the earlier run.
+        HarnessError: of many kinds; finished tasks are kept.
+    """
+    spec = job.spec
+    tell(f"{spec.name}: {', '.join(task.name for task, _ in job.choices)}")
+    artifact = resolve(spec, job.zoo, job.models_dir, tell)
+    if earlier is not None and earlier.model.weights_id != artifact.weights_id:
+        raise RecordError(
+            f"the weights of {spec.name} are not those of run {earlier.id} "
+            f"({artifact.weights_id[:12]}, not {earlier.model.weights_id[:12]}): "
+            "start a new run instead of --resume"
+        )
+    for remark in artifact.notes:
+        tell(f"{spec.name}: {remark}")
+    if spec.trust_remote_code:
+        tell(f"{spec.name}: runs the checkpoint's own code (trust_remote_code in the registry)")
+    lazy = _LazyBackend(job, artifact, tell)
+    planned = [_open(task, choice, job, lazy) for task, choice in job.choices]
+    started = time.perf_counter()
+    backend = lazy.get()
+    load_seconds = time.perf_counter() - started
+    run = earlier or _new_run(folder, job, artifact, backend, load_seconds)
+    return evaluate(replace(run, status="running"), folder, backend, planned, open_progress())
+
+
+class _LazyBackend:
+    """Loads the model when the first prompt needs its chat template, else after the prompts."""
+
+    def __init__(self, job: Job, artifact: Artifact, tell: Tell) -> None:
+        self._job, self._artifact, self._tell = job, artifact, tell
+        self._backend: Backend | None = None
+
+    def get(self) -> Backend:
+        """The backend, loaded on the first call."""
+        if self._backend is None:
+            spec, settings = self._job.spec, self._job.settings
+            self._tell(f"{spec.name}: loading {self._artifact.path} ({settings.backend})")
+            options = LoadOptions(
+                path=self._artifact.path,
+                dtype=settings.dtype,
+                tokenizer=self._artifact.tokenizer_path,
+                add_bos=spec.add_bos,
+                trust_remote_code=spec.trust_remote_code,
+            )
+            try:
+                self._backend = load_backend(settings.backend, options)
+            except WeightsError as error:
+                notes = f"\nThe registry says of {spec.name}: {spec.notes}" if spec.notes else ""
+                raise WeightsError(f"{error}{notes}") from None
+        return self._backend
+
+    def render_chat(
+        self, messages: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        """The messages in the model's chat template."""
+        return self.get().render_chat(messages, add_generation_prompt)
+
+
+def _choices(settings: Settings, catalog: Catalog) -> tuple[tuple[Task, TaskChoice], ...]:
+    """The tasks with the settings that hold for each: the command's, then the suite's."""
+    listed = (
+        catalog.suite(settings.suite).tasks
+        if settings.suite
+        else tuple(TaskChoice(name) for name in settings.tasks)
+    )
+    chosen: list[tuple[Task, TaskChoice]] = []
+    for choice in listed:
+        task = catalog.task(choice.task)
+        if config := settings.dataset_configs.get(choice.task):
+            task = task.with_config(config)
+        shots = settings.num_fewshot if settings.num_fewshot is not None else choice.num_fewshot
+        limit = settings.limit if settings.limit is not None else choice.limit
+        chosen.append((task, replace(choice, num_fewshot=shots, limit=limit)))
+    return tuple(chosen)
+
+
+def _open(task: Task, choice: TaskChoice, job: Job, lazy: _LazyBackend) -> PlannedTask:
+    context = TaskContext(
+        folders=job.folders,
+        num_fewshot=choice.num_fewshot,
+        limit=choice.limit,
+        seed=job.settings.seed,
+        render_chat=lazy.render_chat if job.spec.chat_template else None,
+    )
+    opened = task.open(task, context)
+    primary = choice.primary or task.primary
+    names = [metric.name for metric in opened.metrics]
+    if primary not in names:
+        raise UsageError(f"{task.name} has no metric {primary!r}; it has {', '.join(names)}")
+    return PlannedTask(task, opened, primary, choice.limit)
+
+
+def _new_run(
+    folder: RunFolder, job: Job, artifact: Artifact, backend: Backend, load_seconds: float
+) -> Run:
+    from harness.environment import describe_environment
+
+    spec, facts = job.spec, backend.facts
+    model = ModelRecord(
+        name=spec.name,
+        family=spec.family,
+        stage=spec.stage,
+        quantization=spec.quantization,
+        lineage=tuple(ancestor.name for ancestor in job.zoo.lineage(spec.name)),
+        source=artifact.source,
+        weights_id=artifact.weights_id,
+        files=artifact.files,
+        disk_bytes=artifact.disk_bytes,
+        memory_bytes=facts.memory_bytes,
+        parameters=facts.parameters,
+        dtype=facts.dtype,
+        chat_template=spec.chat_template,
+        trust_remote_code=spec.trust_remote_code,
+        notes=spec.notes,
+        licence=spec.licence,
+        revision=artifact.revision,
+    )
+    return Run(
+        id=folder.path.name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        status="running",
+        command=shlex.join(["harness", *sys.argv[1:]]),
+        model=model,
+        settings=job.settings,
+        environment=describe_environment(facts.device),
+        load_seconds=load_seconds,
+        results={},
+    )

@@ -1,0 +1,177 @@
+"""A task's rows prepared for reading: what was asked, what was chosen, whether it was right."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import escape
+
+from harness.records import Row, RunFolder, TaskResult
+from harness.report.wording import clean, metric_name, visible
+
+HEAD_CHARS = 2_000
+TAIL_CHARS = 6_000
+GIST_CHARS = 160
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A text as it is shown: whole, or its two ends with ``cut`` characters left out between."""
+
+    head: str
+    cut: int = 0
+    tail: str = ""
+
+    @property
+    def bytes(self) -> int:
+        """Size of what is shown as escaped UTF-8."""
+        return len(escape(self.head + self.tail).encode())
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One continuation the model was asked to weigh.
+
+    Attributes:
+        per_char: ``logprob`` per character, what lm-eval's acc_norm compares; ``None`` if empty.
+    """
+
+    text: Excerpt
+    context: Excerpt | None
+    logprob: float
+    per_char: float | None
+    greedy: bool
+    chosen: bool
+    gold: bool
+
+
+@dataclass(frozen=True)
+class ShownDoc:
+    """One doc of a run's page; ``verdict`` is right, wrong, unscored or scored."""
+
+    index: int
+    doc_id: str
+    unit: str
+    group: str
+    verdict: str
+    score: str
+    scores: tuple[tuple[str, str], ...]
+    gist: str
+    prompt: Excerpt
+    choices: tuple[Choice, ...]
+    text: Excerpt | None
+    target: Excerpt
+    unscored: str
+    truncated: bool
+
+    @property
+    def weight(self) -> int:
+        """Roughly how many bytes the doc adds to a page, markup included."""
+        texts = [self.prompt, self.target, *([self.text] if self.text else [])]
+        for choice in self.choices:
+            texts += [choice.text, *([choice.context] if choice.context else [])]
+        return sum(text.bytes for text in texts) + 190 * len(self.choices) + 1_000
+
+
+def first_docs(folder: RunFolder, result: TaskResult, most: int) -> list[ShownDoc]:
+    """Read the task's first ``most`` docs in the task's own order.
+
+    Only ``most`` rows are held at a time: a run may have 100,000 of them.
+    """
+    rows = heapq.nsmallest(most, folder.rows(result.task), key=lambda row: row.index)
+    return [shown_doc(row, result) for row in rows]
+
+
+def shown_doc(row: Row, result: TaskResult) -> ShownDoc:
+    """Prepare one row; the verdict is that of the task's primary metric."""
+    return ShownDoc(
+        index=row.index,
+        doc_id=row.doc_id,
+        unit=clean(row.unit),
+        group=clean(row.group or ""),
+        verdict=verdict(row, result),
+        score=_statistic(row.scores[result.primary]) if result.primary in row.scores else "",
+        scores=tuple((metric_name(key), _statistic(value)) for key, value in row.scores.items()),
+        gist=_gist(row),
+        prompt=excerpt(row.prompt),
+        choices=_choices(row, result.primary),
+        text=None if row.text is None else excerpt(row.text),
+        target=excerpt(row.target),
+        unscored=row.unscored or "",
+        truncated=row.truncated,
+    )
+
+
+def verdict(row: Row, result: TaskResult) -> str:
+    """Say whether the doc was right; only metrics that are 0 or 1 per doc can say so."""
+    if row.unscored is not None:
+        return "unscored"
+    estimate = result.estimates.get(result.primary)
+    value = row.scores.get(result.primary)
+    if estimate is not None and estimate.unit == "proportion" and isinstance(value, int | float):
+        if value == 1:
+            return "right" if estimate.higher_is_better else "wrong"
+        if value == 0:
+            return "wrong" if estimate.higher_is_better else "right"
+    return "scored"
+
+
+def excerpt(text: str) -> Excerpt:
+    """Shorten a text in its middle: a prompt's question stands at its end."""
+    cut = len(text) - HEAD_CHARS - TAIL_CHARS
+    if cut <= 0:
+        return Excerpt(visible(text))
+    return Excerpt(visible(text[:HEAD_CHARS]), cut, visible(text[-TAIL_CHARS:]))
+
+
+def _choices(row: Row, primary: str) -> tuple[Choice, ...]:
+    per_char = [
+        logprob / length if (length := len(_bare(continuation))) else None
+        for continuation, logprob in zip(row.continuations, row.logprobs, strict=False)
+    ]
+    chosen = _chosen(row, per_char, primary) if len(row.continuations) > 1 else None
+    # Where only the contexts differ (WinoGrande) all continuations are equal: none is "the" gold.
+    distinct = len(set(row.continuations)) == len(row.continuations) > 1
+    return tuple(
+        Choice(
+            text=excerpt(continuation),
+            context=excerpt(row.contexts[position]) if position < len(row.contexts) else None,
+            logprob=row.logprobs[position],
+            per_char=per_char[position],
+            greedy=position < len(row.greedy) and row.greedy[position],
+            chosen=position == chosen,
+            gold=distinct and continuation.strip() == row.target.strip(),
+        )
+        for position, continuation in enumerate(row.continuations[: len(row.logprobs)])
+    )
+
+
+def _chosen(row: Row, per_char: Sequence[float | None], primary: str) -> int | None:
+    """The choice the primary metric scores: acc_norm compares per character, acc as it is."""
+    if primary.partition(",")[0] not in ("acc", "acc_norm", "exact_match"):
+        return None
+    values = per_char if primary.startswith("acc_norm") else list(row.logprobs)
+    known = [value for value in values if value is not None]
+    return values.index(max(known)) if known and len(known) == len(values) else None
+
+
+def _bare(continuation: str) -> str:
+    # The leading space joins the choice to the context; lm-eval's length does not count it.
+    return continuation.removeprefix(" ")
+
+
+def _statistic(value: float | tuple[float, float]) -> str:
+    if isinstance(value, tuple):
+        return f"{value[0]:,.2f} / {value[1]:,.0f}"
+    return f"{value:g}"
+
+
+def _gist(row: Row) -> str:
+    """The question in a line: few-shot examples stand before it, so take the last paragraph."""
+    if row.text is None and not row.continuations:
+        return clean(row.prompt[: 2 * GIST_CHARS])[:GIST_CHARS]
+    paragraph = row.prompt[-TAIL_CHARS:].strip().rpartition("\n\n")[2]
+    words = clean(paragraph)
+    return words if len(words) <= GIST_CHARS else words[: GIST_CHARS - 1].rstrip() + "…"

@@ -1,0 +1,178 @@
+"""Leaderboards and runs in the terminal: tables where they fit, plain lines for a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from harness.records import Run
+from harness.report.captions import BEST, cell_marks, headline
+from harness.report.leaderboard import Cell, Leaderboard, Section
+from harness.report.run_page import metrics_of
+from harness.report.wording import (
+    ABSENT,
+    clean,
+    counted,
+    figure,
+    metric_heading,
+    seconds,
+    size,
+    speed,
+)
+
+
+def print_leaderboard(board: Leaderboard, console: Console) -> None:
+    """Print the leaderboard: one table if the terminal is wide enough, else a line per result."""
+    sections = [section for section in (board.benchmarks, board.samples) if section.rows]
+    if not sections:
+        _say(console, "No run has a finished task yet: `make eval` scores a first model.")
+    for section in sections:
+        if not console.is_terminal:
+            _plain_section(section, console)
+            continue
+        table = _wide(section)
+        if Measurement.get(console, console.options, table).minimum > console.width:
+            table = _long(section)
+        console.print()
+        console.print(table)
+        _say(console, headline(section))
+        _say(console, f"* {BEST}", style="dim")
+    for note in board.notes:
+        _say(console, f"not shown: {note}")
+
+
+def print_run(run: Run, console: Console) -> None:
+    """Print one run: the model, then every estimate of every finished task."""
+    model = run.model
+    _say(console, f"{model.name} ({model.dtype}), run {run.id}, {run.status}", style="bold")
+    if run.on_samples:
+        _say(console, "scored on the shipped samples: not comparable with the benchmarks")
+    missing = [task for task in run.settings.tasks if task not in run.results]
+    if run.status != "complete" and missing:
+        _say(console, f"not scored: {', '.join(missing)}")
+    head = ["task", "metric", "value (95% interval)", "n", "notes", "time", "tokens/s"]
+    rows: list[list[str]] = []
+    for result in run.results.values():
+        notes = [f"limit {result.limit:,}"] if result.limit is not None else []
+        notes += [f"{result.num_fewshot}-shot"] if result.num_fewshot else []
+        notes += ["samples"] if result.on_samples else []
+        notes += [f"{result.unscored:,} unscored"] if result.unscored else []
+        notes += [f"{result.truncated:,} truncated"] if result.truncated else []
+        notes += [counted(len(result.groups), "group")] if result.groups else []
+        for key in metrics_of(result):
+            estimate = result.estimates[key]
+            primary = key == result.primary
+            rows.append(
+                [
+                    clean(result.task),
+                    metric_heading(key, estimate.unit, estimate.higher_is_better),
+                    figure(estimate),
+                    f"{estimate.n:,}",
+                    ", ".join(notes) if primary else "",
+                    seconds(result.cost.seconds) if primary else "",
+                    speed(result.cost.tokens_per_second) if primary else "",
+                ]
+            )
+    if not rows:
+        _say(console, "no task was finished")
+    elif console.is_terminal:
+        console.print(_table(head, rows, left={0, 1, 4}))
+    else:
+        for row in rows:
+            _say(console, "\t".join(cell or ABSENT for cell in row))
+
+
+def _wide(section: Section) -> Table:
+    """One row per model, one column per piece of work, then the costs that matter at a glance."""
+    head = ["model"]
+    for column in section.columns:
+        metric = metric_heading(column.metric, column.unit, column.higher_is_better)
+        head.append(f"{column.label}\n{metric}")
+    head += ["on disk", "peak memory", "time", "tokens/s"]
+    rows = [
+        [
+            row.label,
+            *(_cell(cell) for cell in row.cells),
+            size(row.costs.disk_bytes),
+            size(row.costs.peak_memory_bytes),
+            seconds(row.costs.seconds),
+            speed(row.costs.tokens_per_second),
+        ]
+        for row in section.rows
+    ]
+    best = {
+        (line, place + 1)
+        for line, row in enumerate(section.rows)
+        for place, cell in enumerate(row.cells)
+        if cell is not None and cell.surely_best
+    }
+    return _table(head, rows, left={0}, bold=best, title=section.title)
+
+
+def _long(section: Section) -> Table:
+    """One row per result, grouped by column: what fits into 80 characters."""
+    rows: list[list[str]] = []
+    best: set[tuple[int, int]] = set()
+    for place, column in enumerate(section.columns):
+        metric = metric_heading(column.metric, column.unit, column.higher_is_better)
+        name = f"{column.label}, {metric}"
+        for row in section.rows:
+            cell = row.cells[place]
+            if cell is None:
+                continue
+            if cell.surely_best:
+                best.add((len(rows), 2))
+            rows.append([name, row.label, _cell(cell).replace("\n", "; ")])
+            name = ""
+    return _table(["task", "model", "score"], rows, left={0, 1}, bold=best, title=section.title)
+
+
+def _plain_section(section: Section, console: Console) -> None:
+    _say(console, f"# {section.title}")
+    for place, column in enumerate(section.columns):
+        metric = metric_heading(column.metric, column.unit, column.higher_is_better)
+        for row in section.rows:
+            cell = row.cells[place]
+            if cell is not None:
+                score = _cell(cell).replace("\n", "; ")
+                _say(console, f"{row.label}\t{column.label}\t{metric}\t{score}")
+    _say(console, f"# {headline(section)}")
+
+
+def _cell(cell: Cell | None) -> str:
+    if cell is None:
+        return ABSENT
+    text = figure(cell.estimate)
+    if cell.surely_best:
+        text = "*" + text
+    return "\n".join([text, *cell_marks(cell)])
+
+
+def _table(
+    head: list[str],
+    rows: list[list[str]],
+    *,
+    left: set[int],
+    bold: Collection[tuple[int, int]] = (),
+    title: str = "",
+) -> Table:
+    table = Table(title=Text(title, style="bold") if title else None, title_justify="left")
+    for place, name in enumerate(head):
+        table.add_column(Text(name), justify="left" if place in left else "right", no_wrap=True)
+    for line, row in enumerate(rows):
+        # Text, never markup: a model called "[red]" is a name.
+        cells = [
+            Text(cell, style="bold green" if (line, place) in bold else "")
+            for place, cell in enumerate(row)
+        ]
+        table.add_row(*cells)
+    return table
+
+
+def _say(console: Console, line: str, style: str = "") -> None:
+    kept = "\t".join(clean(part) for part in line.split("\t"))
+    console.print(Text(kept, style=style), soft_wrap=True)
