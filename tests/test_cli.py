@@ -310,7 +310,7 @@ def test_a_stopped_run_keeps_its_finished_tasks_and_goes_on(
         "PYTHONPATH": str(REPOSITORY),
     }
     process = _start(
-        ["eval", "--model", "tiny", "--samples", "--tasks", "arc_easy,wikitext2,gsm8k", "--json"],
+        ["eval", "--model", "tiny", "--samples", "--tasks", "arc_easy,mmlu,hellaswag", "--json"],
         environment,
         tmp_path,
     )
@@ -329,7 +329,7 @@ def test_a_stopped_run_keeps_its_finished_tasks_and_goes_on(
     assert resumed.returncode == 0, err
     finished: dict[str, Any] = json.loads(out)
     assert finished["id"] == stopped.id and finished["status"] == "complete"
-    assert list(finished["results"]) == ["arc_easy", "wikitext2", "gsm8k"]
+    assert list(finished["results"]) == ["arc_easy", "mmlu", "hellaswag"]
     kept = stopped.results["arc_easy"]
     assert (
         finished["results"]["arc_easy"]["estimates"]["acc"]["value"] == kept.estimates["acc"].value
@@ -352,7 +352,7 @@ def test_a_full_disk_is_named_and_loses_no_finished_task(tiny_zoo: Path, tmp_pat
                 "tiny",
                 "--samples",
                 "--tasks",
-                "arc_easy,mmlu,gsm8k",
+                "arc_easy,mmlu,hellaswag",
                 "--reports",
                 str(small / "reports"),
             ],
@@ -367,3 +367,44 @@ def test_a_full_disk_is_named_and_loses_no_finished_task(tiny_zoo: Path, tmp_pat
         assert "--resume" in err
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+def test_a_models_folder_serves_instead_of_the_hub(
+    harness: Command, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    shutil.copytree(tiny_model, tmp_path / "models/Qwen/Qwen1.5-0.5B-Chat")
+    monkeypatch.setenv("HARNESS_ZOO", str(REPOSITORY / "model_zoo.yaml"))
+    code, out, _ = harness(
+        "eval", "--model", "qwen", "--models-dir", str(tmp_path / "models"), "--samples",
+        "--tasks", "arc_easy", "--limit", "3", "--json",
+    )  # fmt: skip
+    assert code == 0
+    model = json.loads(out)["model"]
+    assert model["name"] == "qwen" and "models folder" in model["source"]
+
+
+def test_chat_templates_are_used_where_the_registry_says_so(
+    harness: Command, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    folder = tmp_path / "chatty"
+    shutil.copytree(tiny_model, folder)
+    zoo = tmp_path / "chat.yaml"
+    zoo.write_text(
+        "models:\n  chatty:\n    family: t\n    stage: base\n    chat_template: true\n"
+        f"    source: {{path: {folder}}}\n"
+    )
+    monkeypatch.setenv("HARNESS_ZOO", str(zoo))
+    arguments = ("eval", "--model", "chatty", "--samples", "--tasks", "arc_easy", "--limit", "2")
+    code, _, err = harness(*arguments)
+    assert code == 1 and "has no chat template" in err and "chat_template: false" in err
+
+    template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
+    (folder / "chat_template.jinja").write_text(template)
+    code, _, err = harness(*arguments)
+    assert code == 0, err
+    code, out, _ = harness("show", "last", "--task", "arc_easy", "--docs", "1")
+    assert "<user>Question:" in out and "<assistant>" in out

@@ -66,7 +66,7 @@ def run_html(
             "model_facts": _model_facts(run),
             "run_facts": _run_facts(run),
             "data_facts": _data_facts(run),
-            "missing": [task for task in run.settings.tasks if task not in run.results],
+            "missing": [clean(task) for task in run.settings.tasks if task not in run.results],
             "methods": _methods(run),
             "metrics_of": metrics_of,
             "tasks": tasks,

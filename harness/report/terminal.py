@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from rich import box
 from rich.console import Console
 from rich.measure import Measurement
+from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
 
@@ -35,7 +37,9 @@ def print_leaderboard(board: Leaderboard, console: Console) -> None:
             _plain_section(section, console)
             continue
         table = _wide(section)
-        if Measurement.get(console, console.options, table).minimum > console.width:
+        # Measured without a limit: within one, rich answers how far it could squeeze the table.
+        free = console.options.update(width=10_000)
+        if Measurement.get(console, free, table).maximum > console.width:
             table = _long(section)
         console.print()
         console.print(table)
@@ -160,9 +164,15 @@ def _table(
     bold: Collection[tuple[int, int]] = (),
     title: str = "",
 ) -> Table:
-    table = Table(title=Text(title, style="bold") if title else None, title_justify="left")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=Text(title, style="bold") if title else None,
+        title_justify="left",
+    )
     for place, name in enumerate(head):
-        table.add_column(Text(name), justify="left" if place in left else "right", no_wrap=True)
+        table.add_column(
+            Text(name), justify="left" if place in left else "right", no_wrap=place not in left
+        )
     for line, row in enumerate(rows):
         # Text, never markup: a model called "[red]" is a name.
         cells = [
@@ -175,4 +185,8 @@ def _table(
 
 def _say(console: Console, line: str, style: str = "") -> None:
     kept = "\t".join(clean(part) for part in line.split("\t"))
-    console.print(Text(kept, style=style), soft_wrap=True)
+    if console.is_terminal:
+        console.print(Text(kept, style=style), soft_wrap=True)
+    else:
+        # A bare segment keeps its tabs, by which a program splits the line; Text expands them.
+        console.print(Segments([Segment(kept + "\n")]), soft_wrap=True, end="")

@@ -1,0 +1,107 @@
+"""A headless Chromium driven over WebDriver's HTTP interface, with nothing but the stdlib."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+CHROMIUM = shutil.which("chromium")
+DRIVER = shutil.which("chromedriver")
+
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+class Browser:
+    """One session: open a file, run a script in it, read what it complained about."""
+
+    def __init__(self, address: str, profile: str) -> None:
+        self._address = address
+        options = {"binary": CHROMIUM, "args": [*FLAGS, f"--user-data-dir={profile}"]}
+        capabilities = {
+            "browserName": "chrome",
+            "goog:chromeOptions": options,
+            "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
+        }
+        made = self._call("POST", "/session", {"capabilities": {"alwaysMatch": capabilities}})
+        self._session = f"/session/{made['sessionId']}"
+
+    def open(self, page: Path) -> None:
+        """Open a file and wait until it is loaded; what was logged before is dropped."""
+        self._log("browser")
+        self._log("performance")
+        self._call("POST", self._session + "/url", {"url": page.resolve().as_uri()})
+
+    def run(self, script: str, *arguments: object) -> Any:
+        """Run a function body in the page and return what it returns."""
+        body = {"script": script, "args": list(arguments)}
+        return self._call("POST", self._session + "/execute/sync", body)
+
+    def emulate(self, scheme: str) -> None:
+        """Prefer a light or a dark page."""
+        feature = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        body = {"cmd": "Emulation.setEmulatedMedia", "params": feature}
+        self._call("POST", self._session + "/goog/cdp/execute", body)
+
+    def complaints(self) -> list[str]:
+        """Console messages: errors, blocked content."""
+        return [entry["message"] for entry in self._log("browser")]
+
+    def requests(self) -> list[str]:
+        """Addresses that were asked for since the page was opened."""
+        events = [json.loads(entry["message"])["message"] for entry in self._log("performance")]
+        return [
+            event["params"]["request"]["url"]
+            for event in events
+            if event["method"] == "Network.requestWillBeSent"
+        ]
+
+    def close(self) -> None:
+        """End the session and its browser."""
+        self._call("DELETE", self._session)
+
+    def _log(self, kind: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._call("POST", self._session + "/se/log", {"type": kind})
+        return found
+
+    def _call(self, method: str, path: str, body: object = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self._address + path, data, method=method)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=60) as answer:
+            return json.load(answer)["value"]
+
+
+@contextlib.contextmanager
+def browser() -> Iterator[Browser]:
+    """Start Chromium with an empty profile and its driver on a free port; end both after use."""
+    assert DRIVER is not None
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        log = Path(profile) / "driver.log"
+        with log.open("w") as out:
+            driver = subprocess.Popen([DRIVER, "--port=0"], stdout=out, stderr=out)
+        try:
+            deadline = time.monotonic() + 30
+            while not (found := re.search(r"on port (\d+)\.", log.read_text())):
+                if time.monotonic() > deadline or driver.poll() is not None:
+                    raise RuntimeError(f"chromedriver did not start: {log.read_text()}")
+                time.sleep(0.05)
+            session = Browser(f"http://127.0.0.1:{found[1]}", f"{profile}/chromium")
+            try:
+                yield session
+            finally:
+                session.close()
+        finally:
+            driver.terminate()
+            driver.wait(timeout=10)
