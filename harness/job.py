@@ -24,10 +24,11 @@ from harness.backends.backend import (
 from harness.catalog import Catalog
 from harness.data import DataFolders, data_folders, find
 from harness.errors import RecordError, UsageError, WeightsError
+from harness.open_task import TaskContext
 from harness.records import ModelRecord, Run, RunFolder, Settings
 from harness.runner import PlannedTask, Progress, evaluate
 from harness.sources import Artifact, resolve
-from harness.task import Task, TaskChoice, TaskContext
+from harness.task import Task, TaskChoice
 from harness.zoo import ModelSpec, Zoo
 
 Tell = Callable[[str], None]

@@ -28,8 +28,8 @@ from harness.metrics.accuracy import macro_mean, mean
 from harness.metrics.corpus import corpus
 from harness.metrics.metric import Metric
 from harness.metrics.perplexity import bits_per_unit, perplexity
+from harness.open_task import TaskContext, make_docs, spread_limit
 from harness.records import DataRecord
-from harness.task import TaskContext, make_docs, spread_limit
 from harness.types import (
     Doc,
     GenerateUntil,

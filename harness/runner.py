@@ -13,8 +13,9 @@ from typing import Protocol
 from harness.backends.backend import Backend
 from harness.errors import StorageError
 from harness.metrics.metric import Metric, Sample, nothing_scored
+from harness.open_task import OpenTask
 from harness.records import Cost, Row, RowWriter, Run, RunFolder, TaskResult
-from harness.task import OpenTask, Task
+from harness.task import Task
 from harness.types import (
     Doc,
     Estimate,

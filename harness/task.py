@@ -1,95 +1,31 @@
-"""What a task is: declared in a file under ``tasks/``, opened with its data when a run needs it.
+"""What a task is as declared: a file under ``tasks/``, opened with its data when a run needs it.
 
-A declaration (`Task`) costs nothing to import. `Task.open` reads the data and gives an `OpenTask`,
-which turns docs into requests and responses into scores. Adding a benchmark is one file::
+A declaration (`Task`) costs nothing to import; opening it is what reads data. Adding a benchmark is
+one file::
 
     from harness.data import Dataset
     from harness.task import lm_eval_task
 
     piqa = lm_eval_task(
-        "piqa", yaml="piqa/piqa.yaml", primary="acc_norm", datasets=[Dataset("baber/piqa")]
+        "piqa",
+        yaml="piqa/piqa.yaml",
+        primary="acc_norm",
+        datasets=[Dataset("baber/piqa")],
+        about="everyday physics, two choices",
     )
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
 
-from harness.data import DataFolders, Dataset
+from harness.data import Dataset
 from harness.errors import UsageError
-from harness.metrics.metric import Metric
-from harness.records import DataRecord
-from harness.types import Doc, Request, Response, Score
+from harness.open_task import OpenTask, TaskContext
 
 LM_EVAL_PREFIX = "lm-eval:"
 """``--tasks lm-eval:piqa`` names a task of lm-eval's that has no file here."""
-
-RenderChat = Callable[..., str]
-"""lm-eval's ``apply_chat_template(messages, add_generation_prompt=...)``."""
-
-
-@dataclass(frozen=True)
-class TaskContext:
-    """What opening a task depends on.
-
-    Attributes:
-        folders: where data may come from.
-        num_fewshot: shots, ``None`` for the task's default.
-        limit: how many docs, ``None`` for all.
-        seed: seed of the few-shot sampler (lm-eval's default is 1234).
-        render_chat: the model's chat template, if prompts go through it.
-    """
-
-    folders: DataFolders
-    num_fewshot: int | None = None
-    limit: int | None = None
-    seed: int = 1234
-    render_chat: RenderChat | None = None
-
-
-class OpenTask(Protocol):
-    """A task with its data read: docs in, requests out; responses in, scores out."""
-
-    @property
-    def version(self) -> str:
-        """The definition's version: scores of two versions are not comparable."""
-        ...
-
-    @property
-    def num_fewshot(self) -> int:
-        """Examples in each prompt."""
-        ...
-
-    @property
-    def docs(self) -> Sequence[Doc]:
-        """What is asked, in evaluation order."""
-        ...
-
-    @property
-    def metrics(self) -> Sequence[Metric]:
-        """How the docs' statistics are reduced."""
-        ...
-
-    @property
-    def data(self) -> Sequence[DataRecord]:
-        """What the data sets resolved to."""
-        ...
-
-    def requests(self, doc: Doc) -> Sequence[Request]:
-        """What to ask about a doc; always the same for the same doc."""
-        ...
-
-    def target(self, doc: Doc) -> str:
-        """The gold answer, as a reader should see it."""
-        ...
-
-    def scores(self, doc: Doc, responses: Sequence[Response]) -> Sequence[Score]:
-        """What the responses to `requests(doc)` are worth; usually one Score."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -227,40 +163,3 @@ def token_perplexity(name: str, *, window: int, dataset: Dataset, about: str) ->
         return open_windowed_task(task.datasets[0], window, context)
 
     return Task(name, "token_perplexity", (dataset,), open_task, about)
-
-
-def make_docs(rows: Iterable[tuple[Mapping[str, Any], str | None]]) -> list[Doc]:
-    """Give every row its id: a hash of its content and its occurrence among equal rows.
-
-    Args:
-        rows: fields and group, in evaluation order.
-    """
-    seen: dict[str, int] = {}
-    docs: list[Doc] = []
-    for index, (fields, group) in enumerate(rows):
-        text = json.dumps(fields, sort_keys=True, ensure_ascii=False, default=str)
-        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        occurrence = seen.get(digest, 0)
-        seen[digest] = occurrence + 1
-        docs.append(Doc(f"{digest}-{occurrence}", index, fields, group))
-    return docs
-
-
-def spread_limit(limit: int | None, sizes: Sequence[int]) -> list[int]:
-    """How many docs to take of each group so that they add up to ``limit``, as evenly as can be.
-
-    The first groups take one more where it does not divide; a group too small for its share leaves
-    the rest to the others.
-    """
-    if limit is None or limit >= sum(sizes):
-        return list(sizes)
-    taken = [0] * len(sizes)
-    left = limit
-    while left:
-        open_groups = [i for i, size in enumerate(sizes) if taken[i] < size]
-        share = max(1, left // len(open_groups))
-        for group in open_groups:
-            step = min(share, sizes[group] - taken[group], left)
-            taken[group] += step
-            left -= step
-    return taken

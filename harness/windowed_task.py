@@ -9,8 +9,8 @@ from harness.data import Dataset, find, load
 from harness.errors import DataError, UsageError
 from harness.metrics.metric import Metric
 from harness.metrics.perplexity import perplexity
+from harness.open_task import TaskContext, make_docs
 from harness.records import DataRecord
-from harness.task import TaskContext, make_docs
 from harness.types import (
     Doc,
     Request,

@@ -11,7 +11,7 @@ import pytest
 from harness.catalog import Catalog
 from harness.data import DataFolders
 from harness.errors import DataError, UsageError
-from harness.task import OpenTask, TaskContext, spread_limit
+from harness.open_task import OpenTask, TaskContext, spread_limit
 from harness.types import GenerateUntil, Generation, LogLikelihood, LogProb, Unanswered
 from tests.conftest import arc_row
 

@@ -11,9 +11,9 @@ import pytest
 from harness.backends.fake import FakeBackend
 from harness.catalog import Catalog
 from harness.data import DataFolders
+from harness.open_task import TaskContext
 from harness.records import Row, Run, RunFolder
 from harness.runner import PlannedTask, evaluate, score_task
-from harness.task import TaskContext
 from harness.types import GenerateUntil, LogLikelihood, Request, Response, Unanswered
 from tests.report.fixtures.runs import realistic
 

@@ -21,11 +21,11 @@ from harness.backends.backend import LoadOptions, load_backend
 from harness.catalog import load_catalog
 from harness.data import data_folders
 from harness.errors import HarnessError
+from harness.open_task import TaskContext, spread_limit
 from harness.progress import open_progress
 from harness.records import Row, RunFolder, write_atomic
 from harness.runner import PlannedTask, score_task
 from harness.sources import resolve
-from harness.task import TaskContext, spread_limit
 from harness.zoo import load_zoo
 from tests.parity.compare import Parity, compare
 from tests.parity.reference import ReferenceDoc, run_lm_eval
