@@ -44,14 +44,15 @@ report: .venv/.installed ## Write the leaderboard from the stored runs
 	@$(BIN)/harness report $(ARGS)
 
 list: .venv/.installed ## List the models, with what is present here; ARGS=tasks lists the tasks
-	@$(BIN)/harness list $(or $(ARGS),models)
+	@$(BIN)/harness list $(call flag,MODELS,--models-dir) $(or $(ARGS),models)
 
 train: .venv/.installed ## Build MODEL and the ancestors it lacks
 	@$(BIN)/harness-train $(call flag,MODELS,--models) $(ARGS) -- "$$MODEL"
 
 parity: .venv/.installed ## Hold the answers for MODEL against a direct lm-eval run
 	@$(BIN)/python -m tests.parity.run --model "$$MODEL" $(call flag,TASKS,--tasks) \
-		$(call flag,LIMIT,--limit) $(call flag,DATA,--data) $(ARGS)
+		$(call flag,LIMIT,--limit) $(call flag,DATA,--data) $(call flag,DTYPE,--dtype) \
+		$(call flag,MODELS,--models-dir) $(ARGS)
 
 test: .venv/.installed-dev ## Run the tests
 	@$(BIN)/python -m pytest -q $(PYTEST_ARGS) $(ARGS)

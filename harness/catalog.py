@@ -57,7 +57,8 @@ class Catalog:
         if name not in self._lm_eval:
             from harness.lm_eval_index import find_tasks
 
-            self._lm_eval[name] = find_tasks(name)
+            members = find_tasks(name)
+            self._lm_eval.update({member.name: [member] for member in members} | {name: members})
         return self._lm_eval[name]
 
     def suite(self, name: str) -> Suite:
@@ -71,7 +72,7 @@ def load_catalog(folder: Path | None = None) -> Catalog:
     """Read the task files and suites of a folder.
 
     The folder is, in this order: the argument (``--tasks-dir``), ``HARNESS_TASKS``, ``./tasks`` if
-    it holds task files, the tasks of this repository, the copy bundled in the wheel.
+    it holds task files, the copy bundled in the wheel, the tasks of this repository.
 
     Raises:
         UsageError: the folder does not exist, or two files declare one name.
@@ -104,7 +105,7 @@ def _tasks_folder(folder: Path | None) -> Path:
         if not asked.is_dir():
             raise UsageError(f"the tasks folder {asked} does not exist")
         return asked
-    for candidate in (Path("tasks"), PACKAGE.parent / "tasks", PACKAGE / "_bundled" / "tasks"):
+    for candidate in (Path("tasks"), PACKAGE / "_bundled" / "tasks", PACKAGE.parent / "tasks"):
         if any(candidate.glob("*.py")) and (candidate / "suites").is_dir():
             return candidate.resolve()
     raise UsageError("no tasks folder found: name one with --tasks-dir DIR or HARNESS_TASKS")
@@ -167,12 +168,14 @@ def _read_choice(item: Any, path: Path, tasks: Mapping[str, Task]) -> TaskChoice
     _check_keys(
         item, {attribute.name for attribute in fields(TaskChoice)}, f"{path}: {item['task']}"
     )
-    for key in ("num_fewshot", "limit"):
+    for key, least in (("num_fewshot", 0), ("limit", 1)):
         value = item.get(key)
         if value is not None and (
-            not isinstance(value, int) or isinstance(value, bool) or value < 0
+            not isinstance(value, int) or isinstance(value, bool) or value < least
         ):
-            raise RegistryError(f"{path}: {item['task']}: `{key}` is a whole number, got {value!r}")
+            raise RegistryError(
+                f"{path}: {item['task']}: `{key}` is a whole number, {least} or more, got {value!r}"
+            )
     name = item["task"]
     if not name.startswith(LM_EVAL_PREFIX) and name not in tasks:
         raise UnknownName("task", name, tasks, str(path))

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 wrong use, 130 stopped by the user.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -26,6 +27,10 @@ COMMANDS = {
 }
 
 
+_OUTPUT_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
+"""How writing to an open file without a name fails; our own files are named in the error."""
+
+
 class _Parser(argparse.ArgumentParser):
     """argparse, but a mistyped option is answered with the nearest ones."""
 
@@ -41,6 +46,30 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if sys.stderr is None:  # `2>&-`: messages would go to standard output, among the results
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - as long as the process
+    if sys.stdout is None:
+        print("harness: standard output is closed: nothing could be printed", file=sys.stderr)
+        return 1
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            # Here, not when the interpreter ends: then a full disk would be a traceback.
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader went away (`harness list models | head`): not our failure.
+        _drop_output()
+        return 0
+    except OSError as error:
+        if error.filename is not None or error.errno not in _OUTPUT_ERRORS:
+            raise
+        _drop_output()
+        print(f"harness: cannot write to standard output: {error.strerror}", file=sys.stderr)
+        return 1
+
+
+def _run(arguments: list[str]) -> int:
     try:
         options = _parse(arguments)
         command = import_module(f"harness.commands.{options.command}_command")
@@ -52,10 +81,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("harness: stopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        # The reader went away (`harness list models | head`): not our failure.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+
+
+def _drop_output() -> None:
+    """Let what is still buffered go nowhere, or the interpreter complains of it when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -108,13 +138,15 @@ def _eval_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _report_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", metavar="M", help="only the runs of this model")
+    parser.add_argument("--model", metavar="M", help="print only the runs of this model")
     _shared_options(parser)
 
 
 def _show_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", nargs="?", default="last", help="a run's id, or 'last'")
-    parser.add_argument("--task", metavar="T", help="print docs of this task")
+    parser.add_argument(
+        "--task", metavar="T", help="print docs of this task (--json: as JSON lines)"
+    )
     parser.add_argument("--wrong", action="store_true", help="only docs that were answered wrong")
     parser.add_argument("--docs", type=_positive, default=3, metavar="N", help="how many docs")
     _shared_options(parser)

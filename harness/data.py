@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ from harness.records import DataRecord, Origin
 if TYPE_CHECKING:
     import datasets
 
-SPLITS = ("train", "validation", "dev", "test")
+ROWS = (".jsonl", ".jsonl.gz")
 
 ALIASES: Mapping[str, str] = {
     "ai2_arc": "allenai/ai2_arc",
@@ -43,6 +44,7 @@ class Dataset:
     Attributes:
         name: ``org/name``.
         config: the hub's configuration, ``None`` where it has none (``default`` in a mirror).
+        split: the split that is scored; without it the data set is of no use.
         samples: folder under ``tasks/samples`` with sample rows of the same layout, if any.
         samples_where: column and value that select the config's rows from the samples (MMLU keeps
             all subjects in one file).
@@ -51,6 +53,7 @@ class Dataset:
 
     name: str
     config: str | None = None
+    split: str = "test"
     samples: str | None = None
     samples_where: tuple[str, str] | None = None
     load_options: Mapping[str, Any] = field(default_factory=dict)
@@ -119,7 +122,7 @@ def find(dataset: Dataset, folders: DataFolders) -> FoundData:
         return _find_samples(dataset, folders)
     if folders.mirror is not None:
         files = _split_files(_mirror_folder(dataset, folders.mirror))
-        if files:
+        if dataset.split in files:
             return FoundData(dataset, "mirror", files)
     if snapshot := hub.cached(dataset.name, None, "dataset"):
         return FoundData(dataset, "hub cache", snapshot=snapshot)
@@ -136,18 +139,19 @@ def load(found: FoundData) -> tuple[dict[str, datasets.Dataset], DataRecord]:
     """
     if not found.files:
         return _load_from_hub(found)
-    import datasets
 
     splits: dict[str, datasets.Dataset] = {}
     digests: dict[str, str] = {}
     for split, path in found.files.items():
         content = _read(path)
         rows = _parse_rows(content, path)
+        if not rows:
+            raise DataError(f"{path} holds no rows; fetch it again")
         if found.origin == "samples" and found.dataset.samples_where is not None:
             column, value = found.dataset.samples_where
             rows = [row for row in rows if row.get(column) == value]
         if rows:
-            splits[split] = datasets.Dataset.from_list(rows)
+            splits[split] = _table(rows, path)
         digests[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
     dataset = found.dataset
     if found.origin == "mirror":
@@ -172,21 +176,28 @@ def _mirror_folder(dataset: Dataset, mirror: Path) -> Path:
 
 
 def _split_files(folder: Path) -> dict[str, Path]:
-    files: dict[str, Path] = {}
-    for split in SPLITS:
-        for suffix in (".jsonl", ".jsonl.gz"):
-            path = folder / f"{split}{suffix}"
-            if path.is_file():
-                files.setdefault(split, path)
-    return files
+    if not folder.is_dir():
+        return {}
+    found = sorted(path for path in folder.iterdir() if path.name.endswith(ROWS) and path.is_file())
+    return {path.name.partition(".jsonl")[0]: path for path in reversed(found)}
 
 
 def _read(path: Path) -> str:
     try:
         content = path.read_bytes()
-        return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+        return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read: {error}; fetch it again") from None
+
+
+def _table(rows: list[dict[str, Any]], path: Path) -> datasets.Dataset:
+    """Rows as a table; every column has one type throughout."""
+    import datasets
+
+    try:
+        return datasets.Dataset.from_list(rows)
+    except (ValueError, TypeError, OverflowError) as error:  # pyarrow's errors are among them
+        raise DataError(f"{path}: the rows do not make a table: {error}") from None
 
 
 def _parse_rows(content: str, path: Path) -> list[dict[str, Any]]:
@@ -248,11 +259,12 @@ def _nothing_serves(dataset: Dataset, folders: DataFolders, no_hub: str) -> str:
     name = ALIASES.get(dataset.name, dataset.name)
     relative = f"{name}/{dataset.config or 'default'}"
     looked = [
-        f"not in {folders.mirror}/{relative}/" if folders.mirror else "no data folder was given",
+        f"not in {folders.mirror}" if folders.mirror else "no data folder was given",
         "not in the hub's cache",
         f"the hub cannot be reached ({no_hub})",
     ]
-    advice = f"A mirror with {relative}/test.jsonl (or .jsonl.gz) would serve: --data DIR"
+    file = f"{relative}/{dataset.split}.jsonl"
+    advice = f"A mirror with {file} (or .jsonl.gz) would serve: --data DIR"
     if folders.mirror is not None and (there := _configs_in(folders.mirror, name)):
         advice += f" ({folders.mirror}/{name} has the configs {', '.join(there)})"
     if dataset.samples is not None:

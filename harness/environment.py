@@ -1,10 +1,13 @@
-"""Where a run takes place: package versions, machine, git commit."""
+"""Where a run takes place, and how it was started: versions, machine, git commit, command."""
 
 from __future__ import annotations
 
 import os
 import platform
+import shlex
+import shutil
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -39,6 +42,26 @@ def describe_environment(device: str) -> Environment:
         git_commit=_git_commit(),
         packages={name: _version(name) for name in PACKAGES},
     )
+
+
+def program() -> list[str]:
+    """The words that start this program the way it was started."""
+    started = Path(sys.argv[0])
+    if started.name == "__main__.py":
+        return [sys.executable, "-m", "harness"]
+    if shutil.which(started.name) == str(started):
+        return [started.name]
+    return [os.path.relpath(started) if started.exists() else "harness"]
+
+
+def describe_command() -> str:
+    """What repeats this call: the harness's own environment variables, program and arguments."""
+    settings = [
+        f"{name}={shlex.quote(value)}"
+        for name, value in sorted(os.environ.items())
+        if name.startswith("HARNESS_") and value
+    ]
+    return " ".join([*settings, shlex.join([*program(), *sys.argv[1:]])])
 
 
 def _version(package: str) -> str:

@@ -6,11 +6,9 @@ first, then data, then weights, then prompts, and only then is torch imported.
 
 from __future__ import annotations
 
-import shlex
-import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -75,6 +73,7 @@ def score(
     job: Job,
     folder: RunFolder,
     earlier: Run | None,
+    command: str,
     open_progress: Callable[[], Progress],
     tell: Tell,
 ) -> Run:
@@ -84,22 +83,17 @@ def score(
         job: what to score.
         folder: where the run is kept.
         earlier: the run to finish, or ``None`` for a new one.
+        command: what repeats it, for the record.
         open_progress: makes the progress display when the first request is about to be asked.
         tell: takes lines for the user.
 
     Raises:
-        RecordError: the weights are not those of the earlier run.
+        RecordError: model, versions or machine are not those of the earlier run.
         HarnessError: of many kinds; finished tasks are kept.
     """
     spec = job.spec
     tell(f"{spec.name}: {', '.join(task.name for task, _ in job.choices)}")
     artifact = resolve(spec, job.zoo, job.models_dir, tell)
-    if earlier is not None and earlier.model.weights_id != artifact.weights_id:
-        raise RecordError(
-            f"the weights of {spec.name} are not those of run {earlier.id} "
-            f"({artifact.weights_id[:12]}, not {earlier.model.weights_id[:12]}): "
-            "start a new run instead of --resume"
-        )
     for remark in artifact.notes:
         tell(f"{spec.name}: {remark}")
     if spec.trust_remote_code:
@@ -109,12 +103,15 @@ def score(
     started = time.perf_counter()
     backend = lazy.get()
     load_seconds = time.perf_counter() - started
-    run = earlier or _new_run(folder, job, artifact, backend, load_seconds)
+    run = _new_run(folder, job, artifact, backend, load_seconds, command)
+    if earlier is not None:
+        _check_same(earlier, run)
+        run = earlier
     return evaluate(replace(run, status="running"), folder, backend, planned, open_progress())
 
 
 class _LazyBackend:
-    """Loads the model when the first prompt needs its chat template, else after the prompts."""
+    """Loads the model when a task needs its tokenizer or chat template, else after the prompts."""
 
     def __init__(self, job: Job, artifact: Artifact, tell: Tell) -> None:
         self._job, self._artifact, self._tell = job, artifact, tell
@@ -138,6 +135,10 @@ class _LazyBackend:
                 notes = f"\nThe registry says of {spec.name}: {spec.notes}" if spec.notes else ""
                 raise WeightsError(f"{error}{notes}") from None
         return self._backend
+
+    def tokenize(self, text: str) -> Sequence[int]:
+        """The text's token ids."""
+        return self.get().tokenize(text)
 
     def render_chat(
         self, messages: list[dict[str, str]], add_generation_prompt: bool = True
@@ -171,17 +172,47 @@ def _open(task: Task, choice: TaskChoice, job: Job, lazy: _LazyBackend) -> Plann
         limit=choice.limit,
         seed=job.settings.seed,
         render_chat=lazy.render_chat if job.spec.chat_template else None,
+        tokenize=lazy.tokenize,
     )
     opened = task.open(task, context)
-    primary = choice.primary or task.primary
     names = [metric.name for metric in opened.metrics]
+    primary = choice.primary or task.primary or _default_primary(names)
     if primary not in names:
         raise UsageError(f"{task.name} has no metric {primary!r}; it has {', '.join(names)}")
     return PlannedTask(task, opened, primary, choice.limit)
 
 
+def _check_same(earlier: Run, now: Run) -> None:
+    """Refuse to finish a run with another model or other versions than it was begun with."""
+    differences = [
+        f"{name} was {getattr(then, name)!r}, is {getattr(today, name)!r}"
+        for then, today, names in (
+            (earlier.model, now.model, [attribute.name for attribute in fields(ModelRecord)]),
+            (earlier.environment, now.environment, ["packages", "device"]),
+        )
+        for name in names
+        if getattr(then, name) != getattr(today, name)
+    ]
+    if differences:
+        raise RecordError(
+            f"run {earlier.id} cannot be finished as it was begun: {'; '.join(differences)}. "
+            "Start a new run instead of --resume"
+        )
+
+
+def _default_primary(metrics: Sequence[str]) -> str:
+    """acc_norm where a task has it, else its first metric."""
+    normed = [name for name in metrics if name.partition(",")[0] == "acc_norm"]
+    return (normed or list(metrics))[0]
+
+
 def _new_run(
-    folder: RunFolder, job: Job, artifact: Artifact, backend: Backend, load_seconds: float
+    folder: RunFolder,
+    job: Job,
+    artifact: Artifact,
+    backend: Backend,
+    load_seconds: float,
+    command: str,
 ) -> Run:
     from harness.environment import describe_environment
 
@@ -203,13 +234,14 @@ def _new_run(
         trust_remote_code=spec.trust_remote_code,
         notes=spec.notes,
         licence=spec.licence,
+        add_bos=spec.add_bos,
         revision=artifact.revision,
     )
     return Run(
         id=folder.path.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         status="running",
-        command=shlex.join(["harness", *sys.argv[1:]]),
+        command=command,
         model=model,
         settings=job.settings,
         environment=describe_environment(facts.device),

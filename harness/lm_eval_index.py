@@ -6,6 +6,7 @@ prefix pays for it.
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,6 +17,7 @@ from lm_eval.tasks.manager import TaskManager
 
 from harness.data import Dataset
 from harness.errors import UnknownName, UsageError
+from harness.progress import note
 from harness.task import LM_EVAL_PREFIX, Task, lm_eval_task
 
 logging.getLogger("lm_eval").setLevel(logging.ERROR)
@@ -28,12 +30,19 @@ def find_tasks(name: str) -> list[Task]:
         UnknownName: lm-eval has no such name.
         UsageError: a member cannot run here (a Python class, a member with overrides).
     """
-    index: Mapping[str, Entry] = TaskManager()._index
+    index = _index()
     bare = name.removeprefix(LM_EVAL_PREFIX)
     if bare not in index:
         known = (LM_EVAL_PREFIX + candidate for candidate in index)
         raise UnknownName("task", name, known, "lm-eval's own tasks")
     return [_declare(entry) for entry in _leaves(bare, index)]
+
+
+@functools.cache
+def _index() -> Mapping[str, Entry]:
+    note("reading lm-eval's index of all its tasks (ten seconds)")
+    index: Mapping[str, Entry] = TaskManager()._index
+    return index
 
 
 def _leaves(name: str, index: Mapping[str, Entry]) -> Iterator[Entry]:
@@ -60,27 +69,22 @@ def _declare(entry: Entry) -> Task:
             f"lm-eval's {entry.name} is a Python class, not a definition; it cannot run here"
         )
     config: dict[str, Any] = load_yaml(entry.yaml_path, resolve_func=False)
+    if "custom_dataset" in config or not config.get("dataset_path"):
+        raise UsageError(
+            f"lm-eval's {entry.name} makes its data by a function of its own; it cannot run here"
+        )
     dataset = Dataset(
-        str(config.get("dataset_path")),
+        str(config["dataset_path"]),
         config.get("dataset_name"),
+        split=str(config.get("test_split") or config.get("validation_split")),
         load_options=dict(config.get("dataset_kwargs") or {}),
     )
     return lm_eval_task(
         entry.name,
         name=LM_EVAL_PREFIX + entry.name,
         yaml=str(entry.yaml_path),
-        primary=_primary(config),
+        primary=None,
         datasets=[dataset],
         about=f"lm-eval's {entry.name}",
         default_fewshot=int(config.get("num_fewshot") or 0),
     )
-
-
-def _primary(config: Mapping[str, Any]) -> str:
-    """acc_norm where the task has it, else its first metric, under its first filter."""
-    metrics = [str(item["metric"]) for item in config.get("metric_list") or []]
-    defaults = {"multiple_choice": "acc", "loglikelihood": "acc", "generate_until": "exact_match"}
-    metrics = metrics or [defaults.get(str(config.get("output_type")), "word_perplexity")]
-    primary = "acc_norm" if "acc_norm" in metrics else metrics[0]
-    filters = [str(item["name"]) for item in config.get("filter_list") or []]
-    return f"{primary},{filters[0]}" if filters else primary

@@ -8,6 +8,7 @@ results into `Score` and `Metric`.
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,13 @@ from typing import Any
 import datasets
 import lm_eval
 import numpy as np
+import torch
 from lm_eval.api.instance import Instance
 from lm_eval.api.metrics import bits_per_byte, weighted_perplexity
 from lm_eval.api.metrics import mean as lm_eval_mean
 from lm_eval.api.task import ConfigurableTask
+from lm_eval.defaults import DEFAULT_OTHER_SEED, DEFAULT_RANDOM_SEED
+from lm_eval.models.utils import normalize_gen_kwargs
 from lm_eval.tasks._yaml_loader import load_yaml
 
 from harness.data import Dataset, find, load
@@ -29,6 +33,7 @@ from harness.metrics.corpus import corpus
 from harness.metrics.metric import Metric
 from harness.metrics.perplexity import bits_per_unit, perplexity
 from harness.open_task import TaskContext, make_docs, spread_limit
+from harness.progress import note
 from harness.records import DataRecord
 from harness.types import (
     Doc,
@@ -42,12 +47,12 @@ from harness.types import (
     RollingLogProb,
     Score,
     Statistic,
-    Unanswered,
 )
 
 DEFINITIONS = Path(lm_eval.__file__).parent / "tasks"
 NO_FILTER = "none"
-GENERATION_OPTIONS = {"until", "do_sample", "temperature", "max_gen_toks"}
+LENGTH_OPTIONS = {"max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens"}
+GENERATION_OPTIONS = {"until", "do_sample", "temperature"} | LENGTH_OPTIONS
 DEFAULT_MAX_GEN_TOKS = 256
 
 logging.getLogger("lm_eval").setLevel(logging.ERROR)
@@ -94,12 +99,9 @@ class LmEvalTask:
             return str(choices[gold]) if 0 <= gold < len(choices) else str(gold)
         return str(gold)
 
-    def scores(self, doc: Doc, responses: Sequence[Response]) -> Sequence[Score]:
+    def score(self, doc: Doc, responses: Sequence[Response]) -> Score:
         """lm-eval's filters and ``process_results``, one filter at a time."""
         task, instances = self._asked[doc.index]
-        for response in responses:
-            if isinstance(response, Unanswered):
-                return [Score({}, unscored=response.reason)]
         for instance, response in zip(instances, responses, strict=True):
             instance.resps, instance.filtered_resps = [_to_lm_eval(response)], {}
         values: dict[str, Statistic] = {}
@@ -108,7 +110,7 @@ class LmEvalTask:
             results = [instance.filtered_resps[ensemble.name] for instance in instances]
             for metric, value in task.process_results(dict(doc.fields), results).items():
                 values[_metric_key(metric, ensemble.name)] = _plain(value)
-        return [Score(values)]
+        return Score(values)
 
 
 class _GivenData(ConfigurableTask):  # type: ignore[misc]  # lm-eval ships no types
@@ -133,6 +135,7 @@ def open_lm_eval_task(parts: Sequence[Part], context: TaskContext) -> LmEvalTask
         DataError: data is missing, or a row lacks what the prompts need.
         UsageError: few-shot examples were asked for and their split is not there.
     """
+    _seed()
     found = [(part, find(part.dataset, context.folders)) for part in parts]
     opened: list[tuple[Part, ConfigurableTask]] = []
     records: list[DataRecord] = []
@@ -164,6 +167,16 @@ def open_lm_eval_task(parts: Sequence[Part], context: TaskContext) -> LmEvalTask
     return LmEvalTask(docs, _merged(records), metrics, str(first.VERSION), shots, asked)
 
 
+def _seed() -> None:
+    """Seed what lm-eval seeds before it builds tasks: some shuffle choices as they read their docs.
+
+    Per task, not per run, so that a task's prompts do not depend on the tasks before it.
+    """
+    random.seed(DEFAULT_RANDOM_SEED)
+    np.random.seed(DEFAULT_OTHER_SEED)  # lm-eval's tasks draw from this one
+    torch.manual_seed(DEFAULT_OTHER_SEED)
+
+
 def _construct(part: Part, splits: Mapping[str, Any], context: TaskContext) -> ConfigurableTask:
     """Make lm-eval's task over the given rows, with its shots and its sampler's seed."""
     config = dict(load_yaml(DEFINITIONS / part.yaml))
@@ -176,12 +189,16 @@ def _construct(part: Part, splits: Mapping[str, Any], context: TaskContext) -> C
     shots = _num_fewshot(config, context)
     _drop_absent_splits(config, splits, shots, part)
     config["num_fewshot"] = shots
+    _check_generation_options(config)
     try:
         task = _GivenData(config, splits)
     except HarnessError:
         raise
     except Exception as error:  # templates and functions of any definition: many kinds of errors
-        raise DataError(_unreadable(part, 0, error)) from None
+        raise DataError(
+            f"{part.dataset}: the rows do not fit lm-eval's definition {part.yaml} "
+            f"({_brief(error)})"
+        ) from None
     multimodal, unsafe = getattr(task, "MULTIMODAL", False), getattr(task, "UNSAFE_CODE", False)
     if multimodal or unsafe:
         what = "needs images or audio" if multimodal else "runs generated code"
@@ -191,13 +208,25 @@ def _construct(part: Part, splits: Mapping[str, Any], context: TaskContext) -> C
             f"lm-eval's {config['task']} samples each answer {task.config.repeats} times; "
             "this harness asks once"
         )
+    _check_pool(task, shots, part)
     task.set_fewshot_seed(context.seed)
     return task
+
+
+def _check_pool(task: ConfigurableTask, shots: int, part: Part) -> None:
+    pool = len(task.sampler.df) if shots and hasattr(task, "sampler") else shots
+    if pool < shots:
+        raise UsageError(
+            f"{task.config.task} with {shots} few-shot examples: {part.dataset} has only {pool} to "
+            f"draw from; use --num-fewshot {pool} or fewer"
+        )
 
 
 def _num_fewshot(config: Mapping[str, Any], context: TaskContext) -> int:
     """The shots that lm-eval would use: a definition that says 0 is never overruled."""
     own = config.get("num_fewshot")
+    if own == 0 and context.num_fewshot:
+        note(f"{config['task']}: defined with 0 examples, so --num-fewshot does not apply to it")
     if context.num_fewshot is None or own == 0:
         return int(own or 0)
     return context.num_fewshot
@@ -274,22 +303,28 @@ def _to_request(instance: Instance) -> Request:
     if instance.request_type == "loglikelihood_rolling":
         return RollingLogLikelihood(arguments[0])
     context, options = arguments
-    unknown = sorted(set(options) - GENERATION_OPTIONS)
+    known = normalize_gen_kwargs(options, DEFAULT_MAX_GEN_TOKS)
+    until = tuple(known.get("until") or ())
+    return GenerateUntil(context, until, known["max_gen_toks"], _temperature(options))
+
+
+def _temperature(options: Mapping[str, Any]) -> float:
+    """0, greedy decoding, unless a definition asks for sampling."""
+    return float(options.get("temperature") or 0.0) if options.get("do_sample") else 0.0
+
+
+def _check_generation_options(config: Mapping[str, Any]) -> None:
+    """Refuse, before anything is asked, what would be answered otherwise than lm-eval does."""
+    options = config.get("generation_kwargs") or {}
+    harmless = {"top_p", "top_k"} if _temperature(options) == 0 else set()
+    if options.get("num_beams") == 1:
+        harmless |= {"num_beams"}
+    unknown = sorted(set(options) - GENERATION_OPTIONS - harmless)
     if unknown:
         raise UsageError(
-            f"lm-eval's {instance.task_name} sets the generation options {', '.join(unknown)}; "
+            f"lm-eval's {config['task']} sets the generation options {', '.join(unknown)}; "
             f"this harness knows {', '.join(sorted(GENERATION_OPTIONS))}"
         )
-    until = options.get("until") or []
-    temperature = float(options.get("temperature") or 0.0)
-    if options.get("do_sample") is False:
-        temperature = 0.0
-    return GenerateUntil(
-        context,
-        tuple([until] if isinstance(until, str) else until),
-        int(options.get("max_gen_toks") or DEFAULT_MAX_GEN_TOKS),
-        temperature,
-    )
 
 
 def _to_lm_eval(response: Response) -> Any:
@@ -323,7 +358,9 @@ def _metric(key: str, aggregate: Callable[[list[Any]], float], higher_is_better:
         return perplexity(key)
     if aggregate is bits_per_byte:
         return bits_per_unit(key)
-    return corpus(key, aggregate, higher_is_better=higher_is_better)
+    # A task's own aggregation may run a model of its own for every call; lm-eval's are arithmetic.
+    cheap = getattr(aggregate, "__module__", "") == "lm_eval.api.metrics"
+    return corpus(key, aggregate, higher_is_better=higher_is_better, resample=cheap)
 
 
 def _metric_key(metric: str, filter_name: str) -> str:
@@ -335,9 +372,11 @@ def _plain(value: Any) -> Statistic:
     """A per-doc value as JSON can hold it."""
     if isinstance(value, bool | int | float | np.number | np.bool_):
         return float(value)
-    if isinstance(value, tuple | list):
-        return tuple(_plain_item(item) for item in value)
-    return (_plain_item(value),)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        return {str(key): _plain_item(item) for key, item in value.items()}
+    return tuple(_plain_item(item) for item in value)
 
 
 def _plain_item(item: Any) -> Any:
@@ -357,13 +396,6 @@ def _merged(records: Sequence[DataRecord]) -> list[DataRecord]:
         config = None if record.origin == "samples" else record.config
         unique.setdefault((record.dataset, config, tuple(record.files.items())), record)
     return list(unique.values())
-
-
-def _unreadable(part: Part, index: int, error: Exception) -> str:
-    return (
-        f"{part.dataset}, row {index}: the rows do not fit lm-eval's definition {part.yaml} "
-        f"({_brief(error)})"
-    )
 
 
 def _brief(error: Exception) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
@@ -22,9 +22,10 @@ from harness.strict_yaml import Table, find_file, parse
 from harness.weights import (
     check_folder,
     deciding_files,
+    digests,
+    file_names,
     git_blob_id,
     no_tensors,
-    sha256,
     tokenizer_files,
 )
 from harness.zoo import Zoo
@@ -302,7 +303,7 @@ def _pin_model(
     if mirror is not None and mirror.is_dir():
         if not tokenizer_only:
             check_folder(mirror, name)
-        return Pin("mirror", None, _digests(mirror, choose(_names(mirror))))
+        return Pin("mirror", None, _marked(digests(mirror, choose(file_names(mirror)))))
     if unreachable is None:
         remote = hub.remote(name, revision)
         chosen = choose(remote.files)
@@ -315,7 +316,7 @@ def _pin_model(
     if not tokenizer_only:
         check_folder(snapshot, name)
     commit = snapshot.name if _COMMIT.fullmatch(snapshot.name) else None
-    return Pin("hub cache", commit, _digests(snapshot, choose(_names(snapshot))))
+    return Pin("hub cache", commit, _marked(digests(snapshot, choose(file_names(snapshot)))))
 
 
 def _pin_dataset(
@@ -323,9 +324,9 @@ def _pin_dataset(
 ) -> Pin:
     if data_dir is not None:
         folder = data_dir / name / (config or "default")
-        files = [f for f in _names(folder) if f.endswith((".jsonl", ".jsonl.gz"))]
+        files = [f for f in file_names(folder) if f.endswith((".jsonl", ".jsonl.gz"))]
         if files:
-            return Pin("mirror", None, _digests(folder, files))
+            return Pin("mirror", None, _marked(digests(folder, files)))
     if unreachable is None:
         remote = hub.remote(name, None, "dataset")
         chosen = _config_files(remote.files, config)
@@ -336,7 +337,7 @@ def _pin_dataset(
         raise DataError(f"{where}not in the hub's cache, and {unreachable}")
     names = [str(p.relative_to(snapshot).as_posix()) for p in snapshot.rglob("*") if p.is_file()]
     commit = snapshot.name if _COMMIT.fullmatch(snapshot.name) else None
-    return Pin("hub cache", commit, _digests(snapshot, _config_files(names, config)))
+    return Pin("hub cache", commit, _marked(digests(snapshot, _config_files(names, config))))
 
 
 def _config_files(names: Iterable[str], config: str | None) -> list[str]:
@@ -346,14 +347,8 @@ def _config_files(names: Iterable[str], config: str | None) -> list[str]:
     return own or data
 
 
-def _names(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        return []
-    return sorted(path.name for path in folder.iterdir() if path.is_file())
-
-
-def _digests(folder: Path, files: Sequence[str]) -> dict[str, str]:
-    return {file: f"sha256:{sha256(folder / file)}" for file in files}
+def _marked(found: Mapping[str, str]) -> dict[str, str]:
+    return {file: f"sha256:{digest}" for file, digest in found.items()}
 
 
 def _read_pin(table: Table) -> Pin:

@@ -31,6 +31,7 @@ class TaskContext:
         limit: how many docs, ``None`` for all.
         seed: seed of the few-shot sampler (lm-eval's default is 1234).
         render_chat: the model's chat template, if prompts go through it.
+        tokenize: the model's tokenizer, for tasks that are made of token windows.
     """
 
     folders: DataFolders
@@ -38,6 +39,7 @@ class TaskContext:
     limit: int | None = None
     seed: int = 1234
     render_chat: RenderChat | None = None
+    tokenize: Callable[[str], Sequence[int]] | None = None
 
 
 class OpenTask(Protocol):
@@ -76,8 +78,8 @@ class OpenTask(Protocol):
         """The gold answer, as a reader should see it."""
         ...
 
-    def scores(self, doc: Doc, responses: Sequence[Response]) -> Sequence[Score]:
-        """What the responses to `requests(doc)` are worth; usually one Score."""
+    def score(self, doc: Doc, responses: Sequence[Response]) -> Score:
+        """What the responses to `requests(doc)` are worth."""
         ...
 
 

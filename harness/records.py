@@ -28,6 +28,9 @@ from harness.types import Estimate, Statistic
 
 SCHEMA = 1
 
+_UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises on damaged JSON: bytes that are no UTF-8, brackets without end."""
+
 Origin = Literal["samples", "mirror", "hub cache", "hub"]
 
 
@@ -47,6 +50,7 @@ class ModelRecord:
         dtype: dtype of the loaded body.
         chat_template: whether prompts went through the model's chat template.
         trust_remote_code: whether the checkpoint's own code was run.
+        add_bos: whether prompts begin with BOS; ``None`` left it to the tokenizer.
         notes, licence: from the registry.
     """
 
@@ -67,6 +71,7 @@ class ModelRecord:
     notes: str
     licence: str
     revision: str | None = None
+    add_bos: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -209,7 +214,6 @@ class Row:
 
     doc_id: str
     index: int
-    unit: str
     group: str | None
     prompt: str
     contexts: tuple[str, ...]
@@ -230,10 +234,16 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def create(self) -> None:
-        """Make the folder; raises StorageError where that is not allowed."""
+    def create(self) -> bool:
+        """Make the folder, and say whether it is new; raises StorageError where it cannot be."""
         with _explained(self.path):
-            (self.path / "rows").mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self.path.mkdir()
+            except FileExistsError:
+                return False
+            (self.path / "rows").mkdir()
+        return True
 
     def discard_if_empty(self) -> None:
         """Remove the folder again if nothing was ever written into it."""
@@ -256,6 +266,8 @@ class RunFolder:
             raise RecordError(
                 f"no run at {self.path}: it has no run.json (`harness list runs` names the runs)"
             ) from None
+        except OSError as error:
+            raise RecordError(f"{path} cannot be read: {error.strerror or error}") from None
         try:
             schema = msgspec.json.decode(text, type=dict[str, Any]).get("schema")
             if schema != SCHEMA:
@@ -264,7 +276,7 @@ class RunFolder:
                     "score the model again, or read it with the version that wrote it"
                 )
             return msgspec.json.decode(text, type=Run)
-        except msgspec.MsgspecError as error:
+        except _UNDECODABLE as error:
             raise RecordError(f"{path} is not a readable run: {error}") from None
 
     def rows_path(self, task: str, *, partial: bool = False) -> Path:
@@ -273,15 +285,27 @@ class RunFolder:
         return self.path / "rows" / name
 
     def rows(self, task: str) -> Iterator[Row]:
-        """Yield a finished task's rows, in file order."""
+        """Yield a finished task's rows, in file order; raises RecordError where they cannot be read.
+
+        A run may come without them: a committed baseline keeps its figures only.
+        """
         decoder = msgspec.json.Decoder(Row)
         path = self.rows_path(task)
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    yield decoder.decode(line)
-                except msgspec.MsgspecError as error:
-                    raise RecordError(f"{path}, line {number}: {error}") from None
+        try:
+            with path.open("rb") as lines:
+                for number, line in enumerate(lines, 1):
+                    try:
+                        row = decoder.decode(line)
+                    except _UNDECODABLE as error:
+                        raise RecordError(f"{path}, line {number}: {error}") from None
+                    yield row
+        except FileNotFoundError:
+            raise RecordError(
+                f"the rows of {task} are not here: there is no {path} (a run that was copied or "
+                "committed without its rows, such as a baseline, has figures only)"
+            ) from None
+        except OSError as error:
+            raise RecordError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
 class RowWriter:
@@ -313,11 +337,51 @@ class RowWriter:
             self._file.close()
 
 
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing the same run; the system lets go when the process ends.
+
+    Raises:
+        RecordError: another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise RecordError(f"run {folder.name} is still going in another process") from None
+    finally:
+        os.close(descriptor)
+
+
 def list_runs(runs: Path) -> list[Path]:
-    """Folders under ``runs`` that hold a run, oldest first by name."""
-    if not runs.is_dir():
+    """Folders under ``runs`` that hold a run, oldest first by name; a damaged one is among them.
+
+    Raises:
+        RecordError: ``runs`` is there but cannot be listed.
+    """
+    try:
+        folders = sorted(runs.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(path.parent for path in runs.glob("*/run.json"))
+    except OSError as error:
+        raise RecordError(f"{runs} cannot be read: {error.strerror or error}") from None
+    return [folder for folder in folders if _holds_run(folder)]
+
+
+def _holds_run(folder: Path) -> bool:
+    try:
+        (folder / "run.json").lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # a folder that may not be entered: `RunFolder.read` says why
+        return True
+    return True
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from harness.backends.backend import Backend
 from harness.errors import StorageError
+from harness.metrics.accuracy import mean
 from harness.metrics.metric import Metric, Sample, nothing_scored
 from harness.open_task import OpenTask
 from harness.records import Cost, Row, RowWriter, Run, RunFolder, TaskResult
@@ -27,6 +28,7 @@ from harness.types import (
     Response,
     RollingLogLikelihood,
     Score,
+    Unanswered,
 )
 
 
@@ -146,14 +148,14 @@ def score_task(
             doc, responses = waiting.doc, waiting.ordered()
             cut = any(getattr(response, "truncated", False) for response in responses)
             truncated += cut
-            for score in opened.scores(doc, responses):
-                writer.append(
-                    _row(opened, doc, waiting.requests, responses, score, cut, digests[index])
-                )
-                if score.unscored is not None:
-                    reasons[score.unscored] += 1
-                for name, statistic in score.values.items():
-                    samples.setdefault(name, []).append((doc.index, (statistic, doc.group)))
+            score = _score(opened, doc, responses)
+            writer.append(
+                _row(opened, doc, waiting.requests, responses, score, cut, digests[index])
+            )
+            if score.unscored is not None:
+                reasons[score.unscored] += 1
+            for name, statistic in score.values.items():
+                samples.setdefault(name, []).append((doc.index, (statistic, doc.group)))
         if pending:
             raise RuntimeError(f"the backend left {len(pending)} docs without an answer")
         writer.finish()
@@ -165,6 +167,7 @@ def score_task(
         name: [sample for _, sample in sorted(values, key=lambda item: item[0])]
         for name, values in samples.items()
     }
+    metrics = _with_unannounced(opened.metrics, ordered)
     result = TaskResult(
         task=plan.task.name,
         version=opened.version,
@@ -173,8 +176,8 @@ def score_task(
         limit=plan.limit,
         data=tuple(opened.data),
         prompt_digest=_combined(digests[doc.index] for doc in opened.docs),
-        estimates=estimates(opened.metrics, ordered),
-        groups=_group_estimates(opened.metrics, ordered),
+        estimates=estimates(metrics, ordered),
+        groups=_group_estimates(metrics, ordered),
         docs=len(opened.docs),
         unscored=sum(reasons.values()),
         truncated=truncated,
@@ -205,6 +208,31 @@ def request_digest(requests: Sequence[Request]) -> str:
     asked = [[type(request).__name__, asdict(request)] for request in requests]
     text = json.dumps(asked, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _score(opened: OpenTask, doc: Doc, responses: Sequence[Response]) -> Score:
+    """Score a doc whose requests were all answered; one that was not makes it unscored."""
+    for response in responses:
+        if isinstance(response, Unanswered):
+            return Score({}, unscored=response.reason)
+    return opened.score(doc, responses)
+
+
+def _with_unannounced(
+    metrics: Sequence[Metric], samples: Mapping[str, Sequence[Sample]]
+) -> list[Metric]:
+    """Add a mean for numbers that a task reports without having declared a metric, as lm-eval
+    does.
+    """
+    declared = {metric.key for metric in metrics}
+    return [
+        *metrics,
+        *(
+            mean(name)
+            for name, values in samples.items()
+            if name not in declared and all(isinstance(value, float) for value, _ in values)
+        ),
+    ]
 
 
 def _group_estimates(
@@ -242,7 +270,6 @@ def _row(
     return Row(
         doc_id=doc.id,
         index=doc.index,
-        unit=score.unit,
         group=doc.group,
         prompt=_prompt(requests[0]) if same_context else "",
         contexts=() if same_context else tuple(contexts),
@@ -261,7 +288,7 @@ def _row(
 def _prompt(request: Request) -> str:
     if isinstance(request, LogLikelihood | GenerateUntil):
         return request.context
-    # A windowed request's text is the whole corpus: its digest is enough.
+    # A window is token ids: its digest is enough.
     return request.text if isinstance(request, RollingLogLikelihood) else ""
 
 

@@ -138,12 +138,12 @@ def resolve(
         check_model(lock, spec.source.name, revision, folder.path, files, folder.revision)
     if spec.tokenizer:
         tokenizer = _tokenizer_folder(spec, zoo, models, lock, tell)
-        names = weights.tokenizer_files(_names(tokenizer))
+        names = weights.tokenizer_files(weights.file_names(tokenizer))
         own = _digests(_Folder(tokenizer, ""), names)
         if zoo.tokenizer_folder(spec) is None:
             check_model(lock, spec.tokenizer, None, tokenizer, own, None)
         files |= {f"tokenizer/{name}": digest for name, digest in own.items()}
-    elif not weights.tokenizer_files(_names(folder.path)):
+    elif not weights.tokenizer_files(weights.file_names(folder.path)):
         raise WeightsError(
             f"{spec.name}: {folder.path} holds no tokenizer: write `tokenizer: {{hub: org/name}}` "
             f"into its entry in {zoo.path}"
@@ -220,13 +220,13 @@ def _tokenizer_folder(
 ) -> Path:
     own, name = zoo.tokenizer_folder(spec), spec.tokenizer or ""
     if own is not None:
-        if not weights.tokenizer_files(_names(own)):
+        if not weights.tokenizer_files(weights.file_names(own)):
             raise WeightsError(f"{spec.name}: the tokenizer's folder {own} holds no tokenizer")
         return own
     pin = lock.model(name, None) if lock else None
     commit = pin.commit if pin else None
     for folder, _ in _hub_folders(Source("hub", name), models, commit):
-        if weights.tokenizer_files(_names(folder)):
+        if weights.tokenizer_files(weights.file_names(folder)):
             return folder
     if reason := hub.unreachable():
         raise WeightsError(_unavailable(spec, name, models, reason, pin, "tokenizer"))
@@ -333,12 +333,7 @@ def _present(folder: Path, detail: str) -> Presence:
 def _digests(folder: _Folder, names: list[str]) -> dict[str, str]:
     if folder.verified is not None:
         return {name: folder.verified[name] for name in names}
-    remembered = weights.DigestCache(cache_folder())
-    return {name: remembered.sha256(folder.path / name) for name in names}
-
-
-def _names(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+    return weights.digests(folder.path, names, weights.DigestCache(cache_folder()).sha256)
 
 
 def _tell_nobody(message: str) -> None:

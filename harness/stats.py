@@ -50,7 +50,7 @@ def mean_stderr(values: Sequence[float]) -> float | None:
 def mean_interval(values: Sequence[float]) -> Interval:
     """Student's t interval for the mean of ``values``."""
     stderr = mean_stderr(values)
-    if stderr is None:
+    if not stderr:  # one value, or values without any spread to learn from
         return UNDEFINED
     centre = float(np.mean(values))
     reach = t_quantile(len(values) - 1) * stderr

@@ -34,7 +34,8 @@ class Task:
 
     Attributes:
         name: snake_case.
-        primary: the metric for the leaderboard.
+        primary: the metric for the leaderboard; ``None`` leaves it to the definition (acc_norm
+            where there is one, else the first).
         datasets: what it reads, for offline checks before anything heavy is imported.
         open: reads the data; raises DataError, or UsageError for settings it cannot honour.
         about: one line for ``harness list tasks``.
@@ -42,7 +43,7 @@ class Task:
     """
 
     name: str
-    primary: str
+    primary: str | None
     datasets: tuple[Dataset, ...]
     open: Callable[[Task, TaskContext], OpenTask]
     about: str
@@ -87,7 +88,7 @@ def lm_eval_task(
     lm_eval_name: str,
     *,
     yaml: str,
-    primary: str,
+    primary: str | None,
     datasets: Iterable[Dataset],
     about: str,
     name: str | None = None,
@@ -99,7 +100,8 @@ def lm_eval_task(
         lm_eval_name: the name in lm-eval.
         yaml: path of the definition under ``lm_eval/tasks``, so that lm-eval's index of all its
             tasks (8 s to build) is not needed.
-        primary: metric for the leaderboard, ``metric`` or ``metric,filter``.
+        primary: metric for the leaderboard, ``metric`` or ``metric,filter``; ``None`` for the
+            definition's own choice.
         datasets: the one data set the definition reads.
         about: one line for the list.
         name: ours, where it differs.

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-Statistic = float | tuple[Any, ...]
+Statistic = float | str | tuple[Any, ...] | dict[str, Any]
 """What one doc contributes to a metric: a number to average (0/1 for accuracy); a pair
 ``(numerator, denominator)`` for a ratio of sums, such as ``(log-likelihood, words)``; or whatever
-tuple of JSON values a corpus metric of lm-eval aggregates, such as ``(reference, prediction)``."""
+JSON value a corpus metric of lm-eval aggregates, such as ``(reference, prediction)``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +51,13 @@ class RollingLogLikelihood:
 
 
 @dataclass(frozen=True, slots=True)
-class WindowedLogLikelihood:
-    """Ask for the log-likelihood of each disjoint window of ``window`` tokens of ``text``.
+class WindowLogLikelihood:
+    """Ask for log P(tokens[1:] | tokens[0]), in nats: the first token of a window is given.
 
-    The text is tokenized as a whole; the first token of a window is given, not predicted; tokens
-    after the last whole window are dropped. This is the perplexity of the GPTQ paper
-    (Frantar et al. 2022, arXiv 2210.17323).
+    Token ids of the model's own tokenizer, because where a window ends depends on it.
     """
 
-    text: str
-    window: int
-    max_windows: int | None = None
+    tokens: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +73,7 @@ class GenerateUntil:
     temperature: float = 0.0
 
 
-Request = LogLikelihood | RollingLogLikelihood | WindowedLogLikelihood | GenerateUntil
+Request = LogLikelihood | RollingLogLikelihood | WindowLogLikelihood | GenerateUntil
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +89,9 @@ class LogProb:
 
 @dataclass(frozen=True, slots=True)
 class RollingLogProb:
-    """Answer to RollingLogLikelihood: the sum of log-probabilities in nats."""
+    """Answer to RollingLogLikelihood and WindowLogLikelihood: sum of log-probabilities in nats."""
 
     logprob: float
-
-
-@dataclass(frozen=True, slots=True)
-class WindowLogProbs:
-    """Answer to WindowedLogLikelihood: one log-probability (nats, summed over ``window - 1``
-    predicted tokens) for each whole window, in order.
-    """
-
-    logprobs: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,21 +109,19 @@ class Unanswered:
     reason: str
 
 
-Response = LogProb | RollingLogProb | WindowLogProbs | Generation | Unanswered
+Response = LogProb | RollingLogProb | Generation | Unanswered
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What one sampling unit scored: usually a doc, for windowed perplexity one window.
+    """What one doc scored.
 
     Attributes:
-        unit: ``""`` for the doc itself, else the unit's name within the doc (``"window-3"``).
         values: metric name to statistic; empty when unscored.
         unscored: why no value could be computed, else ``None``.
     """
 
     values: Mapping[str, Statistic]
-    unit: str = ""
     unscored: str | None = None
 
 

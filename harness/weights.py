@@ -10,7 +10,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,13 @@ def deciding_files(names: Iterable[str]) -> list[str]:
 def folder_files(folder: Path) -> list[str]:
     """`deciding_files` of what lies in a folder."""
     return deciding_files(path.name for path in folder.iterdir() if path.is_file())
+
+
+def file_names(folder: Path) -> list[str]:
+    """The files that lie in a folder, sorted; none if there is no such folder."""
+    if not folder.is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if path.is_file())
 
 
 def tokenizer_files(names: Iterable[str]) -> list[str]:
@@ -168,6 +175,19 @@ def check_safetensors(path: Path, model: str) -> None:
 def sha256(path: Path) -> str:
     """The sha256 of a file, in hexadecimal, read in blocks of 1 MiB."""
     return _hash_file(path, hashlib.sha256())
+
+
+def digests(
+    folder: Path, names: Iterable[str], digest: Callable[[Path], str] = sha256
+) -> dict[str, str]:
+    """File name to sha256, for files of a folder.
+
+    Args:
+        folder: where they are.
+        names: their names.
+        digest: `DigestCache.sha256` to read big files only once.
+    """
+    return {name: digest(folder / name) for name in names}
 
 
 def git_blob_id(path: Path) -> str:

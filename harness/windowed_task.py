@@ -11,63 +11,62 @@ from harness.metrics.metric import Metric
 from harness.metrics.perplexity import perplexity
 from harness.open_task import TaskContext, make_docs
 from harness.records import DataRecord
-from harness.types import (
-    Doc,
-    Request,
-    Response,
-    Score,
-    Unanswered,
-    WindowedLogLikelihood,
-    WindowLogProbs,
-)
+from harness.types import Doc, Request, Response, RollingLogProb, Score, WindowLogLikelihood
 
 
 @dataclass(frozen=True)
 class WindowedTask:
-    """One doc, the joined text; its windows are the units that are scored and resampled."""
+    """One doc per window. Models with the same tokenizer get the same docs; others cannot be
+    compared, as their perplexities per token cannot.
+    """
 
     docs: Sequence[Doc]
     data: Sequence[DataRecord]
-    window: int
-    max_windows: int | None
     metrics: Sequence[Metric] = (perplexity("token_perplexity"),)
     version: str = "1"
     num_fewshot: int = 0
 
     def requests(self, doc: Doc) -> Sequence[Request]:
-        """Ask for all windows at once: where they lie depends on the model's tokenizer."""
-        return [WindowedLogLikelihood(doc.fields["text"], self.window, self.max_windows)]
+        """Ask for the window's log-likelihood."""
+        return [WindowLogLikelihood(tuple(doc.fields["tokens"]))]
 
     def target(self, doc: Doc) -> str:
-        """The text is its own target."""
+        """A window is its own target."""
         return ""
 
-    def scores(self, doc: Doc, responses: Sequence[Response]) -> Sequence[Score]:
-        """One score per window: its log-likelihood over ``window - 1`` predicted tokens."""
+    def score(self, doc: Doc, responses: Sequence[Response]) -> Score:
+        """The log-likelihood over the predicted tokens: all but the window's first."""
         (response,) = responses
-        if isinstance(response, Unanswered):
-            return [Score({}, unscored=response.reason)]
-        if not isinstance(response, WindowLogProbs):
-            raise TypeError(f"a windowed request got a {type(response).__name__}")
-        if not response.logprobs:
-            return [Score({}, unscored=f"the text is shorter than one window of {self.window}")]
-        return [
-            Score({"token_perplexity": (logprob, self.window - 1.0)}, unit=f"window-{number}")
-            for number, logprob in enumerate(response.logprobs)
-        ]
+        if not isinstance(response, RollingLogProb):
+            raise TypeError(f"a window got a {type(response).__name__}")
+        predicted = len(doc.fields["tokens"]) - 1.0
+        return Score({"token_perplexity": (response.logprob, predicted)})
 
 
 def open_windowed_task(dataset: Dataset, window: int, context: TaskContext) -> WindowedTask:
-    """Read the test split and join its lines with blank lines, as the GPTQ code does.
+    """Join the test split's lines with blank lines, tokenize the whole, and cut it into windows.
+
+    This is the perplexity of the GPTQ paper (Frantar et al. 2022, arXiv 2210.17323): a window's
+    first token is given, not predicted, and what is left after the last whole one is dropped.
 
     Raises:
-        DataError: there is no test split with a ``text`` column.
+        DataError: there is no test split with a ``text`` column, or not one whole window of it.
         UsageError: few-shot examples were asked for.
     """
     if context.num_fewshot:
         raise UsageError("perplexity takes no few-shot examples: leave --num-fewshot out")
+    if context.tokenize is None:
+        raise TypeError("windows of tokens need the model's tokenizer")
     splits, record = load(find(dataset, context.folders))
-    if "test" not in splits or "text" not in splits["test"].column_names:
-        raise DataError(f"{dataset}: a test split with a column 'text' is needed")
-    text = "\n\n".join(splits["test"]["text"])
-    return WindowedTask(make_docs([({"text": text}, None)]), [record], window, context.limit)
+    if "text" not in splits[dataset.split].column_names:
+        raise DataError(
+            f"{dataset}: a column 'text' is needed, it has {splits[dataset.split].column_names}"
+        )
+    tokens = list(context.tokenize("\n\n".join(splits[dataset.split]["text"])))
+    count = len(tokens) // window
+    if count == 0:
+        raise DataError(f"{dataset} has {len(tokens)} tokens, not one window of {window}")
+    if context.limit is not None:
+        count = min(count, context.limit)
+    windows = [tokens[start * window : (start + 1) * window] for start in range(count)]
+    return WindowedTask(make_docs([({"tokens": ids}, None) for ids in windows]), [record])

@@ -21,7 +21,6 @@ from harness.strict_yaml import Table, find_file, parse
 STAGES = ("base", "sft", "dpo", "kto", "rlhf", "reward")
 QUANTIZATIONS = ("none", "nf4", "fp4", "int8", "gptq", "awq", "easyquant")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-ROLES = ("candidate", "reference", "judge")
 
 _MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -41,7 +40,6 @@ _KEYS = (
     "dtype",
     "chat_template",
     "trust_remote_code",
-    "role",
     "notes",
     "licence",
 )
@@ -92,7 +90,6 @@ class ModelSpec:
         dtype: dtype of the loaded body; ``auto`` is the checkpoint's own.
         chat_template: whether prompts go through the model's chat template.
         trust_remote_code: whether Python code inside the checkpoint may run.
-        role: ``candidate``, ``reference`` or ``judge``.
     """
 
     name: str
@@ -108,7 +105,6 @@ class ModelSpec:
     dtype: str = "auto"
     chat_template: bool = False
     trust_remote_code: bool = False
-    role: str = "candidate"
     notes: str = ""
     licence: str = ""
 
@@ -310,7 +306,6 @@ def _common(
         dtype=table.choice("dtype", DTYPES, ground.dtype),
         chat_template=table.flag("chat_template", ground.chat_template),
         trust_remote_code=table.flag("trust_remote_code", ground.trust_remote_code),
-        role=table.choice("role", ROLES, "candidate"),
         notes=table.text("notes", ""),
         licence=table.text("licence", ground.licence),
     )

@@ -7,6 +7,6 @@ hellaswag = lm_eval_task(
     "hellaswag",
     yaml="hellaswag/hellaswag.yaml",
     primary="acc_norm",
-    datasets=[Dataset("Rowan/hellaswag", samples="hellaswag")],
+    datasets=[Dataset("Rowan/hellaswag", split="validation", samples="hellaswag")],
     about="sentence completion, four endings, scored by likelihood",
 )

@@ -273,7 +273,9 @@ def test_a_window_longer_than_the_context_leaves_the_task_unscored(
     result = json.loads(out)["results"]["wikitext2_token_1024"]
     assert code == 1
     assert result["estimates"]["token_perplexity"]["value"] is None
-    assert result["unscored_reasons"] == {"a window has 1024 tokens, the model's context 512": 1}
+    ((reason, count),) = result["unscored_reasons"].items()
+    assert reason == "a window has 1024 tokens, the model's context 512"
+    assert count == result["docs"] == result["unscored"]
 
 
 def _start(
@@ -408,3 +410,54 @@ def test_chat_templates_are_used_where_the_registry_says_so(
     assert code == 0, err
     code, out, _ = harness("show", "last", "--task", "arc_easy", "--docs", "1")
     assert "<user>Question:" in out and "<assistant>" in out
+
+
+def test_a_run_is_not_finished_under_another_registry_entry(
+    harness: Command, tiny_zoo: Path, tmp_path: Path
+) -> None:
+    assert (
+        harness("eval", "--model", "tiny", "--samples", "--tasks", "arc_easy,mmlu", "--limit", "3")[
+            0
+        ]
+        == 0
+    )
+    (path,) = list_runs(tmp_path / "reports" / "runs")
+    record = json.loads((path / "run.json").read_text())
+    del record["results"]["mmlu"]
+    record["status"] = "interrupted"
+    (path / "run.json").write_text(json.dumps(record))
+
+    entry = tiny_zoo.read_text()
+    tiny_zoo.write_text(entry.replace("notes: random weights", "add_bos: true"))
+    code, _, err = harness("eval", "--resume", path.name)
+    assert code == 1 and "add_bos was None, is True" in err and "Start a new run" in err
+    tiny_zoo.write_text(entry)
+    code, _, err = harness("eval", "--resume", path.name, "--limit", "5")
+    assert code == 2 and "leave out --limit" in err
+    code, out, err = harness("eval", "--resume", path.name, "--json")
+    assert code == 0, err
+    assert list(json.loads(out)["results"]) == ["arc_easy", "mmlu"]
+
+
+def test_a_run_that_is_still_going_is_left_alone(harness: Command, tmp_path: Path) -> None:
+    import fcntl
+
+    assert (
+        harness("eval", "--model", "tiny", "--samples", "--tasks", "arc_easy", "--limit", "2")[0]
+        == 0
+    )
+    (path,) = list_runs(tmp_path / "reports" / "runs")
+    record = (path / "run.json").read_text()
+    (path / "run.json").write_text(record.replace('"status": "complete"', '"status": "running"'))
+    other = os.open(path, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    try:
+        code, _, err = harness("eval", "--resume", path.name)
+    finally:
+        os.close(other)
+    assert code == 1 and "still going in another process" in err
+
+
+def test_two_runs_of_one_second_have_two_folders(tmp_path: Path) -> None:
+    folders = [RunFolder(tmp_path / "runs" / "same") for _ in range(2)]
+    assert [folder.create() for folder in folders] == [True, False]

@@ -130,7 +130,9 @@ def test_a_data_folder_that_is_not_there_is_wrong_use(tmp_path: Path) -> None:
 
 
 def test_samples_are_chosen_by_column(sample_folders: DataFolders) -> None:
-    astronomy = Dataset("cais/mmlu", "astronomy", "mmlu", ("subject", "astronomy"))
+    astronomy = Dataset(
+        "cais/mmlu", "astronomy", samples="mmlu", samples_where=("subject", "astronomy")
+    )
     splits, record = load(find(astronomy, sample_folders))
     assert record.origin == "samples"
     assert set(splits["test"]["subject"]) == {"astronomy"}
@@ -139,3 +141,57 @@ def test_samples_are_chosen_by_column(sample_folders: DataFolders) -> None:
 def test_a_data_set_without_samples_says_so(sample_folders: DataFolders) -> None:
     with pytest.raises(DataError, match="no samples are shipped"):
         find(Dataset("x/y"), sample_folders)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'{"a": 1}\n{"a": "text"}\n', "do not make a table"),
+        (b'{"a": "\\ud800"}\n', "do not make a table"),
+        (b'{"a": 1}\n[2]\n', "line 2: a row must be an object"),
+        (b"\xff\xfe", "cannot be read"),
+        (b"", "holds no rows"),
+    ],
+)
+def test_odd_files_are_explained(tmp_path: Path, content: bytes, words: str) -> None:
+    from harness.lm_eval_task import Part, open_lm_eval_task
+    from harness.open_task import TaskContext
+
+    path = tmp_path / "org/name/default/test.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    part = Part("arc/arc_easy.yaml", None, Dataset("org/name"))
+    with pytest.raises(DataError, match=words):
+        open_lm_eval_task([part], TaskContext(DataFolders(tmp_path, tmp_path)))
+
+
+def test_what_is_no_archive_is_explained(tmp_path: Path) -> None:
+    path = tmp_path / "org/name/default/test.jsonl.gz"
+    path.parent.mkdir(parents=True)
+    whole = gzip.compress(b'{"a": 1}\n' * 1000)
+    for content in (b"plain text", whole[:20] + b"\0" * 20 + whole[40:]):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match="cannot be read"):
+            load(find(Dataset("org/name"), DataFolders(tmp_path, tmp_path)))
+
+
+def test_a_byte_order_mark_and_any_line_separator_do_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "org/name/default/test.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"\xef\xbb\xbf" + '{"a": "one\u2028line"}\r\n{"a": "two"}\r\n'.encode())
+    splits, _ = load(find(Dataset("org/name"), DataFolders(tmp_path, tmp_path)))
+    assert splits["test"]["a"][:] == ["one\u2028line", "two"]
+
+
+def test_a_mirror_without_the_scored_split_does_not_serve(
+    tmp_path: Path, write_rows: Write
+) -> None:
+    write_rows(tmp_path / "Rowan/hellaswag/default/test.jsonl", [{"a": 1}])
+    with pytest.raises(DataError, match=r"Rowan/hellaswag/default/validation\.jsonl"):
+        find(Dataset("Rowan/hellaswag", split="validation"), DataFolders(tmp_path, tmp_path))
+
+
+def test_splits_of_any_name_are_read(tmp_path: Path, write_rows: Write) -> None:
+    write_rows(tmp_path / "org/name/default/devtest.jsonl", [{"a": 1}])
+    found = find(Dataset("org/name", split="devtest"), DataFolders(tmp_path, tmp_path))
+    assert list(found.files) == ["devtest"]

@@ -22,8 +22,7 @@ from harness.types import (
     RollingLogLikelihood,
     RollingLogProb,
     Unanswered,
-    WindowedLogLikelihood,
-    WindowLogProbs,
+    WindowLogLikelihood,
 )
 
 
@@ -97,23 +96,13 @@ def test_rolling_covers_every_token_once(backend: Backend, plain: Plain) -> None
     assert response.logprob == pytest.approx(expected, rel=1e-5)
 
 
-def test_windows_are_disjoint_and_predict_all_but_their_first_token(
-    backend: Backend, plain: Plain
-) -> None:
-    text = " ".join(f"word{number}" for number in range(100))
-    ids = plain.tokenizer(text).input_ids
-    (response,) = ask(backend, [WindowedLogLikelihood(text, 64)])
-    assert isinstance(response, WindowLogProbs)
-    assert len(response.logprobs) == len(ids) // 64
-    for number, logprob in enumerate(response.logprobs):
-        expected = plain.logprobs(ids[number * 64 : (number + 1) * 64])
-        assert len(expected) == 63
-        assert logprob == pytest.approx(float(expected.sum()), abs=1e-3)
-
-
-def test_windows_can_be_limited(backend: Backend) -> None:
-    (response,) = ask(backend, [WindowedLogLikelihood("some words " * 300, 32, max_windows=2)])
-    assert isinstance(response, WindowLogProbs) and len(response.logprobs) == 2
+def test_a_window_predicts_all_but_its_first_token(backend: Backend, plain: Plain) -> None:
+    tokens = backend.tokenize("some words in a window of their own")
+    (response,) = ask(backend, [WindowLogLikelihood(tuple(tokens))])
+    assert isinstance(response, RollingLogProb)
+    expected = plain.logprobs(tokens)
+    assert len(expected) == len(tokens) - 1
+    assert response.logprob == pytest.approx(float(expected.sum()), abs=1e-3)
 
 
 def test_greedy_generation_is_the_argmax(backend: Backend, plain: Plain) -> None:
@@ -148,7 +137,7 @@ def test_what_cannot_be_asked_is_unanswered_and_the_rest_stands(backend: Backend
             LogLikelihood("a", " b"),
             LogLikelihood("a", " long" * 3000),
             RollingLogLikelihood(""),
-            WindowedLogLikelihood("text", 4096),
+            WindowLogLikelihood((5,) * 4096),
             GenerateUntil("a", (), 512),
         ],
     )

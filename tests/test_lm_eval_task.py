@@ -12,7 +12,7 @@ from harness.catalog import Catalog
 from harness.data import DataFolders
 from harness.errors import DataError, UsageError
 from harness.open_task import OpenTask, TaskContext, spread_limit
-from harness.types import GenerateUntil, Generation, LogLikelihood, LogProb, Unanswered
+from harness.types import GenerateUntil, Generation, LogLikelihood, LogProb
 from tests.conftest import arc_row
 
 Write = Callable[..., Path]
@@ -47,15 +47,8 @@ def test_scores_are_lm_evals(catalog: Catalog, arc: DataFolders) -> None:
     doc = opened.docs[0]
     wrong = [LogProb(value, False) for value in (-4.0, -5.0, -6.0, -9.0)]
     right = [LogProb(value, False) for value in (-4.0, -3.0, -6.0, -9.0)]
-    assert opened.scores(doc, wrong)[0].values == {"acc": 0.0, "acc_norm": 0.0}
-    assert opened.scores(doc, right)[0].values == {"acc": 1.0, "acc_norm": 1.0}
-
-
-def test_one_unanswered_request_leaves_the_doc_unscored(catalog: Catalog, arc: DataFolders) -> None:
-    opened = open_task(catalog, "arc_easy", arc)
-    responses = [LogProb(-1.0, False)] * 3 + [Unanswered("too long")]
-    (score,) = opened.scores(opened.docs[0], responses)
-    assert score.values == {} and score.unscored == "too long"
+    assert opened.score(doc, wrong).values == {"acc": 0.0, "acc_norm": 0.0}
+    assert opened.score(doc, right).values == {"acc": 1.0, "acc_norm": 1.0}
 
 
 def test_gsm8k_filters(catalog: Catalog, sample_folders: DataFolders) -> None:
@@ -69,11 +62,11 @@ def test_gsm8k_filters(catalog: Catalog, sample_folders: DataFolders) -> None:
     assert request.context.count("Question:") == 6, "five examples and the question"
     answer = opened.target(doc).rpartition("#### ")[2]
     strict, flexible = "exact_match,strict-match", "exact_match,flexible-extract"
-    (score,) = opened.scores(doc, [Generation(f"So it is so.\n#### {answer}")])
+    score = opened.score(doc, [Generation(f"So it is so.\n#### {answer}")])
     assert score.values == {strict: 1.0, flexible: 1.0}
-    (score,) = opened.scores(doc, [Generation(f"The answer is {answer}")])
+    score = opened.score(doc, [Generation(f"The answer is {answer}")])
     assert score.values == {strict: 0.0, flexible: 1.0}
-    (score,) = opened.scores(doc, [Generation("")])
+    score = opened.score(doc, [Generation("")])
     assert score.values == {strict: 0.0, flexible: 0.0}
 
 
@@ -121,7 +114,7 @@ def test_a_row_of_another_layout_is_refused(
     catalog: Catalog, tmp_path: Path, write_rows: Write
 ) -> None:
     write_rows(tmp_path / "allenai/ai2_arc/ARC-Easy/test.jsonl", [{"question": "Why?", "id": "1"}])
-    with pytest.raises(DataError, match=r"ARC-Easy.*'choices'|choices"):
+    with pytest.raises(DataError, match=r"ARC-Easy.*arc/arc_easy\.yaml.*'choices' is undefined"):
         open_task(catalog, "arc_easy", DataFolders(tmp_path, tmp_path))
 
 
@@ -153,7 +146,7 @@ def test_word_perplexity_counts_the_original_words(
     opened = open_task(catalog, "wikitext2", sample_folders, limit=1)
     (request,) = opened.requests(opened.docs[0])
     assert isinstance(request, RollingLogLikelihood) and " @-@ " not in request.text
-    (score,) = opened.scores(opened.docs[0], [RollingLogProb(-100.0)])
+    score = opened.score(opened.docs[0], [RollingLogProb(-100.0)])
     words = len(opened.docs[0].fields["page"].split(" "))
     logprob, counted = score.values["word_perplexity"]
     assert logprob == -100.0 and abs(counted - words) < 40
@@ -176,3 +169,92 @@ def test_a_limit_is_spread_evenly(limit: int | None, sizes: list[int], expected:
 def test_a_limit_of_100_over_mmlus_57_subjects() -> None:
     taken = spread_limit(100, [150] * 57)
     assert sum(taken) == 100 and taken.count(2) == 43 and taken.count(1) == 14
+
+
+def test_tasks_that_shuffle_ask_the_same_every_time(tmp_path: Path, write_rows: Write) -> None:
+    """GPQA shuffles its choices from Python's global random stream as it reads its rows."""
+    from harness.lm_eval_index import find_tasks
+    from harness.runner import request_digest
+
+    row = {
+        "Question": "Which?",
+        "Correct Answer": "right",
+        "Incorrect Answer 1": "a",
+        "Incorrect Answer 2": "b",
+        "Incorrect Answer 3": "c",
+    }
+    rows = [row | {"Question": f"Which of {number}?"} for number in range(8)]
+    write_rows(tmp_path / "Idavidrein/gpqa/gpqa_main/train.jsonl", rows)
+    (task,) = find_tasks("lm-eval:gpqa_main_zeroshot")
+    assert task.primary is None and task.datasets[0].split == "train"
+    seen = []
+    for _ in range(2):
+        opened = task.open(task, TaskContext(DataFolders(tmp_path, tmp_path)))
+        seen.append([request_digest(opened.requests(doc)) for doc in opened.docs])
+        assert len({opened.target(doc) for doc in opened.docs}) > 1, "it does shuffle"
+    assert seen[0] == seen[1]
+
+
+def test_a_group_of_lm_evals_reads_the_index_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness import lm_eval_index
+    from harness.catalog import load_catalog
+
+    lm_eval_index._index()  # built, or remembered from another test
+    monkeypatch.setattr(lm_eval_index, "TaskManager", None)
+    catalog = load_catalog()
+    members = [task.name for task in catalog.expand("lm-eval:mmlu_stem")]
+    assert "lm-eval:mmlu_astronomy" in members
+    assert catalog.task("lm-eval:mmlu_astronomy").name == "lm-eval:mmlu_astronomy"
+
+
+@pytest.mark.parametrize(
+    ("options", "refused"),
+    [
+        ({"until": ["x"], "max_new_tokens": 5}, None),
+        ({"do_sample": False, "temperature": 0.7, "top_p": 0.9}, None),
+        ({"do_sample": True, "temperature": 0.7}, None),
+        ({"do_sample": True, "temperature": 0.7, "top_p": 0.9}, "top_p"),
+        ({"num_beams": 4}, "num_beams"),
+    ],
+)
+def test_generation_options_are_honoured_or_refused_before_anything_is_asked(
+    tmp_path: Path, write_rows: Write, options: dict[str, Any], refused: str | None
+) -> None:
+    import yaml
+
+    from harness.data import Dataset
+    from harness.lm_eval_task import Part, open_lm_eval_task
+
+    definition = tmp_path / "own.yaml"
+    definition.write_text(
+        yaml.safe_dump(
+            {
+                "task": "own",
+                "dataset_path": "org/name",
+                "output_type": "generate_until",
+                "test_split": "test",
+                "doc_to_text": "{{q}}",
+                "doc_to_target": "{{a}}",
+                "generation_kwargs": options,
+            }
+        )
+    )
+    write_rows(tmp_path / "org/name/default/test.jsonl", [{"q": "why", "a": "so"}])
+    part = Part(str(definition), None, Dataset("org/name"))
+    context = TaskContext(DataFolders(tmp_path, tmp_path))
+    if refused:
+        with pytest.raises(UsageError, match=refused):
+            open_lm_eval_task([part], context)
+        return
+    opened = open_lm_eval_task([part], context)
+    (request,) = opened.requests(opened.docs[0])
+    assert isinstance(request, GenerateUntil)
+    assert request.temperature == (0.7 if options.get("do_sample") else 0.0)
+    assert request.max_new_tokens == options.get("max_new_tokens", 256)
+
+
+def test_more_examples_than_there_are_is_refused_by_number(
+    catalog: Catalog, sample_folders: DataFolders
+) -> None:
+    with pytest.raises(UsageError, match=r"gsm8k with 500 .* has only 8"):
+        open_task(catalog, "gsm8k", sample_folders, num_fewshot=500)

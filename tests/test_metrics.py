@@ -83,3 +83,33 @@ def test_corpus_metric_uses_the_given_aggregation() -> None:
     assert estimate.value == 0.4
     assert estimate.low is not None and estimate.high is not None
     assert estimate.low <= 0.4 <= estimate.high
+
+
+def test_values_without_any_spread_have_no_interval() -> None:
+    """Five equal scores, or subjects in which all is right, teach nothing about the spread."""
+    estimate = mean("score").estimate([(0.5, None)] * 5)
+    assert estimate.value == 0.5 and estimate.low is None and estimate.high is None
+    macro = macro_mean("acc_macro", of="acc").estimate(
+        [(1.0, "a"), (1.0, "a"), (1.0, "b"), (1.0, "b")]
+    )
+    assert macro.value == 1.0 and macro.low is None
+
+
+def test_a_perplexity_beyond_any_float_is_undefined() -> None:
+    """Two docs at 300 and 200 nats per unit: exp(250) is a float, its upper end is not; at 800
+    nats per unit not even the value is.
+    """
+    estimate = perplexity("p").estimate([((-300.0, 1.0), None), ((-200.0, 1.0), None)])
+    assert estimate.value == pytest.approx(math.exp(250))
+    assert estimate.high is None
+    assert perplexity("p").estimate([((-800.0, 1.0), None)] * 2).value is None
+
+
+def test_an_aggregation_that_fails_costs_only_its_own_metric() -> None:
+    def fragile(items: list[float]) -> float:
+        return 1 / sum(items)
+
+    estimate = corpus("f", fragile, higher_is_better=True).estimate([(0.0, None), (0.0, None)])
+    assert estimate.value is None and "ZeroDivisionError" in estimate.method
+    estimate = corpus("f", fragile, higher_is_better=True).estimate([(0.0, None), (1.0, None)])
+    assert estimate.value == 1.0 and estimate.low is None and "ZeroDivisionError" in estimate.method

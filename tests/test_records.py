@@ -17,7 +17,6 @@ from tests.report.fixtures.runs import realistic
 ROW = Row(
     doc_id="ab-0",
     index=0,
-    unit="",
     group=None,
     prompt="Q <script>\n\u2028 ü",
     contexts=(),

@@ -10,11 +10,10 @@ from typing import Any, Protocol, cast
 
 from harness.errors import UnknownName
 from harness.types import Request, Response
+from harness.zoo import DTYPES
 
 BACKENDS: Mapping[str, str] = {"lm_eval": "harness.backends.lm_eval"}
 """Name to module; each module has a function ``load(options) -> Backend``."""
-
-DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class LoadOptions:
 
     Attributes:
         path: an ordinary Hugging Face folder.
-        dtype: one of DTYPES; ``auto`` is the checkpoint's own.
+        dtype: one of `harness.zoo.DTYPES`; ``auto`` is the checkpoint's own.
         tokenizer: folder of the tokenizer; mostly ``path``.
         add_bos: whether prompts begin with BOS; ``None`` leaves it to the tokenizer.
         trust_remote_code: whether code inside the folder may run.
@@ -44,7 +43,7 @@ class Answer:
         index: position of the request in the sequence that was given to `Backend.answer`.
         response: of the kind that the request asks for, or `Unanswered`.
         tokens_in: tokens of the request that went through the model (padding not counted).
-        tokens_out: tokens generated.
+        tokens_out: tokens of the generated text that was kept.
     """
 
     index: int
@@ -82,6 +81,10 @@ class Backend(Protocol):
 
         A request that cannot be answered yields `Unanswered` with its reason; the others go on.
         """
+        ...
+
+    def tokenize(self, text: str) -> list[int]:
+        """The text's token ids, with whatever the tokenizer adds by default."""
         ...
 
     def render_chat(

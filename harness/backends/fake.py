@@ -18,7 +18,6 @@ from harness.types import (
     Response,
     RollingLogLikelihood,
     RollingLogProb,
-    WindowLogProbs,
 )
 
 Script = Callable[[Request], Response | None]
@@ -49,6 +48,10 @@ class FakeBackend:
             response = self._script(request) or _by_hash(request)
             yield Answer(index, response, tokens_in=1, tokens_out=isinstance(response, Generation))
 
+    def tokenize(self, text: str) -> list[int]:
+        """One token per word."""
+        return [len(word) for word in text.split()]
+
     def render_chat(
         self, messages: list[dict[str, str]], add_generation_prompt: bool = True
     ) -> str:
@@ -72,4 +75,4 @@ def _by_hash(request: Request) -> Response:
         return RollingLogProb(-3.0 * len(request.text.split()))
     if isinstance(request, GenerateUntil):
         return Generation(f" The answer is {number:.3f}.\n#### {int(number * 100)}")
-    return WindowLogProbs((-3.0 * request.window, -2.5 * request.window))
+    return RollingLogProb(-(2.5 + number) * len(request.tokens))

@@ -28,12 +28,12 @@ from harness.types import (
     RollingLogLikelihood,
     RollingLogProb,
     Unanswered,
-    WindowedLogLikelihood,
-    WindowLogProbs,
+    WindowLogLikelihood,
 )
 
 MAX_BATCH = 16
 BATCHES_PER_CALL = 4
+SEED = 1234
 LOGIT_BYTES = 8
 """Per token and vocabulary entry: lm-eval holds the logits and a float32 log-softmax of them."""
 
@@ -73,9 +73,13 @@ class LmEvalBackend:
         yield from self._loglikelihoods(by_kind.get(LogLikelihood, []))
         for index, request in by_kind.get(RollingLogLikelihood, []):
             yield self._rolling(index, request)
-        for index, request in by_kind.get(WindowedLogLikelihood, []):
-            yield self._windows(index, request)
+        for index, request in by_kind.get(WindowLogLikelihood, []):
+            yield self._window(index, request)
         yield from self._generations(by_kind.get(GenerateUntil, []))
+
+    def tokenize(self, text: str) -> list[int]:
+        """The tokenizer's own defaults; no warning that a corpus is longer than a context."""
+        return list(self._lm.tokenizer(text, verbose=False).input_ids)
 
     def render_chat(
         self, messages: list[dict[str, str]], add_generation_prompt: bool = True
@@ -165,24 +169,18 @@ class LmEvalBackend:
             return Answer(index, Unanswered(f"the log-probability is {logprob}"), tokens)
         return Answer(index, RollingLogProb(float(logprob)), tokens)
 
-    def _windows(self, index: int, request: WindowedLogLikelihood) -> Answer:
-        size = request.window
-        if size > self.facts.max_length:
-            reason = f"a window has {size} tokens, the model's context {self.facts.max_length}"
+    def _window(self, index: int, request: WindowLogLikelihood) -> Answer:
+        tokens = list(request.tokens)
+        if len(tokens) > self.facts.max_length:
+            reason = (
+                f"a window has {len(tokens)} tokens, the model's context {self.facts.max_length}"
+            )
             return Answer(index, Unanswered(reason))
-        ids = list(self._lm.tokenizer(request.text, verbose=False).input_ids)
-        count = len(ids) // size
-        if request.max_windows is not None:
-            count = min(count, request.max_windows)
         self._lm.batch_size_per_gpu = 1
-        windows = [ids[number * size : (number + 1) * size] for number in range(count)]
-        logprobs = tuple(
-            float(self._lm._loglikelihood_tokens([(None, window[:1], window[1:])])[0][0])
-            for window in windows
-        )
-        if not all(math.isfinite(logprob) for logprob in logprobs):
-            return Answer(index, Unanswered("a window's log-probability is not finite"))
-        return Answer(index, WindowLogProbs(logprobs), count * size)
+        ((logprob, _),) = self._lm._loglikelihood_tokens([(None, tokens[:1], tokens[1:])])
+        if not math.isfinite(logprob):
+            return Answer(index, Unanswered(f"the log-probability is {logprob}"), len(tokens))
+        return Answer(index, RollingLogProb(float(logprob)), len(tokens))
 
     def _generations(self, asked: Sequence[tuple[int, GenerateUntil]]) -> Iterator[Answer]:
         sized: list[tuple[int, GenerateUntil, int]] = []
@@ -208,6 +206,8 @@ class LmEvalBackend:
 
     def _generate_batch(self, batch: Sequence[tuple[int, GenerateUntil, int]]) -> Iterator[Answer]:
         self._lm.batch_size_per_gpu = MAX_BATCH
+        # As lm-eval does before a run: sampled answers are the same the next time.
+        torch.manual_seed(SEED)
         texts = self._lm.generate_until(
             [_instance(request.context, _options(request)) for _, request, _ in batch],
             disable_tqdm=True,

@@ -21,6 +21,7 @@ from harness import hub
 from harness.catalog import load_catalog
 from harness.data import data_folders, find
 from harness.errors import HarnessError
+from harness.packages import cache_folder
 from harness.sources import presence
 from harness.zoo import load_zoo
 
@@ -88,8 +89,7 @@ def _torch() -> Finding:
 
 
 def _folders(options: argparse.Namespace) -> Iterator[Finding]:
-    cache = Path(os.environ.get("HARNESS_CACHE") or "~/.cache/lineup-harness").expanduser()
-    for what, folder in (("cache", cache), ("reports", Path(options.reports))):
+    for what, folder in (("cache", cache_folder()), ("reports", Path(options.reports))):
         existing = next(
             path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
         )

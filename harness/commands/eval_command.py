@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import shlex
 import signal
@@ -12,10 +13,11 @@ from pathlib import Path
 from types import FrameType
 
 from harness.catalog import Catalog, load_catalog
+from harness.environment import describe_command, program
 from harness.errors import HarnessError, Interrupted, RecordError, UsageError
 from harness.job import Job, make_job, score
 from harness.progress import note, open_progress
-from harness.records import Run, RunFolder, Settings
+from harness.records import Run, RunFolder, Settings, held
 from harness.runner import Progress
 from harness.zoo import ModelSpec, load_zoo
 
@@ -45,14 +47,14 @@ def run(options: argparse.Namespace) -> int:
 
     folder = RunFolder(_runs(options) / earlier.id) if earlier else _new_folder(options, job)
     try:
-        with ExitStack() as displays:
+        with held(folder.path), ExitStack() as displays:
 
             def display() -> Progress:
                 opened = open_progress()
                 displays.enter_context(opened)
                 return opened
 
-            finished = score(job, folder, earlier, display, note)
+            finished = score(job, folder, earlier, describe_command(), display, note)
     except KeyboardInterrupt:
         raise Interrupted(_how_to_go_on(folder, options, "stopped")) from None
     except HarnessError as error:
@@ -84,6 +86,9 @@ def _settings(options: argparse.Namespace, spec: ModelSpec, catalog: Catalog) ->
         samples = samples or chosen.samples
     else:
         tasks = _task_names(options.tasks, catalog)
+    configs = _dataset_configs(options.dataset_config, tasks)
+    if configs and samples:
+        raise UsageError("--dataset-config does not apply to the shipped samples: leave one out")
     return Settings(
         tasks=tasks,
         suite=suite,
@@ -91,10 +96,15 @@ def _settings(options: argparse.Namespace, spec: ModelSpec, catalog: Catalog) ->
         num_fewshot=options.num_fewshot,
         backend=options.backend or spec.backend,
         dtype=options.dtype or spec.dtype,
-        data=(options.data if samples else data),
+        data=_absolute(options.data if samples else data),
         samples=samples,
-        dataset_configs=_dataset_configs(options.dataset_config, tasks),
+        dataset_configs=configs,
     )
+
+
+def _absolute(folder: str | None) -> str | None:
+    """A run may be resumed from elsewhere; a folder that is not there is refused as written."""
+    return str(Path(folder).resolve()) if folder and Path(folder).is_dir() else folder
 
 
 def _task_names(written: str, catalog: Catalog) -> tuple[str, ...]:
@@ -119,6 +129,8 @@ def _dataset_configs(pairs: list[str], tasks: tuple[str, ...]) -> dict[str, str]
             raise UsageError(
                 f"--dataset-config {pair}: {task!r} is not among the tasks {', '.join(tasks)}"
             )
+        if not config:
+            raise UsageError(f"--dataset-config {pair}: the configuration's name is missing")
         configs[task] = config
     return configs
 
@@ -143,12 +155,11 @@ def _new_folder(options: argparse.Namespace, job: Job) -> RunFolder:
     title = "".join(c if c.isalnum() or c in "+-_." else "-" for c in job.title)
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     name = f"{stamp}-{job.spec.name}-{title[:60]}"
-    path, number = _runs(options) / name, 1
-    while path.exists():
-        number += 1
-        path = _runs(options) / f"{name}-{number}"
-    folder = RunFolder(path)
-    folder.create()
+    # Two runs may begin in the same second: whoever makes the folder has it.
+    numbers = itertools.count(2)
+    folder = RunFolder(_runs(options) / name)
+    while not folder.create():
+        folder = RunFolder(_runs(options) / f"{name}-{next(numbers)}")
     return folder
 
 
@@ -178,7 +189,7 @@ def _finished_tasks(folder: RunFolder) -> list[str]:
 def _how_to_go_on(folder: RunFolder, options: argparse.Namespace, how: str) -> str:
     if not (kept := _finished_tasks(folder)):
         return f"{how} before a task was finished: run the same command again"
-    command = ["harness", "eval", "--resume", folder.path.name]
+    command = [*program(), "eval", "--resume", folder.path.name]
     for name in ("reports", "models_dir", "zoo", "tasks_dir"):
         value = getattr(options, name)
         if value is not None and str(value) != "reports":

@@ -15,7 +15,8 @@ from rich.tree import Tree
 
 from harness.catalog import Catalog, load_catalog
 from harness.errors import RecordError
-from harness.records import Run, RunFolder, list_runs
+from harness.progress import note
+from harness.records import RunFolder, list_runs
 from harness.sources import Presence, presence
 from harness.zoo import ModelSpec, Zoo, load_zoo
 
@@ -36,11 +37,11 @@ def run(options: argparse.Namespace) -> int:
                 if spec.parent is None:
                     console.print(_tree(zoo, spec, there))
     elif options.what == "runs":
-        runs = _runs(Path(options.reports))
+        runs = [_run_row(RunFolder(path)) for path in list_runs(Path(options.reports) / "runs")]
         if options.json:
-            _print_json([_run_row(record) for record in runs])
+            _print_json(runs)
         else:
-            console.print(_run_table(runs) if runs else "no runs yet: `make eval` makes the first")
+            console.print(_table(runs) if runs else "no runs yet: `make eval` makes the first")
     else:
         catalog = load_catalog(options.tasks_dir)
         rows = _task_rows(catalog) if options.what == "tasks" else _suite_rows(catalog)
@@ -113,17 +114,14 @@ def _suite_rows(catalog: Catalog) -> list[dict[str, Any]]:
     ]
 
 
-def _runs(reports: Path) -> list[Run]:
-    records: list[Run] = []
-    for path in list_runs(reports / "runs"):
-        try:
-            records.append(RunFolder(path).read())
-        except RecordError:
-            continue
-    return records
-
-
-def _run_row(record: Run) -> dict[str, Any]:
+def _run_row(folder: RunFolder) -> dict[str, Any]:
+    """What to say of a run; of a damaged one, that it is, and on standard error why."""
+    try:
+        record = folder.read()
+    except RecordError as error:
+        note(f"damaged: {error}")
+        unknown = dict.fromkeys(("created", "samples"))
+        return {"run": folder.path.name, "model": None, "tasks": "", "status": "damaged"} | unknown
     return {
         "run": record.id,
         "model": record.model.name,
@@ -134,16 +132,12 @@ def _run_row(record: Run) -> dict[str, Any]:
     }
 
 
-def _run_table(runs: list[Run]) -> Table:
-    return _table([_run_row(record) for record in runs])
-
-
 def _table(rows: list[dict[str, Any]]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for number, column in enumerate(rows[0]):
         table.add_column(column, no_wrap=number == 0, overflow="fold")
     for row in rows:
-        table.add_row(*(escape(str(value)) for value in row.values()))
+        table.add_row(*(escape("" if value is None else str(value)) for value in row.values()))
     return table
 
 

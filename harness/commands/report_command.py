@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.errors import RecordError
+from harness.errors import RecordError, closest
 from harness.progress import note
 from harness.records import RunFolder, list_runs
 
@@ -13,46 +13,45 @@ LEADERBOARDS = ("leaderboard.md", "leaderboard.html")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the command."""
+    """Run the command; ``--model`` chooses what is printed, the files are always of all runs."""
     from rich.console import Console
 
     from harness.report.leaderboard import build_leaderboard
+    from harness.report.site import leaderboard_json, read_runs
     from harness.report.terminal import print_leaderboard
 
-    folders = readable_runs(options.reports, options.model)
-    if not folders:
-        of_model = f" of model {options.model!r}" if options.model else ""
+    readable, damaged = read_runs(_folders(options.reports))
+    finished = [record for _, record in readable if record.results]
+    if not any(options.model in (None, record.model.name) for record in finished):
+        for line in damaged:
+            note(f"left out: {line}")
+        of_model, near = "", ""
+        if options.model and finished:
+            near = closest(options.model, {record.model.name for record in finished})
+        if options.model:
+            of_model = f" of model {options.model!r}"
         raise RecordError(
-            f"no finished run{of_model} under {Path(options.reports) / 'runs'}: "
+            f"no finished run{of_model} under {Path(options.reports) / 'runs'}{near}; "
             "score a model first, with `harness eval` or `make eval`"
         )
-    written = publish_reports(options.reports, options.model)
+    written = publish_reports(options.reports)
+    asked = [record for _, record in readable if options.model in (None, record.model.name)]
+    board = build_leaderboard(asked, damaged)
     if options.json:
-        print(written["leaderboard.json"].read_text("utf-8"))
-        return 0
-    print_leaderboard(build_leaderboard([folder.read() for folder in folders]), Console())
+        print(leaderboard_json(board).decode("utf-8"), end="")
+    else:
+        print_leaderboard(board, Console())
     for name in LEADERBOARDS:
         note(f"report: {written[name]}")
     return 0
 
 
-def publish_reports(reports: Path, model: str | None = None) -> dict[str, Path]:
+def publish_reports(reports: Path) -> dict[str, Path]:
     """Write the leaderboard and the run pages; returns files by their name."""
     from harness.report.site import write_leaderboard
 
-    return write_leaderboard(readable_runs(reports, model), reports)
+    return write_leaderboard(_folders(reports), reports)
 
 
-def readable_runs(reports: Path, model: str | None = None) -> list[RunFolder]:
-    """Runs with at least one finished task; one that cannot be read is named and left out."""
-    folders: list[RunFolder] = []
-    for path in list_runs(reports / "runs"):
-        folder = RunFolder(path)
-        try:
-            record = folder.read()
-        except RecordError as error:
-            note(f"left out: {error}")
-            continue
-        if record.results and (model is None or record.model.name == model):
-            folders.append(folder)
-    return folders
+def _folders(reports: Path) -> list[RunFolder]:
+    return [RunFolder(path) for path in list_runs(Path(reports) / "runs")]

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from harness.metrics.metric import Metric, Sample
 from harness.stats import (
     UNDEFINED,
-    Z,
     mean_interval,
     mean_stderr,
     stratified_mean_stderr,
+    t_quantile,
     wilson_interval,
 )
 from harness.types import Estimate
@@ -49,9 +49,10 @@ def macro_mean(name: str, of: str, *, higher_is_better: bool = True) -> Metric:
         centre = sum(sum(values) / len(values) for values in strata.values()) / len(strata)
         stderr = stratified_mean_stderr(list(strata.values()))
         low, high = UNDEFINED
-        if stderr is not None:
-            low, high = max(0.0, centre - Z * stderr), min(1.0, centre + Z * stderr)
-        method = f"normal interval over {len(strata)} groups, docs sampled within each"
+        if stderr:  # without any spread within the groups there is nothing to learn from
+            reach = t_quantile(len(samples) - len(strata)) * stderr
+            low, high = max(0.0, centre - reach), min(1.0, centre + reach)
+        method = f"Student's t interval over {len(strata)} groups, docs sampled within each"
         return Estimate(
             centre, low, high, stderr, len(samples), method, "proportion", higher_is_better
         )
@@ -60,10 +61,10 @@ def macro_mean(name: str, of: str, *, higher_is_better: bool = True) -> Metric:
 
 
 def numbers(samples: Sequence[Sample]) -> list[float]:
-    """The samples' statistics as plain numbers; a pair has no place in a mean."""
+    """The samples' statistics as plain numbers; anything else has no place in a mean."""
     values = []
     for statistic, _ in samples:
-        if isinstance(statistic, tuple):
-            raise TypeError(f"a mean takes numbers, got the pair {statistic}")
+        if not isinstance(statistic, int | float):
+            raise TypeError(f"a mean takes numbers, got {statistic!r}")
         values.append(float(statistic))
     return values

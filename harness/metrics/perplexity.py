@@ -19,7 +19,7 @@ from harness.types import Estimate
 
 def perplexity(name: str) -> Metric:
     """exp(-sum of log-likelihoods / sum of units): lm-eval's ``weighted_perplexity``."""
-    return _of_rate(name, "perplexity", math.exp, lambda value: value)
+    return _of_rate(name, "perplexity", _exp, lambda value: value)
 
 
 def bits_per_unit(name: str) -> Metric:
@@ -27,8 +27,19 @@ def bits_per_unit(name: str) -> Metric:
     return _of_rate(name, "bits/byte", lambda nats: nats / math.log(2), lambda _: 1 / math.log(2))
 
 
+def _exp(nats: float) -> float | None:
+    """E to the nats, or ``None`` where no float is large enough (above 709 nats per unit)."""
+    try:
+        return math.exp(nats)
+    except OverflowError:
+        return None
+
+
 def _of_rate(
-    name: str, unit: str, scale: Callable[[float], float], slope: Callable[[float], float]
+    name: str,
+    unit: str,
+    scale: Callable[[float], float | None],
+    slope: Callable[[float], float],
 ) -> Metric:
     """A monotone function of the mean negative log-likelihood per unit.
 
@@ -44,7 +55,7 @@ def _of_rate(
         value = scale(rate)
         error = ratio_stderr(nats, units)
         low = high = stderr = None
-        if error is not None:
+        if error and value is not None:
             reach = t_quantile(len(pairs) - 1) * error
             low, high, stderr = scale(rate - reach), scale(rate + reach), slope(value) * error
         method = "t interval of the mean log-likelihood, docs as units"

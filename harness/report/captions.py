@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.report.leaderboard import Cell, Column, Section
-from harness.report.wording import clean, counted
+from harness.report.wording import clean, counted, metric_heading
 
 
 def headline(section: Section) -> str:
@@ -42,9 +42,10 @@ HOW_TO_READ = (
     "A figure is the estimate with its 95% interval. Where nothing is marked, no model is surely "
     "better than all the others, which does not mean that they are equal: a paired comparison of "
     "two models on the same docs can tell smaller differences apart. Intervals are not corrected "
-    "for the number of models. A column with unscored docs or an undefined interval marks nothing.",
-    "Results stand in one column only if they are of the same work: task version, data, prompts, "
-    "shots, limit and chat template. The newest result counts.",
+    "for the number of models. A column with unscored docs, or with an interval that is undefined "
+    "or without width, marks nothing.",
+    "Results stand in one column only if they are of the same work: task version, data, docs, "
+    "prompts, shots and chat template. The newest result counts.",
     "Time and tokens/s cover the results in the row, without loading; peak memory is the highest "
     "of them. Rows with different tasks differ in time for that reason alone.",
 )
@@ -68,6 +69,11 @@ def cell_marks(cell: Cell) -> list[str]:
     if cell.truncated:
         marks.append(f"{cell.truncated:,} truncated")
     return marks
+
+
+def column_metric(column: Column) -> str:
+    """Write a column's metric with unit and direction: ``acc_norm, % ↑``."""
+    return metric_heading(column.metric, column.unit, column.higher_is_better)
 
 
 def column_note(column: Column) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from markupsafe import escape
 
 from harness.records import Row, RunFolder, TaskResult
 from harness.report.wording import clean, metric_name, visible
+from harness.types import Statistic
 
 HEAD_CHARS = 2_000
 TAIL_CHARS = 6_000
@@ -53,7 +55,6 @@ class ShownDoc:
 
     index: int
     doc_id: str
-    unit: str
     group: str
     verdict: str
     score: str
@@ -89,7 +90,6 @@ def shown_doc(row: Row, result: TaskResult) -> ShownDoc:
     return ShownDoc(
         index=row.index,
         doc_id=row.doc_id,
-        unit=clean(row.unit),
         group=clean(row.group or ""),
         verdict=verdict(row, result),
         score=_statistic(row.scores[result.primary]) if result.primary in row.scores else "",
@@ -162,10 +162,16 @@ def _bare(continuation: str) -> str:
     return continuation.removeprefix(" ")
 
 
-def _statistic(value: float | tuple[float, float]) -> str:
-    if isinstance(value, tuple):
-        return f"{value[0]:,.2f} / {value[1]:,.0f}"
-    return f"{value:g}"
+def _statistic(value: Statistic) -> str:
+    """Write what a doc contributes: a number, a ratio's two parts, or a corpus metric's texts."""
+    if not isinstance(value, tuple):
+        return f"{value:g}"
+    if len(value) == 2 and all(isinstance(part, float | int) for part in value):
+        try:
+            return f"{value[0]:,.2f} / {value[1]:,.0f}"
+        except OverflowError:  # an integer beyond any float
+            pass
+    return _shortened(clean(json.dumps(value, ensure_ascii=False, default=str)))
 
 
 def _gist(row: Row) -> str:
@@ -173,5 +179,8 @@ def _gist(row: Row) -> str:
     if row.text is None and not row.continuations:
         return clean(row.prompt[: 2 * GIST_CHARS])[:GIST_CHARS]
     paragraph = row.prompt[-TAIL_CHARS:].strip().rpartition("\n\n")[2]
-    words = clean(paragraph)
+    return _shortened(clean(paragraph))
+
+
+def _shortened(words: str) -> str:
     return words if len(words) <= GIST_CHARS else words[: GIST_CHARS - 1].rstrip() + "…"

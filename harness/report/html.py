@@ -13,6 +13,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from harness import __version__
 from harness.report import captions, wording
 from harness.report.leaderboard import Cell, Column, Leaderboard, ModelRow, Section
 
@@ -50,12 +51,24 @@ def leaderboard_html(board: Leaderboard, pages: str = "html") -> str:
 def render(template: str, context: Mapping[str, object]) -> str:
     """Render a template within the common page; everything in ``context`` is escaped."""
     css, js = _asset("report.css"), _asset("report.js")
+    context = {**context, "generator": generator()}
     policy = (
         f"default-src 'none'; style-src '{_digest(css)}'; script-src '{_digest(js)}'; "
         "base-uri 'none'; form-action 'none'"
     )
     page = _environment().get_template(template)
     return page.render(css=Markup(css), js=Markup(js), policy=Markup(policy), **context)
+
+
+@cache
+def generator() -> str:
+    """Name what draws the pages: a page of another generator looks, or reads, different."""
+    folder = Path(__file__).parent
+    drawing = [path for path in folder.rglob("*") if path.suffix in (".py", ".j2", ".css", ".js")]
+    digest = hashlib.sha256()
+    for path in sorted(drawing):
+        digest.update(path.read_bytes())
+    return f"lineup-harness {__version__} {digest.hexdigest()[:8]}"
 
 
 def bar(low: float, value: float, high: float, scale: tuple[float, float]) -> Markup:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from harness.records import DataRecord, Run, TaskResult
+from harness.records import Cost, DataRecord, Run, TaskResult
 from harness.report.wording import clean
-from harness.report.work import Work, column_labels, distinct, work_of
+from harness.report.work import Work, column_labels, distinct, is_limited, limit_words, work_of
 from harness.types import Estimate
 
 SCHEMA = 1
@@ -29,6 +29,9 @@ class Column:
     Attributes:
         label: heading, distinct within the section together with ``metric``.
         metric: the primary metric's key as recorded (``exact_match,strict-match``).
+        unit: ``score`` where the results were recorded in several: a metric whose values happen
+            to be all 0 or 1 for one model is a proportion there, and a score for another.
+        limit: the limit that was asked for; ``None`` where it left no docs out.
         docs: docs asked; equal for all results of the column.
         groups: number of groups in the task (MMLU's subjects), 0 if it has none.
         chat_template: whether the prompts went through a chat template.
@@ -54,7 +57,9 @@ class Cell:
     """One model's result in one column.
 
     Attributes:
-        estimate: ``None`` where the run recorded none under the primary metric's name.
+        estimate: in the column's unit; ``None`` where the run recorded none under the primary
+            metric's name.
+        limit: as the column's.
         surely_best: better than every other model of the column, by `surely_best`.
     """
 
@@ -177,8 +182,8 @@ def surely_best(cells: Sequence[Cell | None], higher_is_better: bool) -> int | N
     """Return the index of the cell that is surely better than all others, or ``None``.
 
     Sure means that its 95% interval overlaps no other model's. Nothing is sure in a column with
-    one model, or where any result has an undefined end or unscored docs: a rival of unknown
-    strength cannot be beaten surely.
+    one model, or where any result has an undefined end, an interval without width or unscored
+    docs: a rival of unknown strength cannot be beaten surely.
     """
     known: list[tuple[float, float, int]] = []
     for index, cell in enumerate(cells):
@@ -197,6 +202,18 @@ def surely_best(cells: Sequence[Cell | None], higher_is_better: bool) -> int | N
     return best if all(low > high for _, high, index in known if index != best) else None
 
 
+def total_cost(results: Iterable[TaskResult]) -> Cost:
+    """Add up what results took; the peak memory is the highest of theirs."""
+    costs = [result.cost for result in results]
+    peaks = [cost.peak_memory_bytes for cost in costs if cost.peak_memory_bytes is not None]
+    return Cost(
+        seconds=sum(cost.seconds for cost in costs),
+        tokens_in=sum(cost.tokens_in for cost in costs),
+        tokens_out=sum(cost.tokens_out for cost in costs),
+        peak_memory_bytes=max(peaks, default=None),
+    )
+
+
 def _section(title: str, entries: Sequence[_Entry]) -> Section:
     works = sorted({entry.work: None for entry in entries}, key=Work.order)
     placed: dict[_RowKey, dict[Work, _Entry]] = defaultdict(dict)
@@ -211,26 +228,31 @@ def _section(title: str, entries: Sequence[_Entry]) -> Section:
             [f"weights {clean(key[1])[-8:]}" for key in keys],
         ],
     )
-    rows = [_row(label, placed[key], works) for label, key in zip(labels, keys, strict=True)]
-    example = {entry.work: entry for entry in entries}
-    columns = tuple(
-        _column(label, work, example[work].result)
-        for label, work in zip(column_labels(works), works, strict=True)
-    )
-    return Section(title, columns, tuple(_with_best(rows, columns)))
+    results = {
+        work: [found[work].result for found in placed.values() if work in found] for work in works
+    }
+    limits = [limit_words(of[0]) if is_limited(of) else "" for of in results.values()]
+    columns = {
+        work: _column(label, work, results[work])
+        for label, work in zip(column_labels(works, limits), works, strict=True)
+    }
+    rows = [_row(label, placed[key], columns) for label, key in zip(labels, keys, strict=True)]
+    return Section(title, tuple(columns.values()), tuple(_with_best(rows, [*columns.values()])))
 
 
-def _column(label: str, work: Work, result: TaskResult) -> Column:
+def _column(label: str, work: Work, results: Sequence[TaskResult]) -> Column:
+    result = results[-1]
+    unit, higher_is_better = _unit_and_direction(results)
     return Column(
         label=label,
         task=work.task,
         version=work.version,
         metric=work.metric,
-        unit=work.unit,
-        higher_is_better=work.higher_is_better,
+        unit=unit,
+        higher_is_better=higher_is_better,
         num_fewshot=work.num_fewshot,
-        limit=work.limit,
-        docs=result.docs,
+        limit=result.limit if is_limited(results) else None,
+        docs=work.docs,
         groups=len(result.groups),
         chat_template=work.chat_template,
         data=result.data,
@@ -238,7 +260,17 @@ def _column(label: str, work: Work, result: TaskResult) -> Column:
     )
 
 
-def _row(label: str, found: dict[Work, _Entry], works: Sequence[Work]) -> ModelRow:
+def _unit_and_direction(results: Sequence[TaskResult]) -> tuple[str, bool]:
+    """The unit in which all of a column's values can be read, and which way is better."""
+    estimates = [r.estimates[r.primary] for r in results if r.primary in r.estimates]
+    # One without a value has its metric's usual unit, which need not be that of the values.
+    telling = [estimate for estimate in estimates if estimate.value is not None] or estimates
+    units = {estimate.unit for estimate in telling}
+    unit = units.pop() if len(units) == 1 else "score"
+    return unit, telling[-1].higher_is_better if telling else True
+
+
+def _row(label: str, found: dict[Work, _Entry], columns: Mapping[Work, Column]) -> ModelRow:
     newest = max((entry.run for entry in found.values()), key=_created)
     runs = sorted({e.run.id: e.run for e in found.values()}.values(), key=_created, reverse=True)
     return ModelRow(
@@ -251,24 +283,25 @@ def _row(label: str, found: dict[Work, _Entry], works: Sequence[Work]) -> ModelR
         backend=newest.settings.backend,
         lineage=newest.model.lineage,
         weights_id=newest.model.weights_id,
-        cells=tuple(_cell(found.get(work)) for work in works),
+        cells=tuple(_cell(found.get(work), column) for work, column in columns.items()),
         costs=_costs(newest, list(found.values())),
         runs=tuple(run.id for run in runs),
         notes=_row_notes(runs, {work.task for work in found}),
     )
 
 
-def _cell(entry: _Entry | None) -> Cell | None:
+def _cell(entry: _Entry | None, column: Column) -> Cell | None:
     if entry is None:
         return None
     result = entry.result
+    estimate = result.estimates.get(result.primary)
     return Cell(
         run_id=entry.run.id,
-        estimate=result.estimates.get(result.primary),
+        estimate=replace(estimate, unit=column.unit) if estimate else None,
         docs=result.docs,
         unscored=result.unscored,
         truncated=result.truncated,
-        limit=result.limit,
+        limit=column.limit,
     )
 
 
@@ -290,19 +323,16 @@ def _with_best(rows: Sequence[ModelRow], columns: Sequence[Column]) -> list[Mode
 
 
 def _costs(newest: Run, entries: Sequence[_Entry]) -> Costs:
-    costs = [entry.result.cost for entry in entries]
-    seconds = sum(cost.seconds for cost in costs)
-    tokens = sum(cost.tokens_in + cost.tokens_out for cost in costs)
-    peaks = [c.peak_memory_bytes for c in costs if c.peak_memory_bytes is not None]
+    total = total_cost([entry.result for entry in entries])
     machines = {_machine(entry.run) for entry in entries}
     return Costs(
         parameters=newest.model.parameters,
         disk_bytes=newest.model.disk_bytes,
         memory_bytes=newest.model.memory_bytes,
-        peak_memory_bytes=max(peaks) if peaks else None,
-        seconds=seconds,
-        tokens_per_second=tokens / seconds if tokens and seconds > 0 else None,
-        tasks=len(costs),
+        peak_memory_bytes=total.peak_memory_bytes,
+        seconds=total.seconds,
+        tokens_per_second=total.tokens_per_second,
+        tasks=len(entries),
         machines=tuple(sorted(machines)),
     )
 
@@ -345,5 +375,8 @@ def _created(run: Run) -> datetime:
 
 
 def _defined(estimate: Estimate) -> bool:
-    ends = (estimate.value, estimate.low, estimate.high)
-    return all(end is not None and math.isfinite(end) for end in ends)
+    low, high = estimate.low, estimate.high
+    if estimate.value is None or low is None or high is None:
+        return False
+    # An interval without width tells nothing of chance: all values were equal, say.
+    return all(map(math.isfinite, (estimate.value, low, high))) and low < high

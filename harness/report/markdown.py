@@ -11,6 +11,7 @@ from harness.report.captions import (
     HOW_TO_READ,
     cell_marks,
     column_data,
+    column_metric,
     column_note,
     headline,
     machines_note,
@@ -82,8 +83,7 @@ def _section(section: Section) -> list[str]:
 
 
 def _heading(column: Column) -> str:
-    metric = wording.metric_heading(column.metric, column.unit, column.higher_is_better)
-    return f"{escape(column.label)}<br>{escape(metric)}"
+    return f"{escape(column.label)}<br>{escape(column_metric(column))}"
 
 
 def _cell(cell: Cell | None) -> str:

@@ -9,6 +9,7 @@ from harness.errors import RecordError
 from harness.records import Run, RunFolder, TaskResult
 from harness.report.docs import ShownDoc, first_docs
 from harness.report.html import render
+from harness.report.leaderboard import total_cost
 from harness.report.wording import (
     clean,
     counted,
@@ -91,12 +92,9 @@ def _fitting(
     """The docs that fit into ``room`` bytes, and what to say about the others."""
     try:
         docs: Sequence[ShownDoc] = first_docs(folder, result, most + 1)
-    except (OSError, RecordError) as error:
+    except RecordError as error:
         # A run may come without its texts (committed baselines): the figures still stand.
-        reason = str(error)
-        if isinstance(error, OSError):
-            reason = f"rows/{folder.rows_path(result.task).name} cannot be read, {error.strerror}"
-        return (), f"The docs of this task cannot be shown: {clean(reason)}."
+        return (), f"The docs of this task cannot be shown: {clean(str(error))}."
     shown: list[ShownDoc] = []
     for doc in docs[:most]:
         room -= doc.weight
@@ -137,8 +135,7 @@ def _model_facts(run: Run) -> list[Fact]:
 
 def _run_facts(run: Run) -> list[Fact]:
     asked, at = run.settings, run.environment
-    total = sum(result.cost.seconds for result in run.results.values())
-    tokens = sum(r.cost.tokens_in + r.cost.tokens_out for r in run.results.values())
+    total = total_cost(run.results.values())
     packages = ", ".join(f"{name} {version}" for name, version in sorted(at.packages.items()))
     configs = ", ".join(f"{task}: {name}" for task, name in asked.dataset_configs.items())
     facts = [
@@ -153,8 +150,8 @@ def _run_facts(run: Run) -> list[Fact]:
         Fact("Data set config", clean(configs)),
         Fact(
             "Time",
-            f"{seconds(total)} for {counted(len(run.results), 'task')}, "
-            f"{speed(tokens / total if tokens and total > 0 else None)} tokens/s, "
+            f"{seconds(total.seconds)} for {counted(len(run.results), 'task')}, "
+            f"{speed(total.tokens_per_second)} tokens/s, "
             f"{seconds(run.load_seconds)} to load",
         ),
         Fact(

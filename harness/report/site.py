@@ -10,7 +10,7 @@ import msgspec
 
 from harness.errors import RecordError
 from harness.records import Run, RunFolder, write_atomic
-from harness.report.html import leaderboard_html, run_page
+from harness.report.html import generator, leaderboard_html, run_page
 from harness.report.leaderboard import Leaderboard, build_leaderboard
 from harness.report.markdown import leaderboard_markdown
 from harness.report.run_page import run_html
@@ -18,18 +18,25 @@ from harness.report.wording import clean
 
 PAGES = "html"
 
+_HEAD_BYTES = 400
+"""A page says within its first bytes what drew it."""
+
 
 def write_leaderboard(runs: Sequence[RunFolder], out: Path) -> dict[str, Path]:
     """Write ``leaderboard.md``, ``.json`` and ``.html`` and ``html/<run id>.html`` under ``out``.
 
-    A run that cannot be read is named on the leaderboard and otherwise left out.
+    A run that cannot be read is named on the leaderboard and otherwise left out. A run's page is
+    drawn only if the one that is there is not of the run as it stands, or was drawn by another
+    version of the harness.
 
     Returns:
-        The files that were written, by their name relative to ``out``.
+        The report's files, by their name relative to ``out``.
 
     Raises:
         StorageError: ``out`` cannot be written.
     """
+    # Looked at before reading: what changes from now on makes the page out of date.
+    changed = {folder.path: _changed(folder) for folder in runs}
     readable, notes = read_runs(runs)
     board = build_leaderboard([run for _, run in readable], notes)
     written: dict[str, Path] = {}
@@ -39,7 +46,12 @@ def write_leaderboard(runs: Sequence[RunFolder], out: Path) -> dict[str, Path]:
         write_atomic(out / name, content)
 
     for folder, run in readable:
-        write(f"{PAGES}/{run_page(run.id)}", run_html(folder, run))
+        name = f"{PAGES}/{run_page(run.id)}"
+        if _is_current(out / name, changed[folder.path]):
+            written[name] = out / name
+            continue
+        write(name, run_html(folder, run))
+        os.utime(out / name, ns=(changed[folder.path], changed[folder.path]))
     # The leaderboard comes last: its links never lead to a page that is not there yet.
     write("leaderboard.md", leaderboard_markdown(board))
     write("leaderboard.json", leaderboard_json(board))
@@ -54,10 +66,36 @@ def read_runs(folders: Sequence[RunFolder]) -> tuple[list[tuple[RunFolder, Run]]
     for folder in folders:
         try:
             readable.append((folder, folder.read()))
-        except (OSError, RecordError) as error:
-            reason = os.strerror(error.errno or 0) if isinstance(error, OSError) else str(error)
-            notes.append(clean(f"{folder.path.name} cannot be read: {reason}"))
+        except RecordError as error:
+            notes.append(clean(f"{folder.path.name} cannot be read: {error}"))
     return readable, notes
+
+
+def _changed(folder: RunFolder) -> int:
+    """When the newest of a run's files was changed, in nanoseconds of the file system's clock."""
+    rows = folder.path / "rows"
+    return max(map(_modified, (folder.path / "run.json", rows, *rows.glob("*.jsonl"))))
+
+
+def _modified(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _is_current(page: Path, changed: int) -> bool:
+    """Whether a page was drawn by this harness, from files as new as ``changed``.
+
+    A page carries the time of its run's newest file, not that of its drawing: another process may
+    have changed the run while the page was being drawn.
+    """
+    try:
+        with page.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError:
+        return False
+    return f'content="{generator()}"'.encode() in head and _modified(page) >= changed
 
 
 def leaderboard_json(board: Leaderboard) -> bytes:

@@ -11,8 +11,8 @@ from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
 
-from harness.records import Run
-from harness.report.captions import BEST, cell_marks, headline
+from harness.records import Run, TaskResult
+from harness.report.captions import BEST, cell_marks, column_metric, headline
 from harness.report.leaderboard import Cell, Leaderboard, Section
 from harness.report.run_page import metrics_of
 from harness.report.wording import (
@@ -81,21 +81,43 @@ def print_run(run: Run, console: Console) -> None:
                     speed(result.cost.tokens_per_second) if primary else "",
                 ]
             )
-    if not rows:
+    if not run.results:
         _say(console, "no task was finished")
+    elif not rows:
+        _say(console, "no estimates were recorded")
     elif console.is_terminal:
         console.print(_table(head, rows, left={0, 1, 4}))
     else:
         for row in rows:
             _say(console, "\t".join(cell or ABSENT for cell in row))
+    for result in run.results.values():
+        for remark in remarks(result):
+            _say(console, remark, style="yellow")
+
+
+def remarks(result: TaskResult) -> list[str]:
+    """Say how many of a task's docs were not scored, for each reason, and how many lost context."""
+    of_docs = f"of {counted(result.docs, 'doc')}"
+    reasons = dict(result.unscored_reasons)
+    if result.unscored > sum(reasons.values()):
+        reasons["no reason was recorded"] = result.unscored - sum(reasons.values())
+    said = [
+        f"{result.task}: {count:,} {of_docs} unscored: {reason}"
+        for reason, count in sorted(reasons.items(), key=lambda item: -item[1])
+    ]
+    if result.truncated:
+        said.append(
+            f"{result.task}: {result.truncated:,} {of_docs} truncated: longer than the model's "
+            "context, their prompts lost their beginning"
+        )
+    return said
 
 
 def _wide(section: Section) -> Table:
     """One row per model, one column per piece of work, then the costs that matter at a glance."""
     head = ["model"]
     for column in section.columns:
-        metric = metric_heading(column.metric, column.unit, column.higher_is_better)
-        head.append(f"{column.label}\n{metric}")
+        head.append(f"{column.label}\n{column_metric(column)}")
     head += ["on disk", "peak memory", "time", "tokens/s"]
     rows = [
         [
@@ -122,8 +144,7 @@ def _long(section: Section) -> Table:
     rows: list[list[str]] = []
     best: set[tuple[int, int]] = set()
     for place, column in enumerate(section.columns):
-        metric = metric_heading(column.metric, column.unit, column.higher_is_better)
-        name = f"{column.label}, {metric}"
+        name = f"{column.label}, {column_metric(column)}"
         for row in section.rows:
             cell = row.cells[place]
             if cell is None:
@@ -138,7 +159,7 @@ def _long(section: Section) -> Table:
 def _plain_section(section: Section, console: Console) -> None:
     _say(console, f"# {section.title}")
     for place, column in enumerate(section.columns):
-        metric = metric_heading(column.metric, column.unit, column.higher_is_better)
+        metric = column_metric(column)
         for row in section.rows:
             cell = row.cells[place]
             if cell is not None:

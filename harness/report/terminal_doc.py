@@ -17,7 +17,7 @@ def print_doc(doc: ShownDoc, console: Console) -> None:
         doc: as `harness.report.docs.shown_doc` prepares it.
         console: where to.
     """
-    where = " ".join(part for part in (f"doc {doc.index}", doc.group, doc.unit) if part)
+    where = " ".join(part for part in (f"doc {doc.index}", doc.group) if part)
     head = Text(f"{where}  ", style="bold")
     head.append(doc.verdict, style=VERDICT_STYLES.get(doc.verdict, "bold"))
     head.append("  " + "  ".join(f"{name} {value}" for name, value in doc.scores))

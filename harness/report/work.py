@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.records import ModelRecord, Run, TaskResult
-from harness.report.wording import clean, short_digest
+from harness.report.wording import clean, counted, short_digest
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "merges.txt")
 
@@ -18,34 +18,32 @@ class Work:
     """Everything that must be equal for two results to stand in one column.
 
     Attributes:
-        limit_words: the limit as a reader should see it (``first 1,000``), else ``""``.
+        docs: how many docs were asked; the limit itself is not part of the work, because one that
+            leaves no doc out changes nothing.
         datasets: data set names and configurations in words.
         data_digest: digest over what the data resolved to, wherever it came from.
         tokenizer: which tokenizer the metric counts by; ``""`` for metrics that count none.
+        prompt_digest: equal digests mean equal docs and prompts.
     """
 
     task: str
     version: str
     metric: str
-    unit: str
-    higher_is_better: bool
     num_fewshot: int
-    limit: int | None
-    limit_words: str
+    docs: int
     chat_template: bool
     datasets: str
     data_digest: str
     tokenizer: str
     prompt_digest: str
 
-    def order(self) -> tuple[str, str, int, bool, int, bool, str, str, str, str]:
+    def order(self) -> tuple[str, str, int, int, bool, str, str, str, str]:
         """Sort key: by task, then the fuller work first."""
         return (
             self.task,
             self.metric,
             self.num_fewshot,
-            self.limit is not None,
-            -(self.limit or 0),
+            -self.docs,
             self.chat_template,
             self.tokenizer,
             self.version,
@@ -56,7 +54,6 @@ class Work:
 
 def work_of(run: Run, result: TaskResult) -> Work:
     """Describe the work behind one result."""
-    estimate = result.estimates.get(result.primary)
     pieces = sorted(
         (data.dataset, data.config or "", data.revision or "", *sorted(data.files.values()))
         for data in result.data
@@ -66,11 +63,8 @@ def work_of(run: Run, result: TaskResult) -> Work:
         task=result.task,
         version=result.version,
         metric=result.primary,
-        unit=estimate.unit if estimate else "score",
-        higher_is_better=estimate.higher_is_better if estimate else True,
         num_fewshot=result.num_fewshot,
-        limit=result.limit,
-        limit_words=_limit_words(result),
+        docs=result.docs,
         chat_template=run.model.chat_template,
         datasets=", ".join(names) if len(names) < 3 else f"{names[0]} and {len(names) - 1} more",
         data_digest=hashlib.sha256(repr(pieces).encode("utf-8", "replace")).hexdigest(),
@@ -79,18 +73,40 @@ def work_of(run: Run, result: TaskResult) -> Work:
     )
 
 
-def column_labels(works: Sequence[Work]) -> list[str]:
-    """Name columns: what a reader must know always, digests only where nothing else differs."""
+def is_limited(results: Iterable[TaskResult]) -> bool:
+    """Whether the limit of these results, all of one work, left docs out of the split.
+
+    A limit that is larger than the number of docs did not, nor did one that another result of the
+    same docs did without.
+    """
+    return all(result.limit is not None and result.docs == result.limit for result in results)
+
+
+def limit_words(result: TaskResult) -> str:
+    """Write which docs a limited result is of: ``first 1,000``."""
+    # A limit is spread evenly over a task's groups, so "first" would be untrue there.
+    if result.groups:
+        return f"{result.docs:,} over {len(result.groups)} groups"
+    return f"first {result.docs:,}"
+
+
+def column_labels(works: Sequence[Work], limits: Sequence[str]) -> list[str]:
+    """Name columns: what a reader must know always, digests only where nothing else differs.
+
+    Args:
+        works: what the columns hold.
+        limits: for each, its `limit_words`, or ``""`` for the whole split.
+    """
     bases = [
         with_traits(
             clean(work.task),
             [
                 f"{work.num_fewshot}-shot" if work.num_fewshot else "",
-                work.limit_words,
+                limit,
                 "chat template" if work.chat_template else "",
             ],
         )
-        for work in works
+        for work, limit in zip(works, limits, strict=True)
     ]
     # Two metrics of one task differ in the line below the label, so they may share the label.
     marked = [f"{base}\n{work.metric}" for base, work in zip(bases, works, strict=True)]
@@ -98,22 +114,25 @@ def column_labels(works: Sequence[Work]) -> list[str]:
         ["" if work.num_fewshot else "0-shot" for work in works],
         [work.datasets for work in works],
         [f"version {clean(work.version)}" for work in works],
+        [counted(work.docs, "doc") for work in works],
         [work.tokenizer for work in works],
         [f"data {short_digest(work.data_digest)}" for work in works],
         [f"prompts {short_digest(work.prompt_digest)}" for work in works],
     ]
-    chosen = distinguishing(marked, traits)
-    return [with_traits(base, more) for base, more in zip(bases, chosen, strict=True)]
+    return distinct(bases, traits, marked)
 
 
-def distinct(bases: Sequence[str], traits: Sequence[Sequence[str]]) -> list[str]:
+def distinct(
+    bases: Sequence[str], traits: Sequence[Sequence[str]], keys: Sequence[str] | None = None
+) -> list[str]:
     """Return the bases, each followed by as many of its traits as tell it from its namesakes.
 
     Args:
         bases: names, some of them equal.
         traits: for each kind of trait, in order of preference, one value per base.
+        keys: by what namesakes are found, where that is more than the base.
     """
-    chosen = distinguishing(bases, traits)
+    chosen = distinguishing(bases if keys is None else keys, traits)
     return [with_traits(base, more) for base, more in zip(bases, chosen, strict=True)]
 
 
@@ -139,15 +158,6 @@ def with_traits(base: str, traits: Sequence[str]) -> str:
     if base.endswith(")"):
         return f"{base[:-1]}, {', '.join(told)})"
     return f"{base} ({', '.join(told)})"
-
-
-def _limit_words(result: TaskResult) -> str:
-    if result.limit is None:
-        return ""
-    # A limit is spread evenly over a task's groups, so "first" would be untrue there.
-    if result.groups:
-        return f"{result.docs:,} over {len(result.groups)} groups"
-    return f"first {min(result.limit, result.docs):,}"
 
 
 def _counts_tokens(metric: str) -> bool:

@@ -1,6 +1,7 @@
 """`make parity`: the harness against lm-eval itself, doc by doc, on the same weights and data.
 
-    python -m tests.parity.run --data DIR [--model smol] [--limit 100] [--tasks a,b] [--out FILE]
+    python -m tests.parity.run --data DIR [--model smol] [--limit 100] [--tasks a,b]
+        [--dtype float32] [--models-dir DIR] [--out FILE]
 
 Exit code 1 if any doc differs beyond the tolerances (see `tests.parity.compare`).
 """
@@ -14,6 +15,7 @@ import logging
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +24,12 @@ from harness.catalog import load_catalog
 from harness.data import data_folders
 from harness.errors import HarnessError
 from harness.open_task import TaskContext, spread_limit
-from harness.progress import open_progress
+from harness.progress import note, open_progress
 from harness.records import Row, RunFolder, write_atomic
 from harness.runner import PlannedTask, score_task
 from harness.sources import resolve
 from harness.zoo import load_zoo
-from tests.parity.compare import Parity, compare
+from tests.parity.compare import Parity, TopTwoGap, compare
 from tests.parity.reference import ReferenceDoc, run_lm_eval
 
 TASKS = ("arc_easy", "arc_challenge", "hellaswag", "mmlu", "gsm8k", "wikitext2")
@@ -35,17 +37,26 @@ LM_EVAL_NAMES = {"wikitext2": "wikitext"}
 BATCH = 16
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run both sides and compare."""
-    options = _parse()
+    options = _parse(argv)
     limits = {task: options.limit for task in options.tasks.split(",")}
     if options.pages is not None and "wikitext2" in limits:
         limits["wikitext2"] = options.pages
-    artifact = resolve(load_zoo().get(options.model), load_zoo(), None, print)
+    zoo = load_zoo()
+    spec = zoo.get(options.model)
+    artifact = resolve(spec, zoo, options.models_dir, note)
+    load = LoadOptions(
+        artifact.path,
+        artifact.tokenizer_path,
+        options.dtype,
+        spec.add_bos,
+        spec.trust_remote_code,
+    )
     started = time.time()
-    ours = _harness_rows(artifact.path, limits, options)
+    ours = _harness_rows(load, limits, options.data)
     gc.collect()
-    model = _hflm(artifact.path, options.dtype)
+    model = _hflm(load)
     results: list[Parity] = []
     for task, rows in ours.items():
         reference = _reference(model, task, limits[task], rows, Path(options.data))
@@ -57,7 +68,7 @@ def main() -> int:
     return 0 if all(parity.holds for parity in results) else 1
 
 
-def _parse() -> argparse.Namespace:
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True)
     parser.add_argument("--model", default="smol")
@@ -65,16 +76,15 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--pages", type=int, help="WikiText pages, where not the limit")
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--models-dir", type=Path, help="folder org/name/ of weights")
     parser.add_argument("--out", help="file for the summary (Markdown)")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def _harness_rows(
-    path: Path, limits: dict[str, int], options: argparse.Namespace
-) -> dict[str, list[Row]]:
+def _harness_rows(load: LoadOptions, limits: dict[str, int], data: str) -> dict[str, list[Row]]:
     catalog = load_catalog()
-    folders = data_folders(catalog.samples, options.data, False)
-    backend = load_backend("lm_eval", LoadOptions(path, path, options.dtype))
+    folders = data_folders(catalog.samples, data, False)
+    backend = load_backend("lm_eval", load)
     rows: dict[str, list[Row]] = {}
     with tempfile.TemporaryDirectory() as scratch, open_progress() as progress:
         folder = RunFolder(Path(scratch))
@@ -87,13 +97,21 @@ def _harness_rows(
     return rows
 
 
-def _hflm(path: Path, dtype: str) -> Any:
+def _hflm(load: LoadOptions) -> Any:
     import torch
     from lm_eval.models.huggingface import HFLM
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     device = "cuda:0" if torch.cuda.is_available() else "cpu"
-    return HFLM(pretrained=str(path), dtype=dtype, batch_size=BATCH, device=device)
+    return HFLM(
+        pretrained=str(load.path),
+        tokenizer=str(load.tokenizer),
+        dtype=load.dtype,
+        batch_size=BATCH,
+        device=device,
+        add_bos_token=load.add_bos,
+        trust_remote_code=load.trust_remote_code,
+    )
 
 
 def _reference(
@@ -119,7 +137,7 @@ def _reference(
     return run_lm_eval(model, name, data, limit=None, samples=samples)[0]
 
 
-def _gap_finder(model: Any) -> Any:
+def _gap_finder(model: Any) -> TopTwoGap:
     """Gap between the two best logits where two generated texts first differ."""
     import torch
 
@@ -129,8 +147,9 @@ def _gap_finder(model: Any) -> Any:
             (i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b),
             min(len(first), len(second)),
         )
+        tokens = torch.tensor([first[:same]], device=model.device)
         with torch.no_grad():
-            logits = model.model(torch.tensor([first[:same]])).logits[0, -1].float()
+            logits = model.model(tokens).logits[0, -1].float()
         best = torch.topk(logits, 2).values
         return float(best[0] - best[1])
 
@@ -139,9 +158,10 @@ def _gap_finder(model: Any) -> Any:
 
 def _table(results: list[Parity]) -> str:
     lines = [
-        "| task | docs | prompts differ | scores differ | texts differ | excused ties "
-        "| largest log-probability difference | word perplexity (ours, lm-eval) | holds |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| task | docs | prompts differ | log-probabilities differ | scores differ | texts differ "
+        "| excused ties | largest log-probability difference | word perplexity (ours, lm-eval) "
+        "| holds |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for parity in results:
         perplexity = "-"
@@ -151,9 +171,10 @@ def _table(results: list[Parity]) -> str:
             parity.task,
             parity.docs,
             len(parity.different_prompts),
+            len(parity.different_logprobs),
             len(parity.different_scores),
             len(parity.different_texts),
-            ", ".join(f"doc {doc}: {gap:.1e}" for doc, gap in parity.excused.items()) or "none",
+            ", ".join(f"doc {tie.doc} {tie.what}: {tie.gap:.1e}" for tie in parity.ties) or "none",
             f"{parity.largest_logprob_difference:.1e}" if not parity.perplexity else "-",
             perplexity,
             "yes" if parity.holds else "NO",
@@ -175,9 +196,10 @@ def _write(
         f"# {options.model} against lm-eval {lm_eval.__version__}, {options.dtype}\n\n"
         f"`{command}`, weights {weights_id[:16]}, {versions}, {seconds / 60:.0f} minutes.\n\n"
         f"{_table(results)}\n\n"
-        "Tolerances: identical prompts, per-doc scores and texts (except ties of the two best "
-        "logits within 1e-3, listed), log-probabilities within 1e-3, word perplexity within 1e-4 "
-        "relative.\n"
+        "Tolerances: prompts, per-doc scores and texts are identical, log-probabilities within "
+        "1e-3, word perplexity within 1e-4 relative. Excused, and listed, are ties within 1e-3: a "
+        "text where the two best logits tie, acc and acc_norm where the two best choices tie in "
+        "what that metric ranks them by.\n"
     )
     write_atomic(out, text)
 
