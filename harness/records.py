@@ -285,9 +285,10 @@ class RunFolder:
         return self.path / "rows" / name
 
     def rows(self, task: str) -> Iterator[Row]:
-        """Yield a finished task's rows, in file order; raises RecordError where they cannot be read.
+        """Yield a finished task's rows, in file order.
 
-        A run may come without them: a committed baseline keeps its figures only.
+        Raises:
+            RecordError: they cannot be read, or are not there: a committed baseline has no rows.
         """
         decoder = msgspec.json.Decoder(Row)
         path = self.rows_path(task)

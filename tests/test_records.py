@@ -8,6 +8,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from harness.errors import RecordError, StorageError
@@ -80,6 +81,50 @@ def test_another_schema_is_refused_by_number(folder: RunFolder) -> None:
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match=r"it has no run\.json"):
         RunFolder(tmp_path).read()
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff{", b"[" * 100_000, b"[]", b"null"])
+def test_whatever_stands_in_a_record_it_is_refused(folder: RunFolder, content: bytes) -> None:
+    (folder.path / "run.json").write_bytes(content)
+    with pytest.raises(RecordError, match=r"run\.json is not a readable run"):
+        folder.read()
+
+
+def test_a_record_that_is_a_folder_is_refused_and_listed(folder: RunFolder) -> None:
+    (folder.path / "run.json").mkdir()
+    with pytest.raises(RecordError, match=r"run\.json cannot be read: Is a directory"):
+        folder.read()
+    assert list_runs(folder.path.parent) == [folder.path]
+
+
+def test_a_folder_that_may_not_be_entered_is_listed(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    (folder.path.parent / "notes.txt").touch()
+    assert list_runs(folder.path.parent) == []
+    monkeypatch.setattr(Path, "lstat", refuse)
+    assert folder.path in list_runs(folder.path.parent)
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(RecordError, match="cannot be read: Permission denied"):
+        list_runs(folder.path.parent)
+
+
+def test_rows_that_are_not_here_are_said_to_be_so(folder: RunFolder) -> None:
+    with pytest.raises(RecordError, match=r"the rows of mmlu are not here.*baseline"):
+        next(folder.rows("mmlu"))
+    folder.rows_path("mmlu").mkdir()
+    with pytest.raises(RecordError, match=r"mmlu\.jsonl cannot be read: Is a directory"):
+        next(folder.rows("mmlu"))
+
+
+def test_rows_written_with_a_unit_are_still_read(folder: RunFolder) -> None:
+    """The field was dropped; a reader skips fields that it does not know."""
+    old = json.loads(msgspec.json.encode(ROW)) | {"unit": "window-3"}
+    folder.rows_path("arc_easy").write_text(json.dumps(old) + "\n")
+    assert list(folder.rows("arc_easy")) == [ROW]
 
 
 def test_a_torn_row_is_named_with_its_line(folder: RunFolder) -> None:

@@ -25,13 +25,12 @@ def run(options: argparse.Namespace) -> int:
     if not any(options.model in (None, record.model.name) for record in finished):
         for line in damaged:
             note(f"left out: {line}")
-        of_model, near = "", ""
-        if options.model and finished:
-            near = closest(options.model, {record.model.name for record in finished})
+        of_model = near = ""
         if options.model:
             of_model = f" of model {options.model!r}"
+            near = closest(options.model, {record.model.name for record in finished})
         raise RecordError(
-            f"no finished run{of_model} under {Path(options.reports) / 'runs'}{near}; "
+            f"no finished run{of_model}{near} (looked in {Path(options.reports) / 'runs'}); "
             "score a model first, with `harness eval` or `make eval`"
         )
     written = publish_reports(options.reports)
@@ -39,8 +38,8 @@ def run(options: argparse.Namespace) -> int:
     board = build_leaderboard(asked, damaged)
     if options.json:
         print(leaderboard_json(board).decode("utf-8"), end="")
-    else:
-        print_leaderboard(board, Console())
+        return 0
+    print_leaderboard(board, Console())
     for name in LEADERBOARDS:
         note(f"report: {written[name]}")
     return 0

@@ -72,8 +72,9 @@ def _print_docs(record: Run, folder: RunFolder, options: argparse.Namespace) -> 
         for row in chosen:
             print(msgspec.json.encode(row).decode("utf-8"))
         return
-    console, number = Console(), 0
-    for number, row in enumerate(chosen, 1):
+    console, found = Console(), False
+    for row in chosen:
         print_doc(shown_doc(row, result), console)
-    if number == 0:
+        found = True
+    if not found:
         console.print("no such doc")

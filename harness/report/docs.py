@@ -164,9 +164,9 @@ def _bare(continuation: str) -> str:
 
 def _statistic(value: Statistic) -> str:
     """Write what a doc contributes: a number, a ratio's two parts, or a corpus metric's texts."""
-    if not isinstance(value, tuple):
+    if isinstance(value, float | int):
         return f"{value:g}"
-    if len(value) == 2 and all(isinstance(part, float | int) for part in value):
+    if isinstance(value, tuple) and [type(part) in (float, int) for part in value] == [True] * 2:
         try:
             return f"{value[0]:,.2f} / {value[1]:,.0f}"
         except OverflowError:  # an integer beyond any float

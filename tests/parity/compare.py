@@ -114,7 +114,7 @@ def _compare_doc(parity: Parity, row: Row, doc: ReferenceDoc, top_two_gap: TopTw
     for metric in sorted(row.scores.keys() | doc.metrics.keys()):
         if _same_score(row, doc, metric) or text_tie:  # other words, another score
             continue
-        gap = _choice_gap(row, metric)
+        gap = _choice_gap(row, metric) if metric in doc.metrics else None
         if gap is not None and gap <= TIE:
             parity.ties.append(Tie(row.index, metric, gap))
         else:
@@ -146,19 +146,20 @@ def _compare_logprobs(parity: Parity, row: Row, doc: ReferenceDoc) -> None:
     if len(theirs) != len(row.logprobs):
         parity.different_logprobs.append(row.index)
         return
-    largest = max(abs(a - b) for a, b in zip(row.logprobs, theirs, strict=True))
-    parity.largest_logprob_difference = max(parity.largest_logprob_difference, largest)
-    if not largest <= LOGPROB_TOLERANCE:
+    differences = [abs(a - b) for a, b in zip(row.logprobs, theirs, strict=True)]
+    parity.largest_logprob_difference = max(parity.largest_logprob_difference, *differences)
+    if not all(difference <= LOGPROB_TOLERANCE for difference in differences):  # NaN is none
         parity.different_logprobs.append(row.index)
 
 
 def _same_score(row: Row, doc: ReferenceDoc, metric: str) -> bool:
     if metric not in row.scores or metric not in doc.metrics:
         return False
-    ours, theirs = row.scores[metric], doc.metrics[metric]
+    ours: Any = row.scores[metric]
+    theirs: Any = doc.metrics[metric]
     if row.text is None and not row.continuations:
         # Rolling: thousands of tokens summed, so the bound is relative.
-        (nats, size), (their_nats, their_size) = ours, theirs  # type: ignore[misc]
+        (nats, size), (their_nats, their_size) = ours, theirs
         close = math.isclose(nats, their_nats, rel_tol=PERPLEXITY_TOLERANCE)
         return close and size == their_size
     return bool(_plain(ours) == _plain(theirs))
@@ -173,7 +174,7 @@ def _choice_gap(row: Row, metric: str) -> float | None:
     """How near the two best choices lie in what ``metric`` ranks them by; ``None`` if it does not
     rank them.
     """
-    if metric not in ("acc", "acc_norm") or len(row.logprobs) < 2:
+    if metric not in row.scores.keys() & {"acc", "acc_norm"} or len(row.logprobs) < 2:
         return None
     ranked = list(row.logprobs)
     if metric == "acc_norm":

@@ -87,12 +87,14 @@ def _harness_rows(load: LoadOptions, limits: dict[str, int], data: str) -> dict[
     backend = load_backend("lm_eval", load)
     rows: dict[str, list[Row]] = {}
     with tempfile.TemporaryDirectory() as scratch, open_progress() as progress:
-        folder = RunFolder(Path(scratch))
+        folder = RunFolder(Path(scratch) / "run")
         folder.create()
         for name, limit in limits.items():
             task = catalog.task(name)
             opened = task.open(task, TaskContext(folders, limit=limit))
-            score_task(PlannedTask(task, opened, task.primary, limit), backend, folder, progress)
+            score_task(
+                PlannedTask(task, opened, task.primary or "", limit), backend, folder, progress
+            )
             rows[name] = sorted(folder.rows(name), key=lambda row: row.index)
     return rows
 
@@ -191,7 +193,9 @@ def _write(
     import transformers
 
     versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
-    command = f"make parity MODEL={options.model} LIMIT={options.limit} DATA=..."
+    command = (
+        f"make parity MODEL={options.model} LIMIT={options.limit} DTYPE={options.dtype} DATA=..."
+    )
     text = (
         f"# {options.model} against lm-eval {lm_eval.__version__}, {options.dtype}\n\n"
         f"`{command}`, weights {weights_id[:16]}, {versions}, {seconds / 60:.0f} minutes.\n\n"

@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,80 @@ def test_a_torn_run_is_named_and_the_others_are_shown(tmp_path: Path) -> None:
         assert "smol-dpo" in text
 
 
+def drawn(pages: Path) -> dict[str, bytes]:
+    """Mark every page, so that one which is drawn again is told from one that is kept."""
+    marked = {}
+    for page in pages.glob("*.html"):
+        times = page.stat()
+        page.write_bytes(page.read_bytes() + b"<!-- kept -->")
+        os.utime(page, ns=(times.st_atime_ns, times.st_mtime_ns))
+        marked[page.name] = page.read_bytes()
+    return marked
+
+
+def redrawn(before: dict[str, bytes], pages: Path) -> set[str]:
+    return {
+        page.name for page in pages.glob("*.html") if before.get(page.name) != page.read_bytes()
+    }
+
+
+def test_a_page_is_drawn_again_only_if_its_run_has_changed(tmp_path: Path) -> None:
+    folders = stored_realistic(tmp_path / "runs", docs=3)[:3]
+    runs, pages = [folder.read() for folder in folders], tmp_path / "out" / "html"
+    written = write_leaderboard(folders, tmp_path / "out")
+    names = [run_page(made.id) for made in runs]
+
+    before = drawn(pages)
+    again = write_leaderboard(folders, tmp_path / "out")
+    assert redrawn(before, pages) == set()
+    assert again == written, "pages that are kept are among the report's files"
+
+    later = folders[0].path.stat().st_mtime + 60
+    os.utime(folders[0].path / "run.json", (later, later))
+    os.utime(folders[1].rows_path("mmlu"), (later, later))
+    write_leaderboard(folders, tmp_path / "out")
+    assert redrawn(before, pages) == set(names[:2])
+
+    before = drawn(pages)
+    (pages / names[0]).unlink()
+    os.utime(pages / names[2], (0, 0))
+    write_leaderboard(folders, tmp_path / "out")
+    assert redrawn(before, pages) == {names[0], names[2]}
+
+
+def test_a_page_of_another_version_is_drawn_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = stored_realistic(tmp_path / "runs", docs=3)[:2]
+    write_leaderboard(folders, tmp_path / "out")
+    before = drawn(tmp_path / "out" / "html")
+    for module in ("html", "site"):
+        monkeypatch.setattr(f"harness.report.{module}.generator", lambda: "lineup-harness 9.9 0")
+    write_leaderboard(folders, tmp_path / "out")
+    assert redrawn(before, tmp_path / "out" / "html") == set(before)
+
+
+def test_a_run_that_changes_while_its_page_is_drawn_is_drawn_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An evaluation in another process may finish a task between the reading and the writing."""
+    from harness.report import site
+
+    folder = stored_realistic(tmp_path / "runs", docs=3)[0]
+    later = folder.path.stat().st_mtime + 60
+
+    def meanwhile(*asked: Any) -> str:
+        os.utime(folder.path / "run.json", (later, later))
+        return run_html(*asked)
+
+    monkeypatch.setattr(site, "run_html", meanwhile)
+    write_leaderboard([folder], tmp_path / "out")
+    before = drawn(tmp_path / "out" / "html")
+    monkeypatch.undo()
+    write_leaderboard([folder], tmp_path / "out")
+    assert redrawn(before, tmp_path / "out" / "html") == set(before)
+
+
 def test_no_runs_make_a_page_that_says_so(tmp_path: Path) -> None:
     written = write_leaderboard([], tmp_path)
     assert "No run has a finished task yet" in written["leaderboard.md"].read_text()
@@ -184,7 +259,7 @@ def test_missing_and_torn_rows_leave_the_figures_standing(tmp_path: Path) -> Non
         rows.write('{"doc_id": "half')
     page = run_html(folder, made)
     assert "arc_easy.jsonl, line 2" in page
-    assert "rows/mmlu.jsonl cannot be read, No such file or directory" in page
+    assert "the rows of mmlu are not here: there is no " in page
     assert "53.1 %" in page
 
 
@@ -226,6 +301,38 @@ def test_the_chosen_answer_is_the_one_the_primary_metric_scores(primary: str, ch
     assert [choice.per_char for choice in doc.choices] == [-1.0, pytest.approx(-7 / 9)]
 
 
+@pytest.mark.parametrize(
+    ("statistic", "written"),
+    [
+        (1.0, "1"),
+        (0.12345678, "0.123457"),
+        ((-10.0, 4), "-10.00 / 4"),
+        ((10**400, 1), None),
+        (("the reference", "a\x1b[2J prediction"), '["the reference", "a\\u001b[2J prediction"]'),
+        ((True, None), "[true, null]"),
+        ((1.0, 2.0, 3.0), "[1.0, 2.0, 3.0]"),
+        ((), "[]"),
+        ("positive", '"positive"'),
+        ({"pred": [1], "ref": "\ud800"}, None),
+        (("x" * 10_000, [{"deep": ()}]), '["' + "x" * 157 + "…"),
+    ],
+)
+def test_whatever_a_doc_contributes_can_be_shown(statistic: Any, written: str | None) -> None:
+    from harness.report.docs import shown_doc
+
+    row = choice_row(0, True, scores={"acc": statistic})
+    (shown,) = shown_doc(row, result("arc_easy", proportion(0.5, 4))).scores
+    assert written is None or shown == ("acc", written)
+    shown[1].encode()
+
+
+def test_a_result_with_groups_but_without_its_primary_metric_is_drawn(tmp_path: Path) -> None:
+    odd = realistic()[0].results["mmlu"]
+    made = run("smol", [replace(odd, estimates={})])
+    page = run_html(stored(tmp_path / "r", made, {}), made)
+    assert "no estimates were recorded" in page and "anatomy" in page
+
+
 def printed(draw: Any, what: object, **options: Any) -> str:
     stream = io.StringIO()
     draw(what, Console(file=stream, color_system=None, **options))
@@ -259,3 +366,29 @@ def test_a_run_in_the_terminal() -> None:
     cut = printed(print_run, realistic()[5], width=80)
     assert "not scored: hellaswag, mmlu, gsm8k, wikitext2" in cut
     assert "no task was finished" in printed(print_run, run("a", [], status="failed"), width=80)
+
+
+@pytest.mark.parametrize("options", [{"force_terminal": True, "width": 240}, {"width": 80}])
+def test_a_run_says_why_docs_were_not_scored(options: dict[str, Any]) -> None:
+    reasons = {"no answer\x1b[2J": 2, "window longer than the context": 97}
+    nothing = ends(None, None, None, n=0)
+    made = run(
+        "smol",
+        [
+            result("mmlu", nothing, docs=100, unscored=100, unscored_reasons=reasons, truncated=1),
+            result("gsm8k", proportion(0.5, 10), docs=1, truncated=1),
+            result("arc_easy", proportion(0.5, 10)),
+            replace(result("drop", nothing, docs=3, unscored=3), estimates={}),
+        ],
+    )
+    lines = [line.strip() for line in printed(print_run, made, **options).splitlines()]
+    assert lines[-6:] == [
+        "mmlu: 97 of 100 docs unscored: window longer than the context",
+        "mmlu: 2 of 100 docs unscored: no answer[2J",
+        "mmlu: 1 of 100 docs unscored: no reason was recorded",
+        "mmlu: 1 of 100 docs truncated: longer than the model's context, "
+        "their prompts lost their beginning",
+        "gsm8k: 1 of 1 doc truncated: longer than the model's context, "
+        "their prompts lost their beginning",
+        "drop: 3 of 3 docs unscored: no reason was recorded",
+    ]

@@ -60,16 +60,21 @@ def test_one_model_alone_is_never_the_best() -> None:
         cell(ends(0.2, float("nan"), 0.3)),
         cell(None),
         cell(ends(0.2, 0.1, 0.3), unscored=3),
+        cell(ends(0.2, 0.2, 0.2)),
     ],
 )
 def test_a_rival_of_unknown_strength_is_not_surely_beaten(unknown: Cell) -> None:
     assert surely_best([cell(ends(0.9, 0.8, 0.95)), unknown], True) is None
 
 
-def columns(*results: TaskResult) -> list[str]:
-    """Labels after scoring each result with a model of its own."""
+def board_of(*results: TaskResult) -> Section:
+    """The benchmarks after scoring each result with a model of its own."""
     runs = [run(f"m{place}", [item]) for place, item in enumerate(results)]
-    return [column.label for column in build_leaderboard(runs).benchmarks.columns]
+    return build_leaderboard(runs).benchmarks
+
+
+def columns(*results: TaskResult) -> list[str]:
+    return [column.label for column in board_of(*results).columns]
 
 
 def test_unequal_work_never_shares_a_column() -> None:
@@ -122,6 +127,55 @@ def test_chat_templates_and_other_metrics_split_columns() -> None:
         ("arc_easy", "acc"),
         ("arc_easy", "acc_norm"),
     ]
+
+
+def test_nobody_is_surely_best_by_an_interval_without_width() -> None:
+    """Ten docs that were all right say 100.0 to 100.0: that is no certainty."""
+    assert best((1.0, 1.0), (0.2, 0.4)) is None
+
+
+def test_a_limit_that_leaves_no_doc_out_is_the_same_work() -> None:
+    """Limits of 5,000 and 2,376 on a split of 2,376 docs ask the same as no limit."""
+    whole = result("arc_easy", proportion(0.5, 2376))
+    above, exact = (replace(whole, limit=limit) for limit in (5000, 2376))
+    for results in ([whole, above], [whole, exact], [above, exact], [above]):
+        section = board_of(*results)
+        assert [column.label for column in section.columns] == ["arc_easy"], results
+        assert section.columns[0].limit is None
+        assert {cell.limit for row in section.rows for cell in row.cells if cell} == {None}
+    # Alone, it may have left docs out: nothing says how many there are.
+    assert columns(exact) == ["arc_easy (first 2,376)"]
+
+
+def test_fuller_work_comes_first_and_other_docs_are_another_column() -> None:
+    whole = result("arc_easy", proportion(0.5, 2376))
+    some, few = (
+        result("arc_easy", proportion(0.5, limit), limit=limit, prompts=limit)
+        for limit in (1000, 10)
+    )
+    assert columns(few, some, whole) == [
+        "arc_easy",
+        "arc_easy (first 1,000)",
+        "arc_easy (first 10)",
+    ]
+
+
+def test_results_in_other_units_share_a_column_and_are_read_in_one() -> None:
+    """A metric that is 0 or 1 for all docs of one model is recorded as a proportion there."""
+    lucky = result("drop", proportion(0.5, 20), "f1")
+    usual = result("drop", ends(0.25, 0.2, 0.3, unit="score"), "f1", docs=20)
+    empty = result("drop", ends(None, None, None, unit="perplexity", higher=False), "f1", docs=20)
+    section = board_of(lucky, usual, empty)
+    (column,) = section.columns
+    assert (column.unit, column.higher_is_better) == ("score", True)
+    estimates = [cell.estimate for row in section.rows for cell in row.cells if cell]
+    assert [(e.value, e.unit) for e in estimates if e] == [
+        (0.5, "score"),
+        (0.25, "score"),
+        (None, "score"),
+    ]
+    assert board_of(lucky, empty).columns[0].unit == "proportion"
+    assert board_of(empty).columns[0].unit == "perplexity"
 
 
 def test_a_limit_that_is_spread_over_groups_is_not_called_first() -> None:
