@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ from harness.types import (
     Response,
     RollingLogLikelihood,
     Score,
+    Statistic,
     Unanswered,
 )
 
@@ -215,7 +217,16 @@ def _score(opened: OpenTask, doc: Doc, responses: Sequence[Response]) -> Score:
     for response in responses:
         if isinstance(response, Unanswered):
             return Score({}, unscored=response.reason)
-    return opened.score(doc, responses)
+    score = opened.score(doc, responses)
+    odd = [name for name, statistic in score.values.items() if not _is_finite(statistic)]
+    return Score({}, unscored=f"{odd[0]} is not a finite number") if odd else score
+
+
+def _is_finite(statistic: Statistic) -> bool:
+    """Whether JSON can hold it: NaN and infinities have no place in a record."""
+    if isinstance(statistic, tuple):
+        return all(_is_finite(item) for item in statistic)
+    return not isinstance(statistic, float) or math.isfinite(statistic)
 
 
 def _with_unannounced(

@@ -11,10 +11,18 @@ import pytest
 from harness.backends.fake import FakeBackend
 from harness.catalog import Catalog
 from harness.data import DataFolders
-from harness.open_task import TaskContext
+from harness.open_task import OpenTask, TaskContext
 from harness.records import Row, Run, RunFolder
 from harness.runner import PlannedTask, evaluate, score_task
-from harness.types import GenerateUntil, LogLikelihood, Request, Response, Unanswered
+from harness.types import (
+    Doc,
+    GenerateUntil,
+    LogLikelihood,
+    Request,
+    Response,
+    Score,
+    Unanswered,
+)
 from tests.report.fixtures.runs import realistic
 
 
@@ -165,3 +173,27 @@ def test_a_backend_that_forgets_a_request_is_found_out(
     forgetful = FakeBackend(order=lambda count: range(count - 1))
     with pytest.raises(RuntimeError, match="left 1 docs without an answer"):
         score_task(plan("arc_easy"), forgetful, folder, Silent())
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("-inf"), (float("inf"), 2.0)])
+def test_a_score_that_is_no_number_leaves_the_doc_unscored(
+    plan: Callable[..., PlannedTask], folder: RunFolder, bad: object
+) -> None:
+    from dataclasses import replace
+
+    planned = plan("arc_easy", 3)
+
+    class Odd:
+        """The task, but its first doc scores what no JSON can hold."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(planned.opened, name)
+
+        def score(self, doc: Doc, responses: Sequence[Response]) -> Score:
+            return Score({"acc": bad if doc.index == 0 else 1.0})  # type: ignore[dict-item]
+
+    odd: OpenTask = Odd()  # type: ignore[assignment]
+    result = score_task(replace(planned, opened=odd), FakeBackend(), folder, Silent())
+    assert result.unscored_reasons == {"acc is not a finite number": 1}
+    assert result.estimates["acc"].value == 1.0 and result.estimates["acc"].n == 2
+    assert len(list(folder.rows("arc_easy"))) == 3

@@ -24,7 +24,11 @@ _BAR_WIDTH, _BAR_HEIGHT, _BAR_INSET = 120, 10, 5
 
 def run_page(run_id: str) -> str:
     """File name of a run's page; an id cannot lead out of the folder."""
-    return urllib.parse.quote(run_id, safe="", errors="replace") + ".html"
+    name = urllib.parse.quote(run_id, safe="", errors="replace")
+    if len(name) > 200:  # file systems allow 255
+        digest = hashlib.sha256(run_id.encode("utf-8", "replace")).hexdigest()
+        name = f"{name[:150]}-{digest[:16]}"
+    return name + ".html"
 
 
 def anchor(task: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,7 +52,8 @@ def write_leaderboard(runs: Sequence[RunFolder], out: Path) -> dict[str, Path]:
             written[name] = out / name
             continue
         write(name, run_html(folder, run))
-        os.utime(out / name, ns=(changed[folder.path], changed[folder.path]))
+        with contextlib.suppress(OSError):  # gone or another's by now: then it is drawn again
+            os.utime(out / name, ns=(changed[folder.path], changed[folder.path]))
     # The leaderboard comes last: its links never lead to a page that is not there yet.
     write("leaderboard.md", leaderboard_markdown(board))
     write("leaderboard.json", leaderboard_json(board))

@@ -153,6 +153,12 @@ def test_a_run_id_cannot_lead_out_of_the_folder_and_links_find_its_page(tmp_path
             assert f'id="{fragment}"' in aim.read_text(encoding="utf-8")
 
 
+def test_a_run_with_a_long_id_has_a_page(tmp_path: Path) -> None:
+    runs = [run("smol", [], id="ü" * 99 + end) for end in "ab"]
+    folders = [stored(tmp_path / end, made, {}) for end, made in zip("ab", runs, strict=True)]
+    assert len(write_leaderboard(folders, tmp_path / "out")) == 5
+
+
 def test_a_torn_run_is_named_and_the_others_are_shown(tmp_path: Path) -> None:
     good = stored_realistic(tmp_path / "runs", docs=3)
     torn = RunFolder(tmp_path / "runs" / "torn")
