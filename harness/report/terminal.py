@@ -192,7 +192,10 @@ def _table(
     )
     for place, name in enumerate(head):
         table.add_column(
-            Text(name), justify="left" if place in left else "right", no_wrap=place not in left
+            Text(name),
+            justify="left" if place in left else "right",
+            no_wrap=place not in left,
+            overflow="fold",  # a figure or a name is broken over lines, never cut
         )
     for line, row in enumerate(rows):
         # Text, never markup: a model called "[red]" is a name.
