@@ -15,6 +15,13 @@ $(foreach option,$(OPTIONS),$(eval override export $(option) := $$(value $(optio
 # Pastes `--flag value` into a command where the option was given: $(call flag,LIMIT,--limit).
 flag = $${$(1):+$(2) "$$$(1)"}
 
+# make takes a misspelt option (SUTIE=card) without a word and runs something else: refuse it.
+UNKNOWN := $(foreach name,$(filter-out $(OPTIONS) ARGS PYTHON PIP_ARGS PYTEST_ARGS SHELL,$(.VARIABLES)),\
+	$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+ifneq ($(strip $(UNKNOWN)),)
+$(error unknown option $(strip $(UNKNOWN)); valid: $(OPTIONS) ARGS PYTHON PIP_ARGS PYTEST_ARGS)
+endif
+
 BIN := .venv/bin
 PIP_ARGS ?= -qq
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check --no-input install $(PIP_ARGS) \

@@ -146,3 +146,18 @@ def imported_by(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             modules.add(node.module.split(".")[0])
     return modules
+
+
+def test_make_refuses_a_misspelt_option() -> None:
+    """Make itself takes any variable; SUTIE=card would silently score the default suite."""
+    make = ["make", "--no-print-directory", "--dry-run", "help"]
+    refused = subprocess.run([*make, "SUTIE=card"], cwd=REPOSITORY, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "unknown option SUTIE" in refused.stderr and "SUITE" in refused.stderr
+    taken = subprocess.run(
+        [*make, "SUITE=card", "DATA=a b", "ARGS=--json x", "PYTEST_ARGS=-x"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    assert taken.returncode == 0, taken.stderr
