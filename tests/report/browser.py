@@ -59,12 +59,14 @@ class Browser:
         return [entry["message"] for entry in self._log("browser")]
 
     def requests(self) -> list[str]:
-        """Addresses that were asked for since the page was opened."""
+        """Addresses that the opened page asked for."""
         events = [json.loads(entry["message"])["message"] for entry in self._log("performance")]
         return [
             event["params"]["request"]["url"]
             for event in events
             if event["method"] == "Network.requestWillBeSent"
+            # Chromium's own new-tab page may still be loading its parts when a page is opened.
+            and not event["params"]["documentURL"].startswith(("chrome://", "chrome-untrusted://"))
         ]
 
     def close(self) -> None:
