@@ -128,6 +128,7 @@ class _LazyBackend:
                 tokenizer=self._artifact.tokenizer_path,
                 add_bos=spec.add_bos,
                 trust_remote_code=spec.trust_remote_code,
+                weights_id=self._artifact.weights_id,
             )
             try:
                 self._backend = load_backend(settings.backend, options)

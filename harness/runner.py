@@ -137,7 +137,7 @@ def score_task(
     reasons: Counter[str] = Counter()
     writer = RowWriter(folder, plan.task.name)
     try:
-        for answer in backend.answer(flat):
+        for answer in backend.answer(backend.encode(flat)):
             tokens_in += answer.tokens_in
             tokens_out += answer.tokens_out
             index, position = owners[answer.index]

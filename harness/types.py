@@ -5,6 +5,9 @@ Frozen dataclasses of the standard library only. The names are lm-eval's whereve
 
 from __future__ import annotations
 
+import hashlib
+import struct
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -64,13 +67,15 @@ class WindowLogLikelihood:
 class GenerateUntil:
     """Ask for text that continues ``context`` up to a stop string or ``max_new_tokens``.
 
-    ``temperature`` 0 is greedy decoding.
+    ``temperature`` 0 is greedy decoding; otherwise ``repeat`` tells apart several samples of one
+    prompt.
     """
 
     context: str
     until: tuple[str, ...]
     max_new_tokens: int
     temperature: float = 0.0
+    repeat: int = 0
 
 
 Request = LogLikelihood | RollingLogLikelihood | WindowLogLikelihood | GenerateUntil
@@ -110,6 +115,64 @@ class Unanswered:
 
 
 Response = LogProb | RollingLogProb | Generation | Unanswered
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request as one model is given it, made once by `Backend.encode`.
+
+    Attributes:
+        request: what is asked, in text.
+        tokens: token ids as the model sees them, already cut to its context. LogLikelihood:
+            ``(context, continuation)``; GenerateUntil: ``(prompt,)``; RollingLogLikelihood and
+            WindowLogLikelihood: ``(ids,)``, the first of which is given, not predicted. Empty
+            for a server that takes text.
+        truncated: whether tokens were cut off on the left.
+        refused: why it cannot be asked of this model, else ``None``.
+    """
+
+    request: Request
+    tokens: tuple[array[int], ...] = ()
+    truncated: bool = False
+    refused: str | None = None
+
+    def digest(self) -> bytes:
+        """16 bytes that are equal for two questions exactly when the answers must be.
+
+        Covers the kind of request, the token ids (the text, where there are none) and the settings
+        of a generation. The model is not part of it: see `Backend.identity`.
+        """
+        digest = hashlib.blake2b(type(self.request).__name__.encode(), digest_size=16)
+        for part in self.tokens:
+            digest.update(struct.pack("<q", len(part)))
+            digest.update(part.tobytes())
+        if not self.tokens:
+            digest.update(repr(self.request).encode())
+        elif isinstance(self.request, GenerateUntil):
+            request = self.request
+            sample = request.repeat if request.temperature > 0 else 0
+            settings = (request.until, request.max_new_tokens, request.temperature, sample)
+            digest.update(repr(settings).encode())
+        return digest.digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response with its place among the questions and what it took.
+
+    Attributes:
+        index: position of the question in the sequence that was given to `Backend.answer`.
+        response: of the kind that the request asks for, or `Unanswered`.
+        tokens_in: tokens of the question, shared ones included, padding not.
+        tokens_out: tokens of the generated text that was kept.
+        stored: whether it was read from the journal: no model was run.
+    """
+
+    index: int
+    response: Response
+    tokens_in: int = 0
+    tokens_out: int = 0
+    stored: bool = False
 
 
 @dataclass(frozen=True, slots=True)

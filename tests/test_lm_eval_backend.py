@@ -32,7 +32,7 @@ def backend(tiny_model: Path) -> Backend:
 
 
 def ask(backend: Backend, requests: Sequence[Request]) -> list[Response]:
-    answers = sorted(backend.answer(requests), key=lambda answer: answer.index)
+    answers = sorted(backend.answer(backend.encode(requests)), key=lambda answer: answer.index)
     assert [answer.index for answer in answers] == list(range(len(requests)))
     return [answer.response for answer in answers]
 

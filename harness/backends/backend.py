@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from harness.errors import UnknownName
-from harness.types import Request, Response
+from harness.types import Answer, Question, Request
 from harness.zoo import DTYPES
 
 BACKENDS: Mapping[str, str] = {"lm_eval": "harness.backends.lm_eval"}
@@ -22,6 +22,7 @@ class LoadOptions:
 
     Attributes:
         path: an ordinary Hugging Face folder.
+        weights_id: digest of its tensors, config and tokenizer.
         dtype: one of `harness.zoo.DTYPES`; ``auto`` is the checkpoint's own.
         tokenizer: folder of the tokenizer; mostly ``path``.
         add_bos: whether prompts begin with BOS; ``None`` leaves it to the tokenizer.
@@ -33,23 +34,7 @@ class LoadOptions:
     dtype: str = "auto"
     add_bos: bool | None = None
     trust_remote_code: bool = False
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A response with its place among the requests and what it took.
-
-    Attributes:
-        index: position of the request in the sequence that was given to `Backend.answer`.
-        response: of the kind that the request asks for, or `Unanswered`.
-        tokens_in: tokens of the request that went through the model (padding not counted).
-        tokens_out: tokens of the generated text that was kept.
-    """
-
-    index: int
-    response: Response
-    tokens_in: int = 0
-    tokens_out: int = 0
+    weights_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,14 +57,26 @@ class BackendFacts:
 
 
 class Backend(Protocol):
-    """Answers requests with one model."""
+    """Answers requests with one model.
+
+    Attributes:
+        facts: what was loaded.
+        identity: all that an answer depends on besides the question, by name: the backend and its
+            version, the digest of the weights, quantization, dtype of body and head. Answers of
+            two backends with equal identities may stand for each other.
+    """
 
     facts: BackendFacts
+    identity: Mapping[str, str]
 
-    def answer(self, requests: Sequence[Request]) -> Iterator[Answer]:
-        """Yield one Answer per request, in whatever order is fastest, as they come.
+    def encode(self, requests: Sequence[Request]) -> list[Question]:
+        """Each request as the model will be given it; one that cannot be asked is refused."""
+        ...
 
-        A request that cannot be answered yields `Unanswered` with its reason; the others go on.
+    def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
+        """Yield one Answer per question, in whatever order is fastest, as they come.
+
+        A question that cannot be answered yields `Unanswered` with its reason; the others go on.
         """
         ...
 

@@ -6,14 +6,16 @@ It is no entry of `BACKENDS`: no command can score with it by mistake.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from harness.backends.backend import Answer, BackendFacts
+from harness.backends.backend import BackendFacts
 from harness.types import (
+    Answer,
     GenerateUntil,
     Generation,
     LogLikelihood,
     LogProb,
+    Question,
     Request,
     Response,
     RollingLogLikelihood,
@@ -38,12 +40,17 @@ class FakeBackend:
     ) -> None:
         self._script, self._order = script, order
         self.facts = BackendFacts("float32", "cpu", 1, 4, 2048)
+        self.identity: Mapping[str, str] = {"backend": "fake"}
         self.asked: list[Request] = []
 
-    def answer(self, requests: Sequence[Request]) -> Iterator[Answer]:
-        """One answer per request, in the order of ``order``."""
-        for index in self._order(len(requests)):
-            request = requests[index]
+    def encode(self, requests: Sequence[Request]) -> list[Question]:
+        """No tokens: the text itself is the question."""
+        return [Question(request) for request in requests]
+
+    def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
+        """One answer per question, in the order of ``order``."""
+        for index in self._order(len(questions)):
+            request = questions[index].request
             self.asked.append(request)
             response = self._script(request) or _by_hash(request)
             yield Answer(index, response, tokens_in=1, tokens_out=isinstance(response, Generation))

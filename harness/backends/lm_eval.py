@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import lm_eval
 import psutil
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
-from harness.backends.backend import Answer, BackendFacts, LoadOptions
+from harness.backends.backend import BackendFacts, LoadOptions
 from harness.errors import WeightsError
 from harness.memory import peak_resident, reset_peak_resident
 from harness.types import (
+    Answer,
     GenerateUntil,
     Generation,
     LogLikelihood,
     LogProb,
+    Question,
     Request,
     RollingLogLikelihood,
     RollingLogProb,
@@ -37,7 +41,8 @@ SEED = 1234
 LOGIT_BYTES = 8
 """Per token and vocabulary entry: lm-eval holds the logits and a float32 log-softmax of them."""
 
-TokenPair = tuple[list[int], list[int]]
+Asked = tuple[int, Question]
+"""A question with its place among all."""
 
 
 class _QuietHFLM(HFLM):  # type: ignore[misc]  # lm-eval ships no types
@@ -52,7 +57,7 @@ class _QuietHFLM(HFLM):  # type: ignore[misc]  # lm-eval ships no types
 class LmEvalBackend:
     """A Backend over an `HFLM`."""
 
-    def __init__(self, model: HFLM) -> None:
+    def __init__(self, model: HFLM, weights_id: str = "") -> None:
         self._lm = model
         body = model.model
         tensors = [*body.parameters(), *body.buffers()]
@@ -63,18 +68,32 @@ class LmEvalBackend:
             memory_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
             max_length=model.max_length,
         )
+        self.identity: Mapping[str, str] = {
+            "backend": f"lm_eval {lm_eval.__version__}",
+            "weights": weights_id,
+            "body": self.facts.dtype,
+            "head": self.facts.dtype,
+            "quantization": repr(getattr(body.config, "quantization_config", None)),
+        }
         self._vocabulary = int(model.vocab_size)
 
-    def answer(self, requests: Sequence[Request]) -> Iterator[Answer]:
+    def encode(self, requests: Sequence[Request]) -> list[Question]:
+        """Tokens by lm-eval's own rules, uncut: lm-eval cuts when it answers."""
+        return [self._encode(request) for request in requests]
+
+    def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
         """Answer by kind: log-likelihoods, rolling, windows, generations."""
-        by_kind: dict[type[Request], list[tuple[int, Any]]] = {}
-        for index, request in enumerate(requests):
-            by_kind.setdefault(type(request), []).append((index, request))
+        by_kind: dict[type[Request], list[Asked]] = {}
+        for index, question in enumerate(questions):
+            if question.refused is not None:
+                yield Answer(index, Unanswered(question.refused))
+            else:
+                by_kind.setdefault(type(question.request), []).append((index, question))
         yield from self._loglikelihoods(by_kind.get(LogLikelihood, []))
-        for index, request in by_kind.get(RollingLogLikelihood, []):
-            yield self._rolling(index, request)
-        for index, request in by_kind.get(WindowLogLikelihood, []):
-            yield self._window(index, request)
+        for index, question in by_kind.get(RollingLogLikelihood, []):
+            yield self._rolling(index, question)
+        for index, question in by_kind.get(WindowLogLikelihood, []):
+            yield self._window(index, question)
         yield from self._generations(by_kind.get(GenerateUntil, []))
 
     def tokenize(self, text: str) -> list[int]:
@@ -104,118 +123,127 @@ class LmEvalBackend:
             return int(torch.cuda.max_memory_allocated(self._lm.device))
         return peak_resident()
 
-    def _loglikelihoods(self, asked: Sequence[tuple[int, LogLikelihood]]) -> Iterator[Answer]:
-        encoded: list[tuple[int, LogLikelihood, TokenPair]] = []
-        for index, request in asked:
-            pair = self._encode(request)
-            problem = self._problem(pair)
-            if problem:
-                yield Answer(index, Unanswered(problem))
-            else:
-                encoded.append((index, request, pair))
+    def _loglikelihoods(self, asked: list[Asked]) -> Iterator[Answer]:
         # lm-eval's own order: longest first, equal contexts side by side.
-        encoded.sort(key=lambda item: (-_length(item[2]), item[2][0] + item[2][1]))
+        asked.sort(
+            key=lambda item: (-_length(item[1]), list(item[1].tokens[0] + item[1].tokens[1]))
+        )
         start = 0
-        while start < len(encoded):
-            batch = self._batch_size(min(_length(encoded[start][2]), self.facts.max_length))
-            chunk = encoded[start : start + batch * BATCHES_PER_CALL]
+        while start < len(asked):
+            batch = self._batch_size(min(_length(asked[start][1]), self.facts.max_length))
+            chunk = asked[start : start + batch * BATCHES_PER_CALL]
             start += len(chunk)
             self._lm.batch_size_per_gpu = batch
             tokens = [
-                ((request.context, request.continuation), *pair) for _, request, pair in chunk
+                # lm-eval keys its one-token groups by this pair of texts.
+                ((request.context, request.continuation), *map(list, question.tokens))
+                for _, question in chunk
+                if isinstance(request := question.request, LogLikelihood)
             ]
             results = self._lm._loglikelihood_tokens(tokens)
-            for (index, _, pair), (logprob, greedy) in zip(chunk, results, strict=True):
-                yield self._logprob_answer(index, pair, float(logprob), bool(greedy))
+            for (index, question), (logprob, greedy) in zip(chunk, results, strict=True):
+                count = min(_length(question) - 1, self.facts.max_length)
+                answer = LogProb(float(logprob), bool(greedy), question.truncated)
+                yield Answer(index, _finite(answer), count)
 
-    def _logprob_answer(self, index: int, pair: TokenPair, logprob: float, greedy: bool) -> Answer:
-        tokens = min(_length(pair) - 1, self.facts.max_length)
-        if not math.isfinite(logprob):
-            return Answer(index, Unanswered(f"the log-probability is {logprob}"), tokens)
-        truncated = _length(pair) > self.facts.max_length + 1
-        return Answer(index, LogProb(logprob, greedy, truncated), tokens)
+    def _encode(self, request: Request) -> Question:
+        if isinstance(request, LogLikelihood):
+            return self._encode_pair(request)
+        if isinstance(request, GenerateUntil):
+            return self._encode_prompt(request)
+        if isinstance(request, WindowLogLikelihood):
+            refused = None
+            if len(request.tokens) > self.facts.max_length:
+                refused = (
+                    f"a window has {len(request.tokens)} tokens, "
+                    f"the model's context {self.facts.max_length}"
+                )
+            return Question(request, (array("i", request.tokens),), refused=refused)
+        ids = self._lm.tok_encode(request.text)
+        refused = None if ids else "the text has no tokens"
+        return Question(request, (array("i", [self._lm.prefix_token_id, *ids]),), refused=refused)
 
-    def _encode(self, request: LogLikelihood) -> TokenPair:
+    def _encode_pair(self, request: LogLikelihood) -> Question:
         """lm-eval's border between context and continuation, empty contexts included."""
         lm = self._lm
         if request.context:
             context, continuation = lm._encode_pair(request.context, request.continuation)
-            return list(context), list(continuation)
-        continuation = lm.tok_encode(request.continuation, add_special_tokens=False)
-        if continuation and continuation[0] == lm.prefix_token_id:
-            return continuation[:1], continuation[1:]
-        return [lm.prefix_token_id], continuation
+        else:
+            continuation = lm.tok_encode(request.continuation, add_special_tokens=False)
+            context = [lm.prefix_token_id]
+            if continuation and continuation[0] == lm.prefix_token_id:
+                context, continuation = continuation[:1], continuation[1:]
+        return Question(
+            request,
+            (array("i", context), array("i", continuation)),
+            truncated=len(context) + len(continuation) > self.facts.max_length + 1,
+            refused=self._problem(len(context), len(continuation)),
+        )
 
-    def _problem(self, pair: TokenPair) -> str | None:
-        context, continuation = pair
+    def _encode_prompt(self, request: GenerateUntil) -> Question:
+        ids = self._lm.tok_encode(request.context)
+        room = self.facts.max_length - request.max_new_tokens
+        refused = None
+        if room <= 0:
+            refused = (
+                f"{request.max_new_tokens} new tokens leave no room for a prompt in a context "
+                f"of {self.facts.max_length}"
+            )
+        return Question(request, (array("i", ids),), truncated=len(ids) > room, refused=refused)
+
+    def _problem(self, context: int, continuation: int) -> str | None:
         if not context or not continuation:
             return "the prompt has no tokens" if not context else "the continuation has no tokens"
-        if len(continuation) > self.facts.max_length:
+        if continuation > self.facts.max_length:
             return (
-                f"the continuation has {len(continuation)} tokens, "
+                f"the continuation has {continuation} tokens, "
                 f"the model's context {self.facts.max_length}"
             )
         return None
 
-    def _rolling(self, index: int, request: RollingLogLikelihood) -> Answer:
+    def _rolling(self, index: int, question: Question) -> Answer:
         # One row at a time: lm-eval allocates rows x window x vocabulary in float32, 1.6 GB a row
         # for a window of 8,192 tokens and a vocabulary of 49,152.
         self._lm.batch_size_per_gpu = 1
-        tokens = len(self._lm.tok_encode(request.text))
-        if tokens == 0:
-            return Answer(index, Unanswered("the text has no tokens"))
-        (logprob,) = self._lm.loglikelihood_rolling([_instance(request.text)], disable_tqdm=True)
-        if not math.isfinite(logprob):
-            return Answer(index, Unanswered(f"the log-probability is {logprob}"), tokens)
-        return Answer(index, RollingLogProb(float(logprob)), tokens)
+        assert isinstance(question.request, RollingLogLikelihood)
+        instance = _instance(question.request.text)
+        (logprob,) = self._lm.loglikelihood_rolling([instance], disable_tqdm=True)
+        answer = RollingLogProb(float(logprob))
+        return Answer(index, _finite(answer), len(question.tokens[0]) - 1)
 
-    def _window(self, index: int, request: WindowLogLikelihood) -> Answer:
-        tokens = list(request.tokens)
-        if len(tokens) > self.facts.max_length:
-            reason = (
-                f"a window has {len(tokens)} tokens, the model's context {self.facts.max_length}"
-            )
-            return Answer(index, Unanswered(reason))
+    def _window(self, index: int, question: Question) -> Answer:
+        tokens = list(question.tokens[0])
         self._lm.batch_size_per_gpu = 1
         ((logprob, _),) = self._lm._loglikelihood_tokens([(None, tokens[:1], tokens[1:])])
-        if not math.isfinite(logprob):
-            return Answer(index, Unanswered(f"the log-probability is {logprob}"), len(tokens))
-        return Answer(index, RollingLogProb(float(logprob)), len(tokens))
+        return Answer(index, _finite(RollingLogProb(float(logprob))), len(tokens))
 
-    def _generations(self, asked: Sequence[tuple[int, GenerateUntil]]) -> Iterator[Answer]:
-        sized: list[tuple[int, GenerateUntil, int]] = []
-        for index, request in asked:
-            if request.max_new_tokens >= self.facts.max_length:
-                reason = (
-                    f"{request.max_new_tokens} new tokens leave no room for a prompt in a context "
-                    f"of {self.facts.max_length}"
-                )
-                yield Answer(index, Unanswered(reason))
-            else:
-                sized.append((index, request, len(self._lm.tok_encode(request.context))))
-        # lm-eval's own order, so that its batches are these batches.
-        sized.sort(key=lambda item: (-item[2], item[1].context))
-        groups: dict[Any, list[tuple[int, GenerateUntil, int]]] = {}
-        for item in sized:
-            groups.setdefault(
-                (item[1].until, item[1].max_new_tokens, item[1].temperature), []
-            ).append(item)
+    def _generations(self, asked: list[Asked]) -> Iterator[Answer]:
+        groups: dict[Any, list[tuple[int, Question, GenerateUntil]]] = {}
+        for index, question in asked:
+            request = question.request
+            assert isinstance(request, GenerateUntil)
+            settings = (request.until, request.max_new_tokens, request.temperature)
+            groups.setdefault(settings, []).append((index, question, request))
         for group in groups.values():
+            # lm-eval's own order, so that its batches are these batches.
+            group.sort(key=lambda item: (-len(item[1].tokens[0]), item[2].context))
             for start in range(0, len(group), MAX_BATCH):
                 yield from self._generate_batch(group[start : start + MAX_BATCH])
 
-    def _generate_batch(self, batch: Sequence[tuple[int, GenerateUntil, int]]) -> Iterator[Answer]:
+    def _generate_batch(
+        self, batch: Sequence[tuple[int, Question, GenerateUntil]]
+    ) -> Iterator[Answer]:
         self._lm.batch_size_per_gpu = MAX_BATCH
         # As lm-eval does before a run: sampled answers are the same the next time.
         torch.manual_seed(SEED)
         texts = self._lm.generate_until(
-            [_instance(request.context, _options(request)) for _, request, _ in batch],
+            [_instance(request.context, _options(request)) for _, _, request in batch],
             disable_tqdm=True,
         )
-        for (index, request, tokens), text in zip(batch, texts, strict=True):
-            room = self.facts.max_length - request.max_new_tokens
+        for (index, question, request), text in zip(batch, texts, strict=True):
+            tokens = min(len(question.tokens[0]), self.facts.max_length - request.max_new_tokens)
             generated = len(self._lm.tok_encode(text, add_special_tokens=False)) if text else 0
-            yield Answer(index, Generation(text, tokens > room), min(tokens, room), generated)
+            yield Answer(index, Generation(text, question.truncated), tokens, generated)
 
     def _batch_size(self, length: int) -> int:
         """Rows of ``length`` tokens whose logits fit into a third of the free memory."""
@@ -254,11 +282,17 @@ def load(options: LoadOptions) -> LmEvalBackend:
     except Exception as error:  # custom code, torn files, unknown architectures: many kinds
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WeightsError(f"the model in {options.path} cannot be loaded: {reason}") from None
-    return LmEvalBackend(model)
+    return LmEvalBackend(model, options.weights_id)
 
 
-def _length(pair: TokenPair) -> int:
-    return len(pair[0]) + len(pair[1])
+def _length(question: Question) -> int:
+    return sum(map(len, question.tokens))
+
+
+def _finite(response: LogProb | RollingLogProb) -> LogProb | RollingLogProb | Unanswered:
+    if math.isfinite(response.logprob):
+        return response
+    return Unanswered(f"the log-probability is {response.logprob}")
 
 
 def _instance(*arguments: Any) -> Instance:
