@@ -31,7 +31,7 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3 python,$(shell \
 	$(name) -c 'import sys; sys.version_info[:2] == (3, 11) and print("$(name)")' 2>/dev/null)))
 PYTEST_ARGS ?= -n 2 --dist loadgroup
 
-.PHONY: help setup eval report list test check parity train lock clean
+.PHONY: help setup eval report list test check parity bench train lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +60,11 @@ parity: .venv/.installed ## Hold the answers for MODEL against a direct lm-eval 
 	@$(BIN)/python -m tests.parity.run --model "$$MODEL" $(call flag,TASKS,--tasks) \
 		$(call flag,LIMIT,--limit) $(call flag,DATA,--data) $(call flag,DTYPE,--dtype) \
 		$(call flag,MODELS,--models-dir) $(ARGS)
+
+bench: .venv/.installed ## Time the engine against lm-eval; TASKS picks works, LIMIT their docs
+	@$(BIN)/python -m tests.bench.run --model "$$MODEL" $(call flag,TASKS,--work) \
+		$(call flag,LIMIT,--docs) $(call flag,DATA,--data) $(call flag,DTYPE,--dtype) \
+		$(call flag,BACKEND,--backend) $(call flag,MODELS,--models-dir) $(ARGS)
 
 test: .venv/.installed-dev ## Run the tests
 	@$(BIN)/python -m pytest -q $(PYTEST_ARGS) $(ARGS)

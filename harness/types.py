@@ -10,7 +10,10 @@ import struct
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
+
+Tokens: TypeAlias = "array[int]"
+"""Token ids, four bytes each: a million prompts of a list of Python integers would not fit."""
 
 Statistic = float | str | tuple[Any, ...] | dict[str, Any]
 """What one doc contributes to a metric: a number to average (0/1 for accuracy); a pair
@@ -132,7 +135,7 @@ class Question:
     """
 
     request: Request
-    tokens: tuple[array[int], ...] = ()
+    tokens: tuple[Tokens, ...] = ()
     truncated: bool = False
     refused: str | None = None
 

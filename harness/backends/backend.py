@@ -12,7 +12,10 @@ from harness.errors import UnknownName
 from harness.types import Answer, Question, Request
 from harness.zoo import DTYPES
 
-BACKENDS: Mapping[str, str] = {"lm_eval": "harness.backends.lm_eval"}
+BACKENDS: Mapping[str, str] = {
+    "hf": "harness.backends.hf",
+    "lm_eval": "harness.backends.lm_eval",
+}
 """Name to module; each module has a function ``load(options) -> Backend``."""
 
 

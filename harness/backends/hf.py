@@ -1,0 +1,130 @@
+"""The harness's own engine behind the Backend protocol: any causal model of transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+import transformers
+
+from harness.backends.backend import BackendFacts, LoadOptions
+from harness.engine.budget import measured_budget
+from harness.engine.encoding import Encoder
+from harness.engine.generation import generate_packed
+from harness.engine.model import LoadedModel, load_model, load_tokenizer
+from harness.engine.plain import generate_plain, score_plain
+from harness.engine.scoring import score_packed
+from harness.engine.selftest import Verdict, examine
+from harness.errors import WeightsError
+from harness.memory import peak_resident, reset_peak_resident
+from harness.types import Answer, GenerateUntil, Question, Request, Unanswered
+
+VERSION = "1"
+"""Of the engine: answers of another version are not taken for this one's."""
+
+
+class EngineBackend:
+    """A Backend over a transformers model."""
+
+    def __init__(self, verdict: Verdict, encoder: Encoder, weights_id: str, budget: int) -> None:
+        self._verdict, self._encoder = verdict, encoder
+        self._loaded = verdict.model
+        self.budget = budget
+        causal = self.model
+        tensors = [*causal.parameters(), *causal.buffers()]
+        self.facts = BackendFacts(
+            dtype=str(causal.dtype).removeprefix("torch."),
+            device=str(self._loaded.device),
+            parameters=sum(parameter.numel() for parameter in causal.parameters()),
+            memory_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
+            max_length=encoder.max_length,
+        )
+        self.identity: Mapping[str, str] = {
+            "backend": f"hf {VERSION}",
+            "weights": weights_id,
+            "body": self.facts.dtype,
+            "head": self._loaded.head.dtype,
+            "quantization": repr(getattr(causal.config, "quantization_config", None)),
+            "transformers": transformers.__version__,
+            "torch": torch.__version__.partition("+")[0],
+        }
+
+    @property
+    def model(self) -> Any:
+        """The transformers model."""
+        return self._loaded.causal
+
+    def encode(self, requests: Sequence[Request]) -> list[Question]:
+        """Tokens by lm-eval's rules."""
+        return self._encoder.encode(requests)
+
+    def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
+        """Refusals first, then log-likelihoods of all kinds together, then generations."""
+        scored: dict[int, Question] = {}
+        generated: dict[int, Question] = {}
+        for index, question in enumerate(questions):
+            if question.refused is not None:
+                yield Answer(index, Unanswered(question.refused))
+            elif isinstance(question.request, GenerateUntil):
+                generated[index] = question
+            else:
+                scored[index] = question
+        packed = self._verdict.plan == "packed"
+        if scored:
+            score = score_packed if packed else score_plain
+            yield from score(self._loaded, scored, self.facts.max_length, self.budget)
+        if generated and packed:
+            yield from generate_packed(
+                self._loaded, self._encoder.tokenizer, generated, self.budget
+            )
+        elif generated:
+            yield from generate_plain(self._loaded, self._encoder.tokenizer, generated)
+
+    def tokenize(self, text: str) -> list[int]:
+        """The tokenizer's own defaults; no warning that a corpus is longer than a context."""
+        return list(self._encoder.tokenizer(text, verbose=False).input_ids)
+
+    def render_chat(
+        self, messages: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        """The tokenizer's chat template, as lm-eval applies it."""
+        tokenizer = self._encoder.tokenizer
+        if tokenizer.chat_template is None:
+            raise WeightsError(
+                f"{tokenizer.name_or_path}: the tokenizer has no chat template; set "
+                "`chat_template: false` in the model's registry entry"
+            )
+        rendered: str = tokenizer.apply_chat_template(
+            messages,
+            tokenize=False,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=not add_generation_prompt,
+        )
+        return rendered
+
+    def reset_peak_memory(self) -> None:
+        """Begin a new measurement."""
+        if self._loaded.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._loaded.device)
+        reset_peak_resident()
+
+    def peak_memory(self) -> int | None:
+        """Device memory on an accelerator, else the process's resident memory."""
+        if self._loaded.device.type == "cuda":
+            return int(torch.cuda.max_memory_allocated(self._loaded.device))
+        return peak_resident()
+
+
+def load(options: LoadOptions) -> EngineBackend:
+    """Load an ordinary Hugging Face folder, test how it can be run, and measure how much at once.
+
+    Raises:
+        WeightsError: transformers cannot load it, with its reason.
+    """
+    model: LoadedModel = load_model(options.path, options.dtype, options.trust_remote_code)
+    tokenizer = load_tokenizer(options.tokenizer, options.add_bos, options.trust_remote_code)
+    encoder = Encoder(tokenizer, model.causal.config, options.add_bos)
+    verdict = examine(model, encoder.max_length)
+    budget = measured_budget(verdict, encoder.max_length)
+    return EngineBackend(verdict, encoder, options.weights_id, budget)

@@ -1,0 +1,76 @@
+"""Which token comes next, by the request and the model's own generation settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import (
+    LogitsProcessorList,
+    RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from harness.types import GenerateUntil, Question, Tokens
+
+
+@dataclass(frozen=True)
+class Chooser:
+    """Chooses the tokens of one row.
+
+    Attributes:
+        processors: what is done to the logits; those of `model.generate`, in its order.
+        generator: draws samples; ``None`` takes the best token.
+    """
+
+    processors: LogitsProcessorList
+    generator: torch.Generator | None
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the largest logit is all that counts."""
+        return self.generator is None and not self.processors
+
+    @classmethod
+    def for_question(cls, question: Question, config: Any) -> Chooser:
+        """The chooser for a question.
+
+        A sample is drawn from a generator of its own, seeded with the question: it does not depend
+        on what else is in the batch.
+        """
+        request = question.request
+        assert isinstance(request, GenerateUntil)
+        steps: list[Any] = []
+        penalty = getattr(config, "repetition_penalty", None)
+        if penalty is not None and penalty != 1.0:
+            steps.append(RepetitionPenaltyLogitsProcessor(penalty))
+        if request.temperature == 0:
+            return cls(LogitsProcessorList(steps), None)
+        steps.append(TemperatureLogitsWarper(request.temperature))
+        if top_k := getattr(config, "top_k", None):
+            steps.append(TopKLogitsWarper(top_k))
+        top_p = getattr(config, "top_p", None)
+        if top_p is not None and top_p < 1.0:
+            steps.append(TopPLogitsWarper(top_p))
+        seed = int.from_bytes(question.digest()[:8], "big") >> 1
+        return cls(LogitsProcessorList(steps), torch.Generator().manual_seed(seed))
+
+    def choose(self, prompt: Tokens, generated: Sequence[int], logits: Tensor) -> int:
+        """The next token.
+
+        Args:
+            prompt: token ids of the prompt.
+            generated: those generated so far.
+            logits: ``[vocabulary]``.
+        """
+        ids: Any = torch.tensor([[*prompt, *generated]], device=logits.device)
+        scores = self.processors(ids, logits[None].clone())
+        if self.generator is None:
+            return int(scores.argmax())
+        probabilities = torch.softmax(scores[0], -1).cpu()
+        return int(torch.multinomial(probabilities, 1, generator=self.generator))

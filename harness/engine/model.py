@@ -1,0 +1,119 @@
+"""Loading a transformers model for the engine, and running its body."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from harness.engine.attention import using
+from harness.engine.head import Head, LinearHead, ModelLogits
+from harness.engine.passes import KeyValues, Pass, PassLayout
+from harness.errors import WeightsError
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A causal model, taken apart into body and head.
+
+    Attributes:
+        causal: the whole model, as transformers loads it.
+        head: the vocabulary projection.
+        device: where it runs.
+    """
+
+    causal: Any
+    head: Head
+    device: torch.device
+
+    @torch.inference_mode()
+    def run(self, now: Pass, store: KeyValues) -> tuple[Tensor, PassLayout]:
+        """Run a pass: states ``[tokens, width]`` for the head, and where each node's tokens are."""
+        layout = PassLayout(now, store, self.device)
+        ids = torch.tensor([t for node in now.nodes for t in node.tokens], dtype=torch.long)
+        places = torch.cat([torch.arange(node.start, node.end) for node in now.nodes])
+        with using(layout):
+            return self.states(ids[None], position_ids=places[None])[0], layout
+
+    @torch.inference_mode()
+    def states(self, ids: Tensor, **options: Tensor) -> Tensor:
+        """What the head reads, of every token: ``[rows, tokens]`` to ``[rows, tokens, width]``.
+
+        Hidden states, or logits where the model's head is its own affair.
+        """
+        inputs = {name: value.to(self.device) for name, value in options.items()}
+        inputs["input_ids"] = ids.to(self.device)
+        if isinstance(self.head, ModelLogits):
+            logits: Tensor = self.causal(use_cache=False, **inputs).logits
+            return logits
+        body = getattr(self.causal, self.causal.base_model_prefix)
+        hidden: Tensor = body(use_cache=False, **inputs).last_hidden_state
+        return hidden
+
+
+def load_model(path: Path, dtype: str, trust_remote_code: bool) -> LoadedModel:
+    """Load an ordinary Hugging Face folder.
+
+    Raises:
+        WeightsError: transformers cannot load it, with its reason.
+    """
+    import transformers
+
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    try:
+        causal: Any = AutoModelForCausalLM.from_pretrained(
+            path,
+            dtype=dtype if dtype == "auto" else getattr(torch, dtype),
+            device_map={"": device},
+            trust_remote_code=trust_remote_code,
+        )
+    except Exception as error:  # custom code, torn files, unknown architectures: many kinds
+        raise cannot_load(path, error) from None
+    causal.eval()
+    own = ModelLogits(str(causal.dtype).removeprefix("torch."))
+    return LoadedModel(causal, _linear_head(causal) or own, device)
+
+
+def load_tokenizer(path: Path, add_bos: bool | None, trust_remote_code: bool) -> Any:
+    """Load a tokenizer as lm-eval does.
+
+    Raises:
+        WeightsError: transformers cannot load it, with its reason.
+    """
+    options = {} if add_bos is None else {"add_bos_token": add_bos}
+    try:
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code, **options)
+    except Exception as error:
+        raise cannot_load(path, error) from None
+
+
+def cannot_load(path: Path, error: Exception) -> WeightsError:
+    """A loader's exception as an error for the user, its first line only."""
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return WeightsError(f"the model in {path} cannot be loaded: {reason}")
+
+
+def _linear_head(causal: Any) -> LinearHead | None:
+    """The vocabulary projection with what the configuration says is done to its result.
+
+    Whether that is all that is done to it, the self-test decides.
+    """
+    layer = causal.get_output_embeddings()
+    if type(layer) is not torch.nn.Linear or not layer.weight.is_floating_point():
+        return None
+    config = causal.config.get_text_config()
+    scale = float(getattr(config, "logit_scale", None) or 1.0)
+    scale /= float(getattr(config, "logits_scaling", None) or 1.0)
+    softcap = getattr(config, "final_logit_softcapping", None)
+    return LinearHead(layer.weight.detach(), layer.bias, scale, softcap)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch failed for want of memory, on any device."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

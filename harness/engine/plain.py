@@ -1,0 +1,120 @@
+"""Answers in plain batches, for models that cannot run packed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from harness.engine.model import LoadedModel, is_out_of_memory
+from harness.engine.scoring import Scored, owned_spans, score_rows
+from harness.engine.spans import Span, Sums
+from harness.engine.stopping import Stopping
+from harness.types import Answer, GenerateUntil, Generation, Question
+
+GENERATED_TOGETHER = 16
+
+
+def score_plain(
+    model: LoadedModel, questions: dict[int, Question], max_length: int, budget: int
+) -> Iterator[Answer]:
+    """Answer log-likelihood questions row by row, equal rows once, rows of like length together.
+
+    The rows are padded on the right and no mask is given, as in lm-eval: what a causal model says
+    of a token does not depend on what follows it.
+    """
+    owners, spans = owned_spans(questions, max_length)
+    sums = Sums(questions, owners, [len(span.targets) for span in spans])
+    by_sequence: dict[bytes, list[int]] = {}
+    for number, span in enumerate(spans):
+        by_sequence.setdefault(span.sequence.tobytes(), []).append(number)
+    rows = sorted(by_sequence.values(), key=lambda numbers: -len(spans[numbers[0]].sequence))
+    while rows:
+        longest = len(spans[rows[0][0]].sequence)
+        batch = rows[: max(1, budget // longest)]
+        try:
+            scored = _run(model, batch, spans)
+        except RuntimeError as error:
+            if not is_out_of_memory(error) or len(batch) == 1:
+                raise
+            budget = longest * len(batch) // 2
+            continue
+        del rows[: len(batch)]
+        yield from sums.add(*scored)
+
+
+def _run(model: LoadedModel, batch: Sequence[Sequence[int]], spans: Sequence[Span]) -> Scored:
+    """Run some rows, each with the numbers of the spans that it answers."""
+    sequences = [spans[numbers[0]].sequence for numbers in batch]
+    ids = torch.zeros(len(batch), max(map(len, sequences)), dtype=torch.long)
+    places, targets, owners = [], [], []
+    for row, (sequence, numbers) in enumerate(zip(sequences, batch, strict=True)):
+        ids[row, : len(sequence)] = torch.tensor(sequence)
+        start = row * ids.shape[1]
+        for number in numbers:
+            span = spans[number]
+            places.append(np.arange(start + span.first, start + len(sequence)))
+            targets.append(np.frombuffer(span.targets, dtype=np.int32))
+            owners.append(np.full(len(span.targets), number))
+    place = np.concatenate(places)
+    order = np.argsort(place, kind="stable")
+    states = model.states(ids).flatten(0, 1)
+    scores = score_rows(model, states, place[order], np.concatenate(targets)[order])
+    return np.concatenate(owners)[order], *scores
+
+
+@torch.inference_mode()
+def generate_plain(
+    model: LoadedModel, tokenizer: Any, questions: dict[int, Question]
+) -> Iterator[Answer]:
+    """Answer generations with the model's own `generate`, prompts of like length together.
+
+    Greedy prompts are padded on the left, as in lm-eval; samples are drawn one by one, each with a
+    seed of its own, so that they do not depend on the batch.
+    """
+    stopping = Stopping(model.causal.generation_config, tokenizer)
+    batches: dict[GenerateUntil, list[tuple[int, Question]]] = {}
+    for index, question in questions.items():
+        request = question.request
+        assert isinstance(request, GenerateUntil)
+        alone = request.context if request.temperature else ""
+        batches.setdefault(replace(request, context=alone), []).append((index, question))
+    for request, items in batches.items():
+        items.sort(key=lambda item: -len(item[1].tokens[0]))
+        for start in range(0, len(items), GENERATED_TOGETHER):
+            batch = items[start : start + GENERATED_TOGETHER]
+            rows = _generate(model, stopping, request, [question for _, question in batch])
+            for (index, question), tokens in zip(batch, rows, strict=True):
+                text = Generation(stopping.text(request, tokens), question.truncated)
+                yield Answer(index, text, len(question.tokens[0]), len(tokens))
+
+
+def _generate(
+    model: LoadedModel, stopping: Stopping, request: GenerateUntil, questions: Sequence[Question]
+) -> list[list[int]]:
+    longest = max(len(question.tokens[0]) for question in questions)
+    ids = torch.zeros(len(questions), longest, dtype=torch.long)
+    seen = torch.zeros_like(ids)
+    for row, question in enumerate(questions):
+        (prompt,) = question.tokens
+        ids[row, longest - len(prompt) :] = torch.tensor(prompt)
+        seen[row, longest - len(prompt) :] = 1
+    options: dict[str, Any] = {"do_sample": False}
+    if request.temperature:
+        torch.manual_seed(int.from_bytes(questions[0].digest()[:4], "big"))
+        options = {"do_sample": True, "temperature": request.temperature}
+    (end, *_) = stopping.end_tokens
+    output = model.causal.generate(
+        input_ids=ids.to(model.device),
+        attention_mask=seen.to(model.device),
+        max_new_tokens=request.max_new_tokens,
+        pad_token_id=end,
+        stop_strings=stopping.stops(request),
+        tokenizer=stopping.tokenizer,
+        **options,
+    )
+    rows: list[list[int]] = output[:, longest:].tolist()
+    return [stopping.cut(row) for row in rows]
