@@ -59,7 +59,7 @@ train: .venv/.installed ## Build MODEL and the ancestors it lacks
 parity: .venv/.installed ## Hold the answers for MODEL against a direct lm-eval run
 	@$(BIN)/python -m tests.parity.run --model "$$MODEL" $(call flag,TASKS,--tasks) \
 		$(call flag,LIMIT,--limit) $(call flag,DATA,--data) $(call flag,DTYPE,--dtype) \
-		$(call flag,MODELS,--models-dir) $(ARGS)
+		$(call flag,MODELS,--models-dir) $(call flag,BACKEND,--backend) $(ARGS)
 
 bench: .venv/.installed ## Time the engine against lm-eval; TASKS picks works, LIMIT their docs
 	@$(BIN)/python -m tests.bench.run --model "$$MODEL" $(call flag,TASKS,--work) \

@@ -19,6 +19,7 @@ from harness.errors import HarnessError, UsageError, closest
 
 COMMANDS = {
     "eval": "score a model on tasks, and write records and a leaderboard",
+    "rescore": "score a run's answers again after a metric changed; no model is run",
     "report": "write the leaderboard of all runs (Markdown, JSON, HTML)",
     "show": "print one run: its scores, or some of its docs",
     "list": "list models, tasks, suites or runs",
@@ -134,6 +135,19 @@ def _eval_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", metavar="D", help="auto, float32, bfloat16 or float16")
     parser.add_argument("--backend", metavar="B", help="who answers (default: the model's own)")
     parser.add_argument("--resume", metavar="RUN", help="finish a run that was stopped")
+    parser.add_argument(
+        "--no-journal",
+        action="store_true",
+        help="ask everything, and keep no answers (answers are kept, and asked once, otherwise)",
+    )
+    _shared_options(parser)
+
+
+def _rescore_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", help="a run's id (`harness list runs`)")
+    parser.add_argument(
+        "--models-dir", type=Path, metavar="DIR", help="folder org/name/ of weights"
+    )
     _shared_options(parser)
 
 
@@ -193,6 +207,7 @@ def _shared_options(parser: argparse.ArgumentParser) -> None:
 
 _OPTIONS = {
     "eval": _eval_options,
+    "rescore": _rescore_options,
     "report": _report_options,
     "show": _show_options,
     "list": _list_options,

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.errors import HarnessError
-from harness.records import write_atomic
+from harness.storage import write_atomic
 
 DEADLINE = 1.5
 """Seconds that finding out whether the hub can be reached may take, name look-up included."""

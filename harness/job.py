@@ -7,7 +7,7 @@ first, then data, then weights, then prompts, and only then is torch imported.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,11 +22,14 @@ from harness.backends.backend import (
 from harness.catalog import Catalog
 from harness.data import DataFolders, data_folders, find
 from harness.errors import RecordError, UsageError, WeightsError
+from harness.journal import Journal, journal_path, open_journal
 from harness.open_task import TaskContext
-from harness.records import ModelRecord, Run, RunFolder, Settings
+from harness.records import Environment, ModelRecord, Run, Settings
+from harness.run_folder import RunFolder
 from harness.runner import PlannedTask, Progress, evaluate
 from harness.sources import Artifact, resolve
 from harness.task import Task, TaskChoice
+from harness.types import Answer, Question, Request, Unanswered
 from harness.zoo import ModelSpec, Zoo
 
 Tell = Callable[[str], None]
@@ -73,6 +76,7 @@ def score(
     job: Job,
     folder: RunFolder,
     earlier: Run | None,
+    journals: Path | None,
     command: str,
     open_progress: Callable[[], Progress],
     tell: Tell,
@@ -83,14 +87,80 @@ def score(
         job: what to score.
         folder: where the run is kept.
         earlier: the run to finish, or ``None`` for a new one.
+        journals: folder of the journals; ``None`` neither reads nor writes one.
         command: what repeats it, for the record.
         open_progress: makes the progress display when the first request is about to be asked.
         tell: takes lines for the user.
 
     Raises:
         RecordError: model, versions or machine are not those of the earlier run.
-        HarnessError: of many kinds; finished tasks are kept.
+        HarnessError: of many kinds; finished tasks and the answers in the journal are kept.
     """
+    artifact = _weights(job, tell)
+    ready = _make_ready(job, artifact, tell)
+    run = _new_run(folder, job, artifact, ready, command)
+    if earlier is not None:
+        _check_same(earlier, run)
+        run = replace(earlier, identity=run.identity)
+    run = replace(run, status="running")
+    with open_journal(journals, run.identity, tell) as journal:
+        return evaluate(run, folder, ready.backend, ready.planned, open_progress(), journal)
+
+
+def rescore(
+    job: Job,
+    folder: RunFolder,
+    earlier: Run,
+    journals: Path,
+    command: str,
+    ask: str,
+    open_progress: Callable[[], Progress],
+    tell: Tell,
+) -> Run:
+    """Score an earlier run's answers again, as they stand in the journal; no model is run.
+
+    Args:
+        job: what the earlier run scored.
+        folder: where the new run is kept.
+        earlier: the run whose answers are scored.
+        journals: folder of the journals.
+        command: what repeats it, for the record.
+        ask: the command that asks the model, for the error if an answer is missing.
+        open_progress: makes the progress display.
+        tell: takes lines for the user.
+
+    Raises:
+        RecordError: the weights are not those of the earlier run, or an answer is not stored.
+    """
+    path = journal_path(journals, earlier.identity)
+    if not path.exists():
+        raise RecordError(
+            f"the answers of run {earlier.id} are not here: there is no {path}. Ask them: {ask}"
+        )
+    artifact = _weights(job, tell)
+    if artifact.weights_id != earlier.model.weights_id:
+        raise RecordError(
+            f"{job.spec.name} is not the model of run {earlier.id}: its weights were "
+            f"{earlier.model.weights_id}, are {artifact.weights_id}"
+        )
+    ready = _make_ready(job, artifact, tell)
+    run = _new_run(folder, job, artifact, ready, command)
+    run = replace(run, model=earlier.model, identity=earlier.identity, rescored_from=earlier.id)
+    backend = _NeverAsked(ready.backend, path, ask)
+    with Journal(journals, earlier.identity, tell) as journal:
+        return evaluate(run, folder, backend, ready.planned, open_progress(), journal)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A loaded model and the tasks that it will be asked."""
+
+    backend: Backend
+    planned: Sequence[PlannedTask]
+    load_seconds: float
+
+
+def _weights(job: Job, tell: Tell) -> Artifact:
     spec = job.spec
     tell(f"{spec.name}: {', '.join(task.name for task, _ in job.choices)}")
     artifact = resolve(spec, job.zoo, job.models_dir, tell)
@@ -98,16 +168,50 @@ def score(
         tell(f"{spec.name}: {remark}")
     if spec.trust_remote_code:
         tell(f"{spec.name}: runs the checkpoint's own code (trust_remote_code in the registry)")
+    return artifact
+
+
+def _make_ready(job: Job, artifact: Artifact, tell: Tell) -> _Ready:
     lazy = _LazyBackend(job, artifact, tell)
     planned = [_open(task, choice, job, lazy) for task, choice in job.choices]
     started = time.perf_counter()
     backend = lazy.get()
-    load_seconds = time.perf_counter() - started
-    run = _new_run(folder, job, artifact, backend, load_seconds, command)
-    if earlier is not None:
-        _check_same(earlier, run)
-        run = earlier
-    return evaluate(replace(run, status="running"), folder, backend, planned, open_progress())
+    return _Ready(backend, planned, time.perf_counter() - started)
+
+
+class _NeverAsked:
+    """A Backend that encodes as its model does and leaves every answer to the journal."""
+
+    def __init__(self, backend: Backend, journal: Path, ask: str) -> None:
+        self._backend, self._journal, self._ask = backend, journal, ask
+        self.facts, self.identity = backend.facts, backend.identity
+
+    def encode(self, requests: Sequence[Request]) -> list[Question]:
+        return self._backend.encode(requests)
+
+    def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
+        missing = sum(question.refused is None for question in questions)
+        if missing:
+            raise RecordError(
+                f"{missing:,} answers are not in {self._journal}: prompts have changed, lines of "
+                f"it were lost, or the model had no answer. Ask for them: {self._ask}"
+            )
+        for index, question in enumerate(questions):
+            yield Answer(index, Unanswered(question.refused or ""))
+
+    def tokenize(self, text: str) -> list[int]:
+        return self._backend.tokenize(text)
+
+    def render_chat(
+        self, messages: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        return self._backend.render_chat(messages, add_generation_prompt)
+
+    def reset_peak_memory(self) -> None:
+        self._backend.reset_peak_memory()
+
+    def peak_memory(self) -> int | None:
+        return self._backend.peak_memory()
 
 
 class _LazyBackend:
@@ -194,6 +298,12 @@ def _check_same(earlier: Run, now: Run) -> None:
         for name in names
         if getattr(then, name) != getattr(today, name)
     ]
+    if earlier.identity and not differences:  # else it would say the same again
+        differences = [
+            f"{name} was {earlier.identity.get(name)!r}, is {now.identity.get(name)!r}"
+            for name in sorted({*earlier.identity, *now.identity})
+            if earlier.identity.get(name) != now.identity.get(name)
+        ]
     if differences:
         raise RecordError(
             f"run {earlier.id} cannot be finished as it was begun: {'; '.join(differences)}. "
@@ -211,13 +321,13 @@ def _new_run(
     folder: RunFolder,
     job: Job,
     artifact: Artifact,
-    backend: Backend,
-    load_seconds: float,
+    ready: _Ready,
     command: str,
 ) -> Run:
     from harness.environment import describe_environment
 
-    spec, facts = job.spec, backend.facts
+    spec, facts = job.spec, ready.backend.facts
+    environment = describe_environment(facts.device)
     model = ModelRecord(
         name=spec.name,
         family=spec.family,
@@ -245,7 +355,16 @@ def _new_run(
         command=command,
         model=model,
         settings=job.settings,
-        environment=describe_environment(facts.device),
-        load_seconds=load_seconds,
+        environment=environment,
+        load_seconds=ready.load_seconds,
         results={},
+        identity=_identity(ready.backend, environment),
     )
+
+
+def _identity(backend: Backend, environment: Environment) -> dict[str, str]:
+    """All that an answer depends on: what the backend names, the device, and what computes."""
+    versions = {
+        name: environment.packages[name].partition("+")[0] for name in ("torch", "transformers")
+    }
+    return {"device": environment.device, **versions, **backend.identity}

@@ -17,7 +17,7 @@ from typing import Literal, cast
 
 from harness import hub
 from harness.errors import DataError, HarnessError, WeightsError
-from harness.records import write_atomic
+from harness.storage import write_atomic
 from harness.strict_yaml import Table, find_file, parse
 from harness.weights import (
     check_folder,

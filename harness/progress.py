@@ -42,6 +42,8 @@ class BarProgress:
             console=Console(stderr=True),
         )
         self._current = self._bars.add_task("", visible=False)
+        self._total = self._stored = 0
+        self._title = ""
 
     def __enter__(self) -> BarProgress:
         self._bars.start()
@@ -57,14 +59,29 @@ class BarProgress:
 
     def start(self, task: str, docs: int, requests: int) -> None:
         """A task begins."""
-        self._current = self._bars.add_task(f"{task} ({docs:,} docs)", total=requests)
+        self._title, self._total, self._stored = f"{task} ({docs:,} docs)", requests, 0
+        self._current = self._bars.add_task(self._title, total=requests)
 
-    def advance(self, requests: int) -> None:
-        """So many more requests were answered."""
+    def advance(self, requests: int, stored: bool = False) -> None:
+        """So many more requests were answered; the bar is of those that the model is asked."""
+        if stored:
+            self._stored += requests
+            return
+        if self._stored:
+            self._leave_out_stored()
         self._bars.advance(self._current, requests)
 
     def finish(self, result: TaskResult) -> None:
-        """The bar is full already."""
+        """The bar is full already, unless the model was not asked at all."""
+        if self._stored:
+            self._leave_out_stored()
+
+    def _leave_out_stored(self) -> None:
+        # They come first and at once: as progress they would promise an early end.
+        self._total -= self._stored
+        title = f"{self._title}, {self._stored:,} from the journal"
+        self._bars.update(self._current, description=title, total=self._total)
+        self._stored = 0
 
 
 class LineProgress:
@@ -72,7 +89,7 @@ class LineProgress:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
-        self._task, self._total, self._done = "", 0, 0
+        self._task, self._total, self._done, self._stored = "", 0, 0, 0
         self._started = self._last = 0.0
 
     def __enter__(self) -> LineProgress:
@@ -88,18 +105,22 @@ class LineProgress:
 
     def start(self, task: str, docs: int, requests: int) -> None:
         """A task begins."""
-        self._task, self._total, self._done = task, requests, 0
+        self._task, self._total, self._done, self._stored = task, requests, 0, 0
         self._started = self._last = time.monotonic()
         self._line(f"{task}: {docs:,} docs, {requests:,} requests")
 
-    def advance(self, requests: int) -> None:
+    def advance(self, requests: int, stored: bool = False) -> None:
         """So many more requests were answered."""
         self._done += requests
+        if stored:
+            self._stored += requests
+            return
         now = time.monotonic()
         if now - self._last < LINE_EVERY_SECONDS or self._done == self._total:
             return
         self._last = now
-        left = (now - self._started) / self._done * (self._total - self._done)
+        asked = self._done - self._stored  # what was stored took no time to speak of
+        left = (now - self._started) / asked * (self._total - self._done)
         share = 100 * self._done / self._total
         self._line(
             f"{self._task}: {self._done:,} of {self._total:,} ({share:.0f}%), {left:.0f} s left"
@@ -107,7 +128,11 @@ class LineProgress:
 
     def finish(self, result: TaskResult) -> None:
         """The task is scored."""
-        self._line(f"{result.task}: done in {result.cost.seconds:.1f} s")
+        total, stored = f"{self._total:,}", f"{self._stored:,}"
+        journal = f", {stored} of {total} requests answered from the journal"
+        self._line(
+            f"{result.task}: done in {result.cost.seconds:.1f} s{journal if self._stored else ''}"
+        )
 
     def _line(self, text: str) -> None:
         print(text, file=self._stream, flush=True)

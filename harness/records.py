@@ -1,35 +1,14 @@
-"""What a run leaves on disk, and how to read it back.
-
-A run is a folder ``<runs>/<run id>/``::
-
-    run.json                  the run: model, settings, environment, a TaskResult per finished task
-    rows/<task>.jsonl         one Row per doc, in the order in which docs were finished
-    rows/<task>.jsonl.part    the same while the task is being scored
-
-``run.json`` is replaced atomically after every task, and rows are appended as they come, so that
-a run that stops at any moment keeps its finished tasks.
-"""
+"""The shapes of a record: a run, its task results, its rows. `run_folder` keeps them on disk."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
-import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import msgspec
-
-from harness.errors import RecordError, StorageError
 from harness.types import Estimate, Statistic
 
 SCHEMA = 1
-
-_UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises on damaged JSON: bytes that are no UTF-8, brackets without end."""
 
 Origin = Literal["samples", "mirror", "hub cache", "hub"]
 
@@ -93,20 +72,25 @@ class Cost:
 
     Attributes:
         seconds: wall time from the first request to the last score.
-        tokens_in: prompt tokens that were run, each request's own (no padding).
-        tokens_out: generated tokens.
+        tokens_in: prompt tokens that the model was run on, each request's own (no padding).
+        tokens_out: generated tokens. Neither counts what was read from the journal, nor a
+            question that was asked before in the same task.
         peak_memory_bytes: peak resident memory of the process while the task ran (device memory
             where the model is on an accelerator); ``None`` where the system cannot tell.
+        stored: requests that were answered from the journal: no model was run for them.
     """
 
     seconds: float
     tokens_in: int
     tokens_out: int
     peak_memory_bytes: int | None
+    stored: int = 0
 
     @property
     def tokens_per_second(self) -> float | None:
-        """Tokens in and out per second of wall time; ``None`` if nothing was run."""
+        """Tokens in and out per second of wall time; ``None`` if nothing was run, or not all."""
+        if self.stored:
+            return None  # the time is that of a part of the work
         tokens = self.tokens_in + self.tokens_out
         return tokens / self.seconds if tokens and self.seconds > 0 else None
 
@@ -179,7 +163,13 @@ class Environment:
 
 @dataclass(frozen=True)
 class Run:
-    """One model scored on some tasks under one group of settings."""
+    """One model scored on some tasks under one group of settings.
+
+    Attributes:
+        identity: all that an answer depends on besides the question; names the run's journal.
+            Empty in a record that is older than journals.
+        rescored_from: the run whose answers were scored again; no model was run.
+    """
 
     id: str
     created: str
@@ -190,6 +180,8 @@ class Run:
     environment: Environment
     load_seconds: float
     results: Mapping[str, TaskResult]
+    identity: Mapping[str, str] = field(default_factory=dict)
+    rescored_from: str | None = None
     schema: int = SCHEMA
 
     @property
@@ -226,199 +218,3 @@ class Row:
     unscored: str | None
     truncated: bool
     request_digest: str
-
-
-class RunFolder:
-    """A run's folder, open for writing or reading."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def create(self) -> bool:
-        """Make the folder, and say whether it is new; raises StorageError where it cannot be."""
-        with _explained(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                self.path.mkdir()
-            except FileExistsError:
-                return False
-            (self.path / "rows").mkdir()
-        return True
-
-    def discard_if_empty(self) -> None:
-        """Remove the folder again if nothing was ever written into it."""
-        for folder in (self.path / "rows", self.path):
-            try:
-                folder.rmdir()
-            except OSError:  # not empty, or not there: both are fine
-                continue
-
-    def write(self, run: Run) -> None:
-        """Replace ``run.json`` atomically."""
-        write_atomic(self.path / "run.json", msgspec.json.format(msgspec.json.encode(run)))
-
-    def read(self) -> Run:
-        """Read ``run.json``; raises RecordError if it is missing, torn or of another schema."""
-        path = self.path / "run.json"
-        try:
-            text = path.read_bytes()
-        except FileNotFoundError:
-            raise RecordError(
-                f"no run at {self.path}: it has no run.json (`harness list runs` names the runs)"
-            ) from None
-        except OSError as error:
-            raise RecordError(f"{path} cannot be read: {error.strerror or error}") from None
-        try:
-            schema = msgspec.json.decode(text, type=dict[str, Any]).get("schema")
-            if schema != SCHEMA:
-                raise RecordError(
-                    f"{path}: schema {schema!r}, this version of the harness reads {SCHEMA}; "
-                    "score the model again, or read it with the version that wrote it"
-                )
-            return msgspec.json.decode(text, type=Run)
-        except _UNDECODABLE as error:
-            raise RecordError(f"{path} is not a readable run: {error}") from None
-
-    def rows_path(self, task: str, *, partial: bool = False) -> Path:
-        """Path of a task's rows; the task's name is quoted so that it cannot leave the folder."""
-        name = urllib.parse.quote(task, safe=" ") + ".jsonl" + (".part" if partial else "")
-        return self.path / "rows" / name
-
-    def rows(self, task: str) -> Iterator[Row]:
-        """Yield a finished task's rows, in file order.
-
-        Raises:
-            RecordError: they cannot be read, or are not there: a committed baseline has no rows.
-        """
-        decoder = msgspec.json.Decoder(Row)
-        path = self.rows_path(task)
-        try:
-            with path.open("rb") as lines:
-                for number, line in enumerate(lines, 1):
-                    try:
-                        row = decoder.decode(line)
-                    except _UNDECODABLE as error:
-                        raise RecordError(f"{path}, line {number}: {error}") from None
-                    yield row
-        except FileNotFoundError:
-            raise RecordError(
-                f"the rows of {task} are not here: there is no {path} (a run that was copied or "
-                "committed without its rows, such as a baseline, has figures only)"
-            ) from None
-        except OSError as error:
-            raise RecordError(f"{path} cannot be read: {error.strerror or error}") from None
-
-
-class RowWriter:
-    """Appends rows to a task's partial file and, on `finish`, gives it its final name."""
-
-    def __init__(self, folder: RunFolder, task: str) -> None:
-        self._part = folder.rows_path(task, partial=True)
-        self._final = folder.rows_path(task)
-        with _explained(self._part):
-            self._file = self._part.open("wb")
-
-    def append(self, row: Row) -> None:
-        """Write one row and hand it to the operating system at once."""
-        with _explained(self._part):
-            self._file.write(msgspec.json.encode(row) + b"\n")
-            self._file.flush()
-
-    def finish(self) -> None:
-        """Sync the file to disk and give it its final name."""
-        with _explained(self._part):
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._part.replace(self._final)
-
-    def close(self) -> None:
-        """Leave the partial file where it is."""
-        # On a full disk what could be written is written, and that error was raised already.
-        with contextlib.suppress(OSError):
-            self._file.close()
-
-
-@contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Keep other processes from writing the same run; the system lets go when the process ends.
-
-    Raises:
-        RecordError: another process holds it.
-    """
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise RecordError(f"run {folder.name} is still going in another process") from None
-    finally:
-        os.close(descriptor)
-
-
-def list_runs(runs: Path) -> list[Path]:
-    """Folders under ``runs`` that hold a run, oldest first by name; a damaged one is among them.
-
-    Raises:
-        RecordError: ``runs`` is there but cannot be listed.
-    """
-    try:
-        folders = sorted(runs.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise RecordError(f"{runs} cannot be read: {error.strerror or error}") from None
-    return [folder for folder in folders if _holds_run(folder)]
-
-
-def _holds_run(folder: Path) -> bool:
-    try:
-        (folder / "run.json").lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:  # a folder that may not be entered: `RunFolder.read` says why
-        return True
-    return True
-
-
-def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part of it."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    data = content.encode() if isinstance(content, str) else content
-    with _explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        except OSError:
-            part.unlink(missing_ok=True)
-            raise
-
-
-class _explained:
-    """Turn an OSError on ``path`` into a StorageError that says what to do."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError):
-            advice = {
-                errno.ENOSPC: "the disk is full: free some room, then run the same command again",
-                errno.EDQUOT: "the disk quota is used up: free some room, then run it again",
-                errno.EACCES: "no permission to write there: choose another folder",
-                errno.EROFS: "that file system is read-only: choose another folder",
-                errno.ENOTDIR: "a file stands where a folder is needed: choose another folder",
-            }.get(error.errno or 0, "choose another folder")
-            message = f"cannot write {self._path}: {error.strerror or error}; {advice}"
-            raise StorageError(message) from None

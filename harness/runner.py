@@ -13,10 +13,12 @@ from typing import Protocol
 
 from harness.backends.backend import Backend
 from harness.errors import StorageError
+from harness.journal import Journal, answered
 from harness.metrics.accuracy import mean
 from harness.metrics.metric import Metric, Sample, nothing_scored
 from harness.open_task import OpenTask
-from harness.records import Cost, Row, RowWriter, Run, RunFolder, TaskResult
+from harness.records import Cost, Row, Run, TaskResult
+from harness.run_folder import RowWriter, RunFolder
 from harness.task import Task
 from harness.types import (
     Doc,
@@ -41,8 +43,8 @@ class Progress(Protocol):
         """A task begins."""
         ...
 
-    def advance(self, requests: int) -> None:
-        """So many more requests were answered."""
+    def advance(self, requests: int, stored: bool = False) -> None:
+        """So many more requests were answered, by the model or from the journal."""
         ...
 
     def finish(self, result: TaskResult) -> None:
@@ -82,6 +84,7 @@ def evaluate(
     backend: Backend,
     planned: Sequence[PlannedTask],
     progress: Progress,
+    journal: Journal | None = None,
 ) -> Run:
     """Score every planned task that the run has no result for yet.
 
@@ -93,6 +96,7 @@ def evaluate(
         backend: the loaded model.
         planned: tasks with their data.
         progress: told how far it has come.
+        journal: of this backend; ``None`` goes past it.
 
     Returns:
         The run with all results, marked complete.
@@ -105,7 +109,7 @@ def evaluate(
         for plan in planned:
             if plan.task.name in run.results:
                 continue
-            result = score_task(plan, backend, folder, progress)
+            result = score_task(plan, backend, folder, progress, journal)
             results = {**run.results, plan.task.name: result}
             run = replace(run, results=results)
             folder.write(run)
@@ -119,7 +123,11 @@ def evaluate(
 
 
 def score_task(
-    plan: PlannedTask, backend: Backend, folder: RunFolder, progress: Progress
+    plan: PlannedTask,
+    backend: Backend,
+    folder: RunFolder,
+    progress: Progress,
+    journal: Journal | None = None,
 ) -> TaskResult:
     """Ask all of a task's requests, score each doc when its last response is in, keep the rows."""
     opened = plan.opened
@@ -132,18 +140,21 @@ def score_task(
     progress.start(plan.task.name, len(opened.docs), len(flat))
     backend.reset_peak_memory()
     started = time.perf_counter()
-    tokens_in = tokens_out = truncated = 0
+    tokens_in = tokens_out = stored = truncated = 0
     samples: dict[str, list[tuple[int, Sample]]] = {}
     reasons: Counter[str] = Counter()
     writer = RowWriter(folder, plan.task.name)
     try:
-        for answer in backend.answer(backend.encode(flat)):
-            tokens_in += answer.tokens_in
-            tokens_out += answer.tokens_out
+        for answer in answered(backend, backend.encode(flat), journal):
+            if answer.stored:
+                stored += 1
+            else:
+                tokens_in += answer.tokens_in
+                tokens_out += answer.tokens_out
             index, position = owners[answer.index]
             waiting = pending[index]
             waiting.responses[position] = answer.response
-            progress.advance(1)
+            progress.advance(1, answer.stored)
             if not waiting.complete:
                 continue
             del pending[index]
@@ -184,7 +195,7 @@ def score_task(
         unscored=sum(reasons.values()),
         truncated=truncated,
         unscored_reasons=dict(reasons),
-        cost=Cost(seconds, tokens_in, tokens_out, backend.peak_memory()),
+        cost=Cost(seconds, tokens_in, tokens_out, backend.peak_memory(), stored),
     )
     progress.finish(result)
     return result

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from harness.cli import main
-from harness.records import RunFolder, list_runs
+from harness.run_folder import RunFolder, list_runs
 from tests.conftest import REPOSITORY
 
 Command = Callable[..., tuple[int, str, str]]

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
-from harness.progress import LineProgress
+from harness.progress import BarProgress, LineProgress
 from tests.conftest import REPOSITORY
+from tests.report.fixtures.runs import proportion, result
 
 
 @pytest.fixture(autouse=True)
@@ -104,3 +105,36 @@ def test_progress_lines_tell_the_time_left(monkeypatch: pytest.MonkeyPatch) -> N
         "arc_easy: 30 docs, 120 requests",
         "arc_easy: 30 of 120 (25%), 60 s left",
     ]
+
+
+def test_what_is_stored_does_not_shorten_the_time_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """60 of 120 are stored, 30 more took 20 s: the 30 that are left take 20 s, not 7."""
+    clock = iter([0.0, 20.0])
+    monkeypatch.setattr("harness.progress.time.monotonic", lambda: next(clock))
+    stream = io.StringIO()
+    progress = LineProgress(stream)
+    progress.start("arc_easy", 30, 120)
+    for _ in range(60):
+        progress.advance(1, stored=True)
+    progress.advance(30)
+    progress.finish(result("arc_easy", proportion(0.5, 30)))
+    assert stream.getvalue().splitlines() == [
+        "arc_easy: 30 docs, 120 requests",
+        "arc_easy: 90 of 120 (75%), 20 s left",
+        "arc_easy: done in 6.3 s, 60 of 120 requests answered from the journal",
+    ]
+
+
+def test_a_bar_is_of_what_the_model_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    progress = BarProgress()
+    scored = result("arc_easy", proportion(0.5, 30))
+    for stored, asked in ((60, 60), (120, 0), (0, 120)):
+        progress.start("arc_easy", 30, 120)
+        for number in range(120):
+            progress.advance(1, stored=number < stored)
+        progress.finish(scored)
+        bar = progress._bars.tasks[-1]
+        assert (bar.completed, bar.total) == (asked, asked)
+        assert (f"{stored} from the journal" in bar.description) is (stored > 0)

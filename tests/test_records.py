@@ -12,7 +12,9 @@ import msgspec
 import pytest
 
 from harness.errors import RecordError, StorageError
-from harness.records import Row, RowWriter, RunFolder, list_runs, write_atomic
+from harness.records import Row
+from harness.run_folder import RowWriter, RunFolder, list_runs
+from harness.storage import write_atomic
 from tests.report.fixtures.runs import realistic
 
 ROW = Row(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ import pytest
 from harness.backends.fake import FakeBackend
 from harness.catalog import Catalog
 from harness.data import DataFolders
+from harness.journal import Journal
 from harness.open_task import OpenTask, TaskContext
-from harness.records import Row, Run, RunFolder
+from harness.records import Row, Run, TaskResult
+from harness.run_folder import RunFolder
 from harness.runner import PlannedTask, evaluate, score_task
 from harness.types import (
     Doc,
@@ -35,7 +38,7 @@ class Silent:
     def start(self, task: str, docs: int, requests: int) -> None:
         self.total = requests
 
-    def advance(self, requests: int) -> None:
+    def advance(self, requests: int, stored: bool = False) -> None:
         self.answered += requests
 
     def finish(self, result: object) -> None:
@@ -60,8 +63,6 @@ def folder(tmp_path: Path) -> RunFolder:
 
 
 def empty_run() -> Run:
-    from dataclasses import replace
-
     return replace(realistic()[0], results={}, status="running")
 
 
@@ -167,6 +168,33 @@ def test_a_resumed_run_equals_an_undisturbed_one(
     assert rows(folders[0]) == rows(folders[1])
 
 
+def test_a_run_from_the_journal_is_the_same_run_at_no_cost(
+    plan: Callable[..., PlannedTask], tmp_path: Path
+) -> None:
+    """First half, then all: only the rest is asked, and the record is that of one go."""
+
+    def scored(name: str, limit: int, journal: Journal | None) -> tuple[TaskResult, list[Row]]:
+        folder = RunFolder(tmp_path / name)
+        folder.create()
+        backends.append(FakeBackend())
+        result = score_task(plan("mmlu", limit), backends[-1], folder, Silent(), journal)
+        return result, sorted(folder.rows("mmlu"), key=lambda row: row.index)
+
+    backends: list[FakeBackend] = []
+    whole, rows = scored("whole", 24, None)
+    assert whole.cost.stored == 0 and whole.cost.tokens_in == 96
+    for name, asked in (("half", 48), ("rest", 48), ("all", 0)):
+        with Journal(tmp_path / "journal", {"weights": "w"}, lambda line: None) as journal:
+            result, again = scored(name, 12 if name == "half" else 24, journal)
+        assert len(backends[-1].asked) == result.cost.tokens_in == asked
+        if name == "half":
+            assert result.cost.tokens_per_second is not None
+            continue
+        assert again == rows and replace(result, cost=whole.cost) == whole
+        assert result.cost.stored == 96 - asked
+        assert result.cost.tokens_per_second is None, "never a made-up figure"
+
+
 def test_a_backend_that_forgets_a_request_is_found_out(
     plan: Callable[..., PlannedTask], folder: RunFolder
 ) -> None:
@@ -179,8 +207,6 @@ def test_a_backend_that_forgets_a_request_is_found_out(
 def test_a_score_that_is_no_number_leaves_the_doc_unscored(
     plan: Callable[..., PlannedTask], folder: RunFolder, bad: object
 ) -> None:
-    from dataclasses import replace
-
     planned = plan("arc_easy", 3)
 
     class Odd:

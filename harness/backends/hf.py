@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,13 +16,21 @@ from harness.engine.generation import generate_packed
 from harness.engine.model import LoadedModel, load_model, load_tokenizer
 from harness.engine.plain import generate_plain, score_plain
 from harness.engine.scoring import score_packed
-from harness.engine.selftest import Verdict, examine
+from harness.engine.selftest import Plan, Score, Verdict, examine
+from harness.engine.shared import score_shared
 from harness.errors import WeightsError
 from harness.memory import peak_resident, reset_peak_resident
 from harness.types import Answer, GenerateUntil, Question, Request, Unanswered
 
 VERSION = "1"
 """Of the engine: answers of another version are not taken for this one's."""
+
+SCORE: Mapping[Plan, Score] = {
+    "packed": score_packed,
+    "shared": score_shared,
+    "plain": score_plain,
+    "unpadded": partial(score_plain, pad=False),
+}
 
 
 class EngineBackend:
@@ -70,16 +79,15 @@ class EngineBackend:
                 generated[index] = question
             else:
                 scored[index] = question
-        packed = self._verdict.plan == "packed"
+        tokenizer, length = self._encoder.tokenizer, self.facts.max_length
         if scored:
-            score = score_packed if packed else score_plain
-            yield from score(self._loaded, scored, self.facts.max_length, self.budget)
-        if generated and packed:
-            yield from generate_packed(
-                self._loaded, self._encoder.tokenizer, generated, self.budget
-            )
+            score = SCORE[self._verdict.plan]
+            yield from score(self._loaded, scored, length, self.budget)
+        if generated and self._verdict.plan == "packed":
+            yield from generate_packed(self._loaded, tokenizer, generated, self.budget)
         elif generated:
-            yield from generate_plain(self._loaded, self._encoder.tokenizer, generated)
+            pad = self._verdict.plan != "unpadded"
+            yield from generate_plain(self._loaded, tokenizer, generated, pad=pad)
 
     def tokenize(self, text: str) -> list[int]:
         """The tokenizer's own defaults; no warning that a corpus is longer than a context."""

@@ -17,7 +17,8 @@ from harness.environment import describe_command, program
 from harness.errors import HarnessError, Interrupted, RecordError, UsageError
 from harness.job import Job, make_job, score
 from harness.progress import note, open_progress
-from harness.records import Run, RunFolder, Settings, held
+from harness.records import Run, Settings
+from harness.run_folder import RunFolder, held
 from harness.runner import Progress
 from harness.zoo import ModelSpec, load_zoo
 
@@ -38,14 +39,14 @@ SETTINGS_OF_A_RUN = (
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     zoo, catalog = load_zoo(options.zoo), load_catalog(options.tasks_dir)
     earlier = _earlier_run(options) if options.resume else None
     spec = zoo.get(earlier.model.name if earlier else options.model or DEFAULT_MODEL)
     settings = earlier.settings if earlier else _settings(options, spec, catalog)
     job = make_job(spec, zoo, catalog, settings, options.models_dir)
 
-    folder = RunFolder(_runs(options) / earlier.id) if earlier else _new_folder(options, job)
+    folder = RunFolder(runs_folder(options) / earlier.id) if earlier else new_folder(options, job)
     try:
         with held(folder.path), ExitStack() as displays:
 
@@ -54,7 +55,8 @@ def run(options: argparse.Namespace) -> int:
                 displays.enter_context(opened)
                 return opened
 
-            finished = score(job, folder, earlier, describe_command(), display, note)
+            journals = None if options.no_journal else journals_folder(options)
+            finished = score(job, folder, earlier, journals, describe_command(), display, note)
     except KeyboardInterrupt:
         raise Interrupted(_how_to_go_on(folder, options, "stopped")) from None
     except HarnessError as error:
@@ -63,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
         raise
     finally:
         folder.discard_if_empty()
-    _publish(finished, folder, options)
+    publish(finished, folder, options)
     return 1 if any(result.unscored >= result.docs for result in finished.results.values()) else 0
 
 
@@ -141,29 +143,42 @@ def _earlier_run(options: argparse.Namespace) -> Run:
     if given:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise UsageError(f"--resume takes the run's own settings; leave out {flags}")
-    earlier = RunFolder(_runs(options) / Path(options.resume).name).read()
+    earlier = RunFolder(runs_folder(options) / Path(options.resume).name).read()
     if earlier.status == "complete":
         raise UsageError(f"run {earlier.id} is complete; `harness show {earlier.id}` prints it")
+    if earlier.rescored_from:
+        raise UsageError(
+            f"run {earlier.id} asks no model; begin it again: "
+            f"`harness rescore {earlier.rescored_from}`"
+        )
     return earlier
 
 
-def _runs(options: argparse.Namespace) -> Path:
+def runs_folder(options: argparse.Namespace) -> Path:
+    """Where the runs are kept."""
     return Path(options.reports) / "runs"
 
 
-def _new_folder(options: argparse.Namespace, job: Job) -> RunFolder:
+def journals_folder(options: argparse.Namespace) -> Path:
+    """Where the models' answers are kept."""
+    return Path(options.reports) / "journal"
+
+
+def new_folder(options: argparse.Namespace, job: Job) -> RunFolder:
+    """Make the folder of a new run, named by the time, the model and the tasks."""
     title = "".join(c if c.isalnum() or c in "+-_." else "-" for c in job.title)
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     name = f"{stamp}-{job.spec.name}-{title[:60]}"
     # Two runs may begin in the same second: whoever makes the folder has it.
     numbers = itertools.count(2)
-    folder = RunFolder(_runs(options) / name)
+    folder = RunFolder(runs_folder(options) / name)
     while not folder.create():
-        folder = RunFolder(_runs(options) / f"{name}-{next(numbers)}")
+        folder = RunFolder(runs_folder(options) / f"{name}-{next(numbers)}")
     return folder
 
 
-def _publish(run: Run, folder: RunFolder, options: argparse.Namespace) -> None:
+def publish(run: Run, folder: RunFolder, options: argparse.Namespace) -> None:
+    """Write the reports, print the run and say where all of it is."""
     from rich.console import Console
 
     from harness.commands.report_command import LEADERBOARDS, publish_reports
@@ -188,14 +203,23 @@ def _finished_tasks(folder: RunFolder) -> list[str]:
 
 def _how_to_go_on(folder: RunFolder, options: argparse.Namespace, how: str) -> str:
     if not (kept := _finished_tasks(folder)):
-        return f"{how} before a task was finished: run the same command again"
-    command = [*program(), "eval", "--resume", folder.path.name]
-    for name in ("reports", "models_dir", "zoo", "tasks_dir"):
-        value = getattr(options, name)
-        if value is not None and str(value) != "reports":
-            command += [f"--{name.replace('_', '-')}", str(value)]
+        found = "" if options.no_journal else "; it finds the answers so far in the journal"
+        return f"{how} before a task was finished: run the same command again{found}"
+    command = [*program(), "eval", "--resume", folder.path.name, *places(options)]
+    command += ["--no-journal"] if options.no_journal else []
     return f"{how}; finished tasks are kept ({', '.join(kept)}). To go on: {shlex.join(command)}"
 
 
-def _interrupt(signum: int, frame: FrameType | None) -> None:
+def places(options: argparse.Namespace) -> list[str]:
+    """The options that say where things are, to be repeated in a command that goes on."""
+    written: list[str] = []
+    for name in ("reports", "models_dir", "zoo", "tasks_dir"):
+        value = getattr(options, name)
+        if value is not None and str(value) != "reports":
+            written += [f"--{name.replace('_', '-')}", str(value)]
+    return written
+
+
+def interrupt(signum: int, frame: FrameType | None) -> None:
+    """Let SIGTERM end a run as Ctrl-C does."""
     raise KeyboardInterrupt

@@ -16,7 +16,7 @@ from rich.tree import Tree
 from harness.catalog import Catalog, load_catalog
 from harness.errors import RecordError
 from harness.progress import note
-from harness.records import RunFolder, list_runs
+from harness.run_folder import RunFolder, list_runs
 from harness.sources import Presence, presence
 from harness.zoo import ModelSpec, Zoo, load_zoo
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.errors import RecordError, closest
 from harness.progress import note
-from harness.records import RunFolder, list_runs
+from harness.run_folder import RunFolder, list_runs
 
 LEADERBOARDS = ("leaderboard.md", "leaderboard.html")
 

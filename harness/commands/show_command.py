@@ -12,7 +12,8 @@ from rich.console import Console
 
 from harness.errors import RecordError, UnknownName
 from harness.progress import note
-from harness.records import Row, Run, RunFolder, list_runs
+from harness.records import Row, Run
+from harness.run_folder import RunFolder, list_runs
 
 
 def run(options: argparse.Namespace) -> int:

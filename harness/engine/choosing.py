@@ -18,6 +18,9 @@ from transformers import (
 
 from harness.types import GenerateUntil, Question, Tokens
 
+TOP_K = 50
+"""What `model.generate` draws from where a model names no number, and so what lm-eval does."""
+
 
 @dataclass(frozen=True)
 class Chooser:
@@ -52,8 +55,9 @@ class Chooser:
         if request.temperature == 0:
             return cls(LogitsProcessorList(steps), None)
         steps.append(TemperatureLogitsWarper(request.temperature))
-        if top_k := getattr(config, "top_k", None):
-            steps.append(TopKLogitsWarper(top_k))
+        top_k = getattr(config, "top_k", None)
+        if top_k != 0:
+            steps.append(TopKLogitsWarper(TOP_K if top_k is None else top_k))
         top_p = getattr(config, "top_p", None)
         if top_p is not None and top_p < 1.0:
             steps.append(TopPLogitsWarper(top_p))

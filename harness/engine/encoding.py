@@ -116,6 +116,8 @@ class Encoder:
             refused = (
                 f"a window has {len(request.tokens)} tokens, the model's context {self.max_length}"
             )
+        elif len(request.tokens) < 2:
+            refused = "the window has no token to predict"
         return Question(request, (array("i", request.tokens),), refused=refused)
 
     def _tokenize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,7 +48,7 @@ class _Prompt:
 def generate_packed(
     model: LoadedModel,
     tokenizer: Any,
-    questions: dict[int, Question],
+    questions: Mapping[int, Question],
     budget: int,
 ) -> Iterator[Answer]:
     """Answer generations as their rows finish.
@@ -75,7 +75,7 @@ def generate_packed(
 class _Prompts:
     """Runs prompts pass by pass, shared beginnings once, as slots become free."""
 
-    def __init__(self, model: LoadedModel, questions: dict[int, Question], budget: int) -> None:
+    def __init__(self, model: LoadedModel, questions: Mapping[int, Question], budget: int) -> None:
         self._model = model
         items = list(questions.items())
         roots, ends = build_trie([question.tokens[0] for _, question in items])

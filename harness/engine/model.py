@@ -45,14 +45,23 @@ class LoadedModel:
 
         Hidden states, or logits where the model's head is its own affair.
         """
-        inputs = {name: value.to(self.device) for name, value in options.items()}
-        inputs["input_ids"] = ids.to(self.device)
+        return self._states(ids, use_cache=False, **options)[0]
+
+    @torch.inference_mode()
+    def cached_states(self, ids: Tensor, cache: Any) -> tuple[Tensor, Any]:
+        """`states` of tokens that follow those in ``cache``, and the cache with them in it."""
+        return self._states(ids, use_cache=True, past_key_values=cache)
+
+    def _states(self, ids: Tensor, **options: Any) -> tuple[Tensor, Any]:
+        inputs = {
+            name: value.to(self.device) if isinstance(value, Tensor) else value
+            for name, value in {"input_ids": ids, **options}.items()
+        }
         if isinstance(self.head, ModelLogits):
-            logits: Tensor = self.causal(use_cache=False, **inputs).logits
-            return logits
-        body = getattr(self.causal, self.causal.base_model_prefix)
-        hidden: Tensor = body(use_cache=False, **inputs).last_hidden_state
-        return hidden
+            output = self.causal(**inputs)
+            return output.logits, output.get("past_key_values")
+        output = getattr(self.causal, self.causal.base_model_prefix)(**inputs)
+        return output.last_hidden_state, output.get("past_key_values")
 
 
 def load_model(path: Path, dtype: str, trust_remote_code: bool) -> LoadedModel:
@@ -108,10 +117,13 @@ def _linear_head(causal: Any) -> LinearHead | None:
     if type(layer) is not torch.nn.Linear or not layer.weight.is_floating_point():
         return None
     config = causal.config.get_text_config()
-    scale = float(getattr(config, "logit_scale", None) or 1.0)
-    scale /= float(getattr(config, "logits_scaling", None) or 1.0)
+    # MPT writes words such as "inv_sqrt_d_model" here: the self-test finds that out.
+    scale, divisor = (
+        value if isinstance(value, float | int) and value else 1.0
+        for value in (getattr(config, name, None) for name in ("logit_scale", "logits_scaling"))
+    )
     softcap = getattr(config, "final_logit_softcapping", None)
-    return LinearHead(layer.weight.detach(), layer.bias, scale, softcap)
+    return LinearHead(layer.weight.detach(), layer.bias, scale / divisor, softcap)
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

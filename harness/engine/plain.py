@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+from transformers import StoppingCriteria
 
 from harness.engine.model import LoadedModel, is_out_of_memory
 from harness.engine.scoring import Scored, owned_spans, score_rows
@@ -19,12 +20,18 @@ GENERATED_TOGETHER = 16
 
 
 def score_plain(
-    model: LoadedModel, questions: dict[int, Question], max_length: int, budget: int
+    model: LoadedModel,
+    questions: Mapping[int, Question],
+    max_length: int,
+    budget: int,
+    *,
+    pad: bool = True,
 ) -> Iterator[Answer]:
     """Answer log-likelihood questions row by row, equal rows once, rows of like length together.
 
     The rows are padded on the right and no mask is given, as in lm-eval: what a causal model says
-    of a token does not depend on what follows it.
+    of a token does not depend on what follows it. Without ``pad`` only rows of equal length run
+    together.
     """
     owners, spans = owned_spans(questions, max_length)
     sums = Sums(questions, owners, [len(span.targets) for span in spans])
@@ -35,6 +42,8 @@ def score_plain(
     while rows:
         longest = len(spans[rows[0][0]].sequence)
         batch = rows[: max(1, budget // longest)]
+        if not pad:
+            batch = [row for row in batch if len(spans[row[0]].sequence) == longest]
         try:
             scored = _run(model, batch, spans)
         except RuntimeError as error:
@@ -68,12 +77,12 @@ def _run(model: LoadedModel, batch: Sequence[Sequence[int]], spans: Sequence[Spa
 
 @torch.inference_mode()
 def generate_plain(
-    model: LoadedModel, tokenizer: Any, questions: dict[int, Question]
+    model: LoadedModel, tokenizer: Any, questions: Mapping[int, Question], *, pad: bool = True
 ) -> Iterator[Answer]:
     """Answer generations with the model's own `generate`, prompts of like length together.
 
-    Greedy prompts are padded on the left, as in lm-eval; samples are drawn one by one, each with a
-    seed of its own, so that they do not depend on the batch.
+    Greedy prompts are padded on the left, as in lm-eval; without ``pad`` they run one by one.
+    Samples are drawn one by one, each with a seed of its own: they do not depend on the batch.
     """
     stopping = Stopping(model.causal.generation_config, tokenizer)
     batches: dict[GenerateUntil, list[tuple[int, Question]]] = {}
@@ -84,8 +93,9 @@ def generate_plain(
         batches.setdefault(replace(request, context=alone), []).append((index, question))
     for request, items in batches.items():
         items.sort(key=lambda item: -len(item[1].tokens[0]))
-        for start in range(0, len(items), GENERATED_TOGETHER):
-            batch = items[start : start + GENERATED_TOGETHER]
+        together = GENERATED_TOGETHER if pad else 1
+        for start in range(0, len(items), together):
+            batch = items[start : start + together]
             rows = _generate(model, stopping, request, [question for _, question in batch])
             for (index, question), tokens in zip(batch, rows, strict=True):
                 text = Generation(stopping.text(request, tokens), question.truncated)
@@ -112,9 +122,20 @@ def _generate(
         attention_mask=seen.to(model.device),
         max_new_tokens=request.max_new_tokens,
         pad_token_id=end,
-        stop_strings=stopping.stops(request),
-        tokenizer=stopping.tokenizer,
+        stopping_criteria=[_Ends(stopping, request, longest)],
         **options,
     )
     rows: list[list[int]] = output[:, longest:].tolist()
-    return [stopping.cut(row) for row in rows]
+    return [stopping.cut(request, row) for row in rows]
+
+
+class _Ends(StoppingCriteria):
+    """Ends every row by itself, looking at what was generated alone."""
+
+    def __init__(self, stopping: Stopping, request: GenerateUntil, prompt: int) -> None:
+        self._stopping, self._request, self._prompt = stopping, request, prompt
+
+    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
+        rows = input_ids[:, self._prompt :].tolist()
+        ended = [self._stopping.ends(self._request, row) for row in rows]
+        return torch.tensor(ended, device=input_ids.device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ Scored = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.bo
 
 
 def score_packed(
-    model: LoadedModel, questions: dict[int, Question], max_length: int, budget: int
+    model: LoadedModel, questions: Mapping[int, Question], max_length: int, budget: int
 ) -> Iterator[Answer]:
     """Answer log-likelihood questions.
 
@@ -55,7 +55,7 @@ def score_packed(
             yield from sums.add(*scored)
 
 
-def owned_spans(questions: dict[int, Question], max_length: int) -> tuple[list[int], list[Span]]:
+def owned_spans(questions: Mapping[int, Question], max_length: int) -> tuple[list[int], list[Span]]:
     """All spans of all questions, and which question each belongs to."""
     owners: list[int] = []
     spans: list[Span] = []

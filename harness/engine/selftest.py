@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import random
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -19,9 +19,13 @@ from harness.engine.head import ModelLogits
 from harness.engine.model import LoadedModel
 from harness.engine.plain import score_plain
 from harness.engine.scoring import score_packed
+from harness.engine.shared import score_shared
 from harness.types import Answer, LogLikelihood, LogProb, Question, Tokens
 
-Plan = Literal["packed", "plain"]
+Plan = Literal["packed", "shared", "plain", "unpadded"]
+"""Every shared token once; every long context once; rows of like length; rows of equal length."""
+
+Score = Callable[[LoadedModel, Mapping[int, Question], int, int], Iterator[Answer]]
 
 TOLERANCE = {"float32": 1e-3}
 """Nats per token that two ways of computing may differ by, on average."""
@@ -35,7 +39,7 @@ class Verdict:
 
     Attributes:
         model: with the head that gives its own logits.
-        plan: ``packed``, or ``plain`` where packed tokens give other answers.
+        plan: the fastest that gives the model's own answers.
         reason: why not ``packed``, else empty.
     """
 
@@ -46,42 +50,77 @@ class Verdict:
 
 def examine(model: LoadedModel, max_length: int) -> Verdict:
     """Choose the fastest way that gives the model's own answers."""
-    questions = _probes(model, max_length)
-    truth = [_one_by_one(model, question) for question in questions.values()]
-    tolerance = TOLERANCE.get(str(model.causal.dtype).removeprefix("torch."), TOLERANCE_16_BIT)
-
-    def trouble(ask: Callable[[], Iterator[Answer]]) -> str:
-        try:
-            answers = {answer.index: answer.response for answer in ask()}
-        except Exception as error:  # a model's own code: any kind
-            return f"{type(error).__name__}: {error}".splitlines()[0]
-        apart: list[float] = []
-        for index, question in questions.items():
-            response = answers[index]
-            if not isinstance(response, LogProb):
-                return str(response)
-            apart.append(abs(response.logprob - truth[index]) / len(question.tokens[1]))
-        mean = sum(apart) / len(apart)
-        return "" if mean <= tolerance else f"off by {mean:.2g} nats a token"
-
-    if trouble(lambda: score_plain(model, questions, max_length, 64)):
-        own = ModelLogits(str(model.causal.dtype).removeprefix("torch."))
-        model = replace(model, head=own)
+    if reason := _length_matters(model.causal.config.get_text_config()):
+        return Verdict(_with_right_head(model, _Exam(model, max_length)), "unpadded", reason)
+    model = _with_right_head(model, _Exam(model, max_length))
+    exam = _Exam(model, max_length)
     before = model.causal.config._attn_implementation
-    reason = ""
-    try:
-        model.causal.set_attn_implementation(NAME)
-    except Exception as error:
-        reason = str(error).splitlines()[0]
-    if model.causal.config._attn_implementation != NAME:
-        reason = reason or "its attention cannot be replaced"
+    reason = _replace_attention(model)
     # A budget of a few tokens also tries what is kept from one pass for the next.
     for budget in (1024, 24):
-        reason = reason or trouble(lambda: score_packed(model, questions, max_length, budget))  # noqa: B023
+        reason = reason or exam.trouble(score_packed, budget)
     if not reason:
         return Verdict(model, "packed")
     model.causal.set_attn_implementation(before)
-    return Verdict(model, "plain", reason)
+    plan: Plan = "plain" if exam.trouble(score_shared, 1024) else "shared"
+    return Verdict(model, plan, reason)
+
+
+class _Exam:
+    """Questions, and what the model itself says, one forward pass each."""
+
+    def __init__(self, model: LoadedModel, max_length: int) -> None:
+        self._model, self._max_length = model, max_length
+        self._questions = _probes(model, max_length)
+        self._truth = {i: _one_by_one(model, q) for i, q in self._questions.items()}
+        dtype = str(model.causal.dtype).removeprefix("torch.")
+        self._tolerance = TOLERANCE.get(dtype, TOLERANCE_16_BIT)
+
+    def trouble(self, score: Score, budget: int) -> str:
+        """What is wrong with a way of scoring; empty if nothing is."""
+        apart: list[float] = []
+        try:
+            for answer in score(self._model, self._questions, self._max_length, budget):
+                if not isinstance(answer.response, LogProb):
+                    return str(answer.response)
+                tokens = len(self._questions[answer.index].tokens[1])
+                apart.append(abs(answer.response.logprob - self._truth[answer.index]) / tokens)
+        except Exception as error:  # a model's own code: any kind
+            return f"{type(error).__name__}: {error}".splitlines()[0]
+        mean = sum(apart) / len(self._questions)
+        return "" if mean <= self._tolerance else f"off by {mean:.2g} nats a token"
+
+
+def _length_matters(config: Any) -> str:
+    """Why a row's answer depends on the other rows' length, if it does.
+
+    Short probes cannot show it: these models treat a whole batch by its longest row.
+    """
+    parameters = getattr(config, "rope_parameters", None) or {}
+    nested = [value for value in parameters.values() if isinstance(value, dict)]
+    for each in (parameters, *nested):
+        if each.get("rope_type") in ("longrope", "dynamic"):
+            return f"its {each['rope_type']} positions depend on the longest row"
+    if getattr(config, "attention_chunk_size", None):
+        return "its attention is chunked"
+    return ""
+
+
+def _with_right_head(model: LoadedModel, exam: _Exam) -> LoadedModel:
+    """The model with a float32 head, or with its own where that is not what it computes."""
+    if not exam.trouble(score_plain, 64):
+        return model
+    return replace(model, head=ModelLogits(str(model.causal.dtype).removeprefix("torch.")))
+
+
+def _replace_attention(model: LoadedModel) -> str:
+    """Give the model packed attention; why that was not possible, if it was not."""
+    try:
+        model.causal.set_attn_implementation(NAME)
+    except Exception as error:  # a model's own code: any kind
+        return str(error).splitlines()[0]
+    taken = model.causal.config._attn_implementation == NAME
+    return "" if taken else "its attention cannot be replaced"
 
 
 def _probes(model: LoadedModel, max_length: int) -> dict[int, Question]:
@@ -92,7 +131,7 @@ def _probes(model: LoadedModel, max_length: int) -> dict[int, Question]:
     def some(length: int) -> Tokens:
         return array("i", [source.randrange(vocabulary) for _ in range(length)])
 
-    unit = max(1, min(20, max_length // 4))
+    unit = max(1, min(70, max_length // 4))
     questions: list[Question] = []
     for subject in range(3):
         beginning = some(unit + subject)

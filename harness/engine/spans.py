@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,7 +68,7 @@ class Sums:
     """
 
     def __init__(
-        self, questions: dict[int, Question], spans: Sequence[int], sizes: Sequence[int]
+        self, questions: Mapping[int, Question], spans: Sequence[int], sizes: Sequence[int]
     ) -> None:
         self._questions = questions
         self._indices = list(questions)

@@ -47,11 +47,11 @@ class Stopping:
             text = text.split(stop)[0]
         return text
 
-    def cut(self, tokens: Sequence[int]) -> list[int]:
-        """The tokens up to the first that ends a text, itself included."""
-        for place, token in enumerate(tokens):
-            if token in self.end_tokens:
-                return list(tokens[: place + 1])
+    def cut(self, request: GenerateUntil, tokens: Sequence[int]) -> list[int]:
+        """The tokens that a row had when it ended: a batch pads it while others go on."""
+        for count in range(1, len(tokens)):
+            if self.ends(request, tokens[:count]):
+                return list(tokens[:count])
         return list(tokens)
 
     def stops(self, request: GenerateUntil) -> list[str]:

@@ -47,7 +47,9 @@ HOW_TO_READ = (
     "Results stand in one column only if they are of the same work: task version, data, docs, "
     "prompts, shots and chat template. The newest result counts.",
     "Time and tokens/s cover the results in the row, without loading; peak memory is the highest "
-    "of them. Rows with different tasks differ in time for that reason alone.",
+    "of them. Rows with different tasks differ in time for that reason alone. They are of the "
+    "newest run that asked the model everything; where none did, the time is that of the questions "
+    "that the journal could not answer, and there are no tokens/s.",
 )
 
 

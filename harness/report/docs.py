@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from markupsafe import escape
 
-from harness.records import Row, RunFolder, TaskResult
+from harness.records import Row, TaskResult
 from harness.report.wording import clean, metric_name, visible
+from harness.run_folder import RunFolder
 from harness.types import Statistic
 
 HEAD_CHARS = 2_000

@@ -211,14 +211,21 @@ def total_cost(results: Iterable[TaskResult]) -> Cost:
         tokens_in=sum(cost.tokens_in for cost in costs),
         tokens_out=sum(cost.tokens_out for cost in costs),
         peak_memory_bytes=max(peaks, default=None),
+        stored=sum(cost.stored for cost in costs),
     )
 
 
 def _section(title: str, entries: Sequence[_Entry]) -> Section:
     works = sorted({entry.work: None for entry in entries}, key=Work.order)
     placed: dict[_RowKey, dict[Work, _Entry]] = defaultdict(dict)
+    timed: dict[_RowKey, dict[Work, _Entry]] = defaultdict(dict)
     for entry in entries:  # oldest first: the newest is what remains
-        placed[_row_key(entry.run)][entry.work] = entry
+        key = _row_key(entry.run)
+        placed[key][entry.work] = entry
+        # One that was answered from the journal does not tell what the work takes.
+        before = timed[key].get(entry.work)
+        if before is None or before.result.cost.stored or not entry.result.cost.stored:
+            timed[key][entry.work] = entry
     keys = sorted(placed, key=lambda key: _row_order(placed[key]))
     labels = distinct(
         [clean(key[0]) for key in keys],
@@ -236,7 +243,10 @@ def _section(title: str, entries: Sequence[_Entry]) -> Section:
         work: _column(label, work, results[work])
         for label, work in zip(column_labels(works, limits), works, strict=True)
     }
-    rows = [_row(label, placed[key], columns) for label, key in zip(labels, keys, strict=True)]
+    rows = [
+        _row(label, placed[key], list(timed[key].values()), columns)
+        for label, key in zip(labels, keys, strict=True)
+    ]
     return Section(title, tuple(columns.values()), tuple(_with_best(rows, [*columns.values()])))
 
 
@@ -270,7 +280,12 @@ def _unit_and_direction(results: Sequence[TaskResult]) -> tuple[str, bool]:
     return unit, telling[-1].higher_is_better if telling else True
 
 
-def _row(label: str, found: dict[Work, _Entry], columns: Mapping[Work, Column]) -> ModelRow:
+def _row(
+    label: str,
+    found: dict[Work, _Entry],
+    timed: Sequence[_Entry],
+    columns: Mapping[Work, Column],
+) -> ModelRow:
     newest = max((entry.run for entry in found.values()), key=_created)
     runs = sorted({e.run.id: e.run for e in found.values()}.values(), key=_created, reverse=True)
     return ModelRow(
@@ -284,7 +299,7 @@ def _row(label: str, found: dict[Work, _Entry], columns: Mapping[Work, Column]) 
         lineage=newest.model.lineage,
         weights_id=newest.model.weights_id,
         cells=tuple(_cell(found.get(work), column) for work, column in columns.items()),
-        costs=_costs(newest, list(found.values())),
+        costs=_costs(newest, timed),
         runs=tuple(run.id for run in runs),
         notes=_row_notes(runs, {work.task for work in found}),
     )

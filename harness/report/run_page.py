@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.errors import RecordError
-from harness.records import Run, RunFolder, TaskResult
+from harness.records import Run, TaskResult
 from harness.report.docs import ShownDoc, first_docs
 from harness.report.html import render
 from harness.report.leaderboard import total_cost
@@ -19,6 +19,7 @@ from harness.report.wording import (
     size,
     speed,
 )
+from harness.run_folder import RunFolder
 
 DOCS_PER_TASK = 500
 PAGE_BYTES = 4_700_000

@@ -10,12 +10,14 @@ from pathlib import Path
 import msgspec
 
 from harness.errors import RecordError
-from harness.records import Run, RunFolder, write_atomic
+from harness.records import Run
 from harness.report.html import generator, leaderboard_html, run_page
 from harness.report.leaderboard import Leaderboard, build_leaderboard
 from harness.report.markdown import leaderboard_markdown
 from harness.report.run_page import run_html
 from harness.report.wording import clean
+from harness.run_folder import RunFolder
+from harness.storage import write_atomic
 
 PAGES = "html"
 

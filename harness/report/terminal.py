@@ -67,6 +67,7 @@ def print_run(run: Run, console: Console) -> None:
         notes += [f"{result.unscored:,} unscored"] if result.unscored else []
         notes += [f"{result.truncated:,} truncated"] if result.truncated else []
         notes += [counted(len(result.groups), "group")] if result.groups else []
+        notes += [f"{result.cost.stored:,} from the journal"] if result.cost.stored else []
         for key in metrics_of(result):
             estimate = result.estimates[key]
             primary = key == result.primary

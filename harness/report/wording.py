@@ -121,7 +121,7 @@ def moment(created: str) -> str:
 def speed(tokens_per_second: float | None) -> str:
     """Write tokens per second, without the unit."""
     if tokens_per_second is None or not math.isfinite(tokens_per_second):
-        return UNDEFINED
+        return ABSENT
     return f"{tokens_per_second:,.{0 if tokens_per_second >= 100 else 1}f}"
 
 

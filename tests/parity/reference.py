@@ -32,7 +32,13 @@ class ReferenceDoc:
 
 
 def run_lm_eval(
-    model: Any, task: str, data: Path, *, limit: int | None, samples: dict[str, list[int]] | None
+    model: Any,
+    task: str,
+    data: Path,
+    *,
+    limit: int | None,
+    samples: dict[str, list[int]] | None,
+    num_fewshot: int | None = None,
 ) -> tuple[list[ReferenceDoc], Mapping[str, Any]]:
     """Run one of lm-eval's tasks (or several subjects, by ``samples``) and collect every doc.
 
@@ -42,6 +48,7 @@ def run_lm_eval(
         data: the data folder.
         limit: first docs only, or ``None``.
         samples: subject to doc numbers, instead of a limit.
+        num_fewshot: instead of the task's own.
 
     Returns:
         The docs in evaluation order (subject by subject), and lm-eval's aggregated results.
@@ -55,6 +62,7 @@ def run_lm_eval(
             tasks=names,
             limit=limit,
             samples=samples,
+            num_fewshot=num_fewshot,
             bootstrap_iters=0,
             log_samples=True,
         )

@@ -1,7 +1,10 @@
 """`make parity`: the harness against lm-eval itself, doc by doc, on the same weights and data.
 
-    python -m tests.parity.run --data DIR [--model smol] [--limit 100] [--tasks a,b]
-        [--dtype float32] [--models-dir DIR] [--out FILE]
+    python -m tests.parity.run --data DIR [--model smol] [--tasks a,mmlu@5,b=62] [--limit 100]
+        [--backend hf] [--dtype float32] [--models-dir DIR] [--keep DIR] [--out FILE]
+
+A task is written as in ``mmlu@5=500``: name, shots, docs. lm-eval's side takes most of the time;
+``--keep`` stores its answers, and takes them from there the next time.
 
 Exit code 1 if any doc differs beyond the tolerances (see `tests.parity.compare`).
 """
@@ -9,15 +12,17 @@ Exit code 1 if any doc differs beyond the tolerances (see `tests.parity.compare`
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import logging
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from harness.backends.backend import LoadOptions, load_backend
 from harness.catalog import load_catalog
@@ -25,9 +30,11 @@ from harness.data import data_folders
 from harness.errors import HarnessError
 from harness.open_task import TaskContext, spread_limit
 from harness.progress import note, open_progress
-from harness.records import Row, RunFolder, write_atomic
+from harness.records import Row
+from harness.run_folder import RunFolder
 from harness.runner import PlannedTask, score_task
 from harness.sources import resolve
+from harness.storage import write_atomic
 from harness.zoo import load_zoo
 from tests.parity.compare import Parity, TopTwoGap, compare
 from tests.parity.reference import ReferenceDoc, run_lm_eval
@@ -40,9 +47,7 @@ BATCH = 16
 def main(argv: Sequence[str] | None = None) -> int:
     """Run both sides and compare."""
     options = _parse(argv)
-    limits = {task: options.limit for task in options.tasks.split(",")}
-    if options.pages is not None and "wikitext2" in limits:
-        limits["wikitext2"] = options.pages
+    works = [_work(text, options.limit) for text in options.tasks.split(",")]
     zoo = load_zoo()
     spec = zoo.get(options.model)
     artifact = resolve(spec, zoo, options.models_dir, note)
@@ -54,13 +59,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         spec.trust_remote_code,
     )
     started = time.time()
-    ours = _harness_rows(load, limits, options.data)
-    gc.collect()
-    model = _hflm(load)
+    kept = _Kept(options.keep and Path(options.keep), f"{artifact.weights_id[:16]}-{options.dtype}")
+    model = _LazyHflm(load)
+    for work in works:
+        if not kept.path(work).exists():
+            kept.write(work, _reference(model.get(), work, Path(options.data)))
+    rows = _harness_rows(options.backend, load, works, options.data)
     results: list[Parity] = []
-    for task, rows in ours.items():
-        reference = _reference(model, task, limits[task], rows, Path(options.data))
-        results.append(compare(task, rows, reference, _gap_finder(model)))
+    for work in works:
+        results.append(compare(work.label, rows[work], kept.read(work), _gap_finder(model)))
         print(json.dumps(results[-1].as_dict()), flush=True)
     print(_table(results))
     if options.out:
@@ -73,29 +80,99 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", required=True)
     parser.add_argument("--model", default="smol")
     parser.add_argument("--limit", type=int, default=100)
-    parser.add_argument("--pages", type=int, help="WikiText pages, where not the limit")
-    parser.add_argument("--tasks", default=",".join(TASKS))
+    parser.add_argument("--tasks", default=",".join(TASKS), help="as in mmlu@5=500")
+    parser.add_argument("--backend", default="hf")
+    parser.add_argument("--keep", help="folder for lm-eval's answers")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--models-dir", type=Path, help="folder org/name/ of weights")
     parser.add_argument("--out", help="file for the summary (Markdown)")
     return parser.parse_args(argv)
 
 
-def _harness_rows(load: LoadOptions, limits: dict[str, int], data: str) -> dict[str, list[Row]]:
+@dataclass(frozen=True)
+class _Work:
+    """A task with its shots (``None``: its own) and number of docs."""
+
+    task: str
+    num_fewshot: int | None
+    docs: int
+
+    @property
+    def label(self) -> str:
+        """As the user writes it, without the docs."""
+        return self.task if self.num_fewshot is None else f"{self.task}@{self.num_fewshot}"
+
+
+def _work(text: str, limit: int) -> _Work:
+    name, _, docs = text.partition("=")
+    task, _, shots = name.partition("@")
+    return _Work(task, int(shots) if shots else None, int(docs) if docs else limit)
+
+
+class _Kept:
+    """lm-eval's answers on disk; in a temporary folder unless one is named."""
+
+    def __init__(self, folder: Path | None, model: str) -> None:
+        self._scratch = None if folder else tempfile.TemporaryDirectory()
+        self._folder = folder or Path(self._scratch.name if self._scratch else "")
+        self._model = model
+
+    def path(self, work: _Work) -> Path:
+        """Where a task's answers are."""
+        return self._folder / f"{self._model}-{work.label}-{work.docs}.json"
+
+    def write(self, work: _Work, docs: list[ReferenceDoc]) -> None:
+        """Keep them."""
+        write_atomic(self.path(work), msgspec.json.encode(docs))
+
+    def read(self, work: _Work) -> list[ReferenceDoc]:
+        """Read them back, JSON's lists as the tuples that they were."""
+        raw = msgspec.json.decode(self.path(work).read_bytes())
+        return [
+            ReferenceDoc(
+                tuple(_tupled(doc["arguments"])),
+                tuple(_tupled(doc["responses"])),
+                {name: _tupled(value) for name, value in doc["metrics"].items()},
+            )
+            for doc in raw
+        ]
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(_tupled(item) for item in value) if isinstance(value, list) else value
+
+
+class _LazyHflm:
+    """lm-eval's model, loaded when the first question needs it."""
+
+    def __init__(self, load: LoadOptions) -> None:
+        self._load, self._model = load, None
+
+    def get(self) -> Any:
+        """The loaded model."""
+        self._model = self._model or _hflm(self._load)
+        return self._model
+
+
+def _harness_rows(
+    backend_name: str, load: LoadOptions, works: Sequence[_Work], data: str
+) -> dict[_Work, list[Row]]:
     catalog = load_catalog()
     folders = data_folders(catalog.samples, data, False)
-    backend = load_backend("lm_eval", load)
-    rows: dict[str, list[Row]] = {}
+    backend = load_backend(backend_name, load)
+    rows: dict[_Work, list[Row]] = {}
     with tempfile.TemporaryDirectory() as scratch, open_progress() as progress:
-        folder = RunFolder(Path(scratch) / "run")
-        folder.create()
-        for name, limit in limits.items():
-            task = catalog.task(name)
-            opened = task.open(task, TaskContext(folders, limit=limit))
-            score_task(
-                PlannedTask(task, opened, task.primary or "", limit), backend, folder, progress
+        for number, work in enumerate(works):
+            folder = RunFolder(Path(scratch) / str(number))
+            folder.create()
+            task = catalog.task(work.task)
+            opened = task.open(
+                task, TaskContext(folders, limit=work.docs, num_fewshot=work.num_fewshot)
             )
-            rows[name] = sorted(folder.rows(name), key=lambda row: row.index)
+            score_task(
+                PlannedTask(task, opened, task.primary or "", work.docs), backend, folder, progress
+            )
+            rows[work] = sorted(folder.rows(work.task), key=lambda row: row.index)
     return rows
 
 
@@ -116,34 +193,38 @@ def _hflm(load: LoadOptions) -> Any:
     )
 
 
-def _reference(
-    model: Any, task: str, limit: int, rows: list[Row], data: Path
-) -> list[ReferenceDoc]:
+def _reference(model: Any, work: _Work, data: Path) -> list[ReferenceDoc]:
     # Rolling rows need a whole window of logits each: one at a time fits everywhere.
-    model.batch_size_per_gpu = 1 if task == "wikitext2" else BATCH
-    name = LM_EVAL_NAMES.get(task, task)
-    if not rows[0].group:
-        return run_lm_eval(model, name, data, limit=limit, samples=None)[0]
-    catalog_task = load_catalog().task(task)
-    subjects = [dataset.config for dataset in catalog_task.datasets]
-    sizes = [
-        sum(1 for _ in (data / "cais/mmlu" / str(subject) / "test.jsonl").open("rb"))
-        for subject in subjects
-    ]
-    counts = spread_limit(limit, sizes)
-    samples = {
-        f"{task}_{subject}": list(range(count))
-        for subject, count in zip(subjects, counts, strict=True)
-        if count
-    }
-    return run_lm_eval(model, name, data, limit=None, samples=samples)[0]
+    model.batch_size_per_gpu = 1 if work.task == "wikitext2" else BATCH
+    name = LM_EVAL_NAMES.get(work.task, work.task)
+    subjects = [dataset.config for dataset in load_catalog().task(work.task).datasets]
+    samples = None
+    if len(subjects) > 1:
+        sizes = [
+            sum(1 for _ in (data / "cais/mmlu" / str(subject) / "test.jsonl").open("rb"))
+            for subject in subjects
+        ]
+        samples = {
+            f"{work.task}_{subject}": list(range(count))
+            for subject, count in zip(subjects, spread_limit(work.docs, sizes), strict=True)
+            if count
+        }
+    return run_lm_eval(
+        model,
+        name,
+        data,
+        limit=None if samples else work.docs,
+        samples=samples,
+        num_fewshot=work.num_fewshot,
+    )[0]
 
 
-def _gap_finder(model: Any) -> TopTwoGap:
+def _gap_finder(lazy: _LazyHflm) -> TopTwoGap:
     """Gap between the two best logits where two generated texts first differ."""
     import torch
 
     def gap(prompt: str, ours: str, theirs: str) -> float:
+        model = lazy.get()
         first, second = (model.tok_encode(prompt + text) for text in (ours, theirs))
         same = next(
             (i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b),
@@ -194,7 +275,8 @@ def _write(
 
     versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
     command = (
-        f"make parity MODEL={options.model} LIMIT={options.limit} DTYPE={options.dtype} DATA=..."
+        f"make parity MODEL={options.model} TASKS={options.tasks} LIMIT={options.limit} "
+        f"DTYPE={options.dtype} BACKEND={options.backend} DATA=..."
     )
     text = (
         f"# {options.model} against lm-eval {lm_eval.__version__}, {options.dtype}\n\n"

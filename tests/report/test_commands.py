@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
-from harness.records import RunFolder
+from harness.run_folder import RunFolder
 from tests.conftest import REPOSITORY
 from tests.report.fixtures.runs import choice_row, realistic, stored
 

@@ -13,13 +13,13 @@ import pytest
 from rich.console import Console
 
 from harness.errors import RecordError, StorageError
-from harness.records import RunFolder
 from harness.report import build_leaderboard, write_leaderboard
 from harness.report.html import leaderboard_html, run_page
 from harness.report.markdown import escape, leaderboard_markdown
 from harness.report.run_page import PAGE_BYTES, run_html
 from harness.report.site import leaderboard_json, parse_leaderboard
 from harness.report.terminal import print_leaderboard, print_run
+from harness.run_folder import RunFolder
 from tests.report.fixtures.runs import (
     HOSTILE_NAME,
     HOSTILE_TEXT,

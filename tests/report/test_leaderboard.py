@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.records import DataRecord, TaskResult
+from harness.records import DataRecord, Run, TaskResult
 from harness.report.captions import headline
 from harness.report.leaderboard import Cell, Section, build_leaderboard, surely_best
 from harness.types import Estimate
@@ -278,6 +278,25 @@ def test_costs_add_up_over_the_results_in_the_row() -> None:
     assert costs.seconds == pytest.approx(63)
     assert costs.tokens_per_second == pytest.approx(457.14, abs=0.01)
     assert costs.peak_memory_bytes == 912_000_000
+
+
+def test_answers_from_the_journal_have_no_speed() -> None:
+    """The newest result counts; what the work takes is what the model itself took, if known."""
+
+    def of(created: str, value: float, stored: int) -> Run:
+        scored = result("arc_easy", proportion(value, 100))
+        cost = replace(scored.cost, seconds=3.0, stored=stored) if stored else scored.cost
+        return run("smol", [replace(scored, cost=cost)], created=created)
+
+    asked, stored = of("2026-03-01T12:00:00+00:00", 0.5, 0), of("2026-03-02T12:00:00+00:00", 0.6, 9)
+    (row,) = build_leaderboard([asked, stored]).benchmarks.rows
+    assert row.cells[0] is not None and row.cells[0].estimate is not None
+    assert row.cells[0].estimate.value == 0.6
+    assert row.costs.seconds == pytest.approx(21)
+    assert row.costs.tokens_per_second == pytest.approx(457.14, abs=0.01)
+
+    (row,) = build_leaderboard([stored]).benchmarks.rows
+    assert row.costs.seconds == 3.0 and row.costs.tokens_per_second is None
 
 
 def test_the_headline_says_what_is_sure_and_what_is_not() -> None:

@@ -66,6 +66,7 @@ def test_control_characters_of_texts_stay_visible() -> None:
         (wording.seconds(7500), "2 h 05 min"),
         (wording.speed(457.14), "457"),
         (wording.speed(8.04), "8.0"),
+        (wording.speed(None), wording.ABSENT),
         (wording.moment("2026-03-01T13:00:00+01:00"), "2026-03-01 12:00 UTC"),
         (wording.moment("yesterday"), "yesterday"),
     ],

@@ -1,0 +1,100 @@
+"""`harness rescore`: score a run's answers again, from the journal; no model is run."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import shutil
+import signal
+from contextlib import ExitStack
+from pathlib import Path
+
+from harness.catalog import load_catalog
+from harness.commands.eval_command import (
+    interrupt,
+    journals_folder,
+    new_folder,
+    places,
+    publish,
+    runs_folder,
+)
+from harness.environment import describe_command, program
+from harness.errors import RecordError, UnknownName, UsageError
+from harness.job import make_job, rescore
+from harness.progress import note, open_progress
+from harness.records import Run
+from harness.run_folder import RunFolder, held, list_runs
+from harness.runner import Progress
+from harness.zoo import load_zoo
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command."""
+    signal.signal(signal.SIGTERM, interrupt)
+    zoo, catalog = load_zoo(options.zoo), load_catalog(options.tasks_dir)
+    earlier = _earlier_run(options)
+    spec = zoo.get(earlier.model.name)
+    job = make_job(spec, zoo, catalog, earlier.settings, options.models_dir)
+    ask = _ask(earlier, options)
+
+    folder = new_folder(options, job)
+    try:
+        with held(folder.path), ExitStack() as displays:
+
+            def display() -> Progress:
+                opened = open_progress()
+                displays.enter_context(opened)
+                return opened
+
+            journals, command = journals_folder(options), describe_command()
+            finished = rescore(job, folder, earlier, journals, command, ask, display, note)
+    except BaseException:
+        # Nothing in it is worth keeping: the answers are in the journal, and half a run would
+        # stand beside the whole one in the reports.
+        shutil.rmtree(folder.path, ignore_errors=True)
+        raise
+    for name, result in finished.results.items():
+        if result.prompt_digest != earlier.results[name].prompt_digest:
+            note(f"{name}: its prompts are no longer those of run {earlier.id}")
+    publish(finished, folder, options)
+    return 1 if any(result.unscored >= result.docs for result in finished.results.values()) else 0
+
+
+def _earlier_run(options: argparse.Namespace) -> Run:
+    runs = runs_folder(options)
+    known = [path.name for path in list_runs(runs)]
+    name = Path(options.run).name
+    if name not in known:
+        raise UnknownName("run", options.run, known, str(runs))
+    earlier = RunFolder(runs / name).read()
+    if earlier.status != "complete":
+        raise UsageError(
+            f"run {earlier.id} is {earlier.status}: finish it first, with "
+            f"`harness eval --resume {earlier.id}`"
+        )
+    if not earlier.identity:
+        raise RecordError(
+            f"run {earlier.id} was made before answers were kept. Ask the model again: "
+            f"{_ask(earlier, options)}"
+        )
+    return earlier
+
+
+def _ask(earlier: Run, options: argparse.Namespace) -> str:
+    """The `harness eval` that asks the model what the earlier run asked."""
+    settings = earlier.settings
+    command = [*program(), "eval", "--model", earlier.model.name]
+    command += ["--suite", settings.suite] if settings.suite else []
+    command += ["--tasks", ",".join(settings.tasks)] if not settings.suite else []
+    for option, value in (
+        ("--limit", settings.limit),
+        ("--num-fewshot", settings.num_fewshot),
+        ("--data", settings.data),
+        ("--dtype", settings.dtype),
+        ("--backend", settings.backend),
+    ):
+        command += [option, str(value)] if value is not None else []
+    command += ["--samples"] if settings.samples else []
+    for task, config in settings.dataset_configs.items():
+        command += ["--dataset-config", f"{task}={config}"]
+    return shlex.join([*command, *places(options)])

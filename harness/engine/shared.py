@@ -1,0 +1,64 @@
+"""Log-likelihoods with a question's context run once and its cache repeated for the choices.
+
+For models whose attention cannot run packed, but that keep an ordinary cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+
+from harness.engine.model import LoadedModel
+from harness.engine.plain import score_plain
+from harness.engine.scoring import score_rows
+from harness.engine.spans import Span, Sums, spans_of
+from harness.types import Answer, Question
+
+LONG = 128
+"""Tokens of a context from which on its cache is worth a forward pass of its own: below it, plain
+batches of whole rows are as fast."""
+
+
+def score_shared(
+    model: LoadedModel, questions: Mapping[int, Question], max_length: int, budget: int
+) -> Iterator[Answer]:
+    """Answer log-likelihood questions; long contexts of several continuations run once."""
+    contexts: dict[bytes, list[int]] = {}
+    rest = dict(questions)
+    for index, question in questions.items():
+        if len(question.tokens) == 2 and len(question.tokens[0]) >= LONG:
+            contexts.setdefault(question.tokens[0].tobytes(), []).append(index)
+    for indices in contexts.values():
+        spans = [spans_of(questions[index], max_length)[0] for index in indices]
+        if len({span.sequence.tobytes() for span in spans}) > 1:
+            for index in indices:
+                del rest[index]
+            yield from _score(model, {index: questions[index] for index in indices}, spans)
+    if rest:
+        yield from score_plain(model, rest, max_length, budget)
+
+
+@torch.inference_mode()
+def _score(
+    model: LoadedModel, questions: dict[int, Question], spans: Sequence[Span]
+) -> Iterator[Answer]:
+    sums = Sums(questions, list(questions), [len(span.targets) for span in spans])
+    context = spans[0].first + 1
+    before, cache = model.cached_states(torch.tensor([spans[0].sequence[:context]]), None)
+    cache.batch_repeat_interleave(len(spans))
+    tails = [span.sequence[context:] for span in spans]
+    ids = torch.zeros(len(spans), max(map(len, tails)), dtype=torch.long)
+    for row, tail in enumerate(tails):
+        ids[row, : len(tail)] = torch.tensor(tail, dtype=torch.long)
+    after, _ = model.cached_states(ids, cache)
+    # The context's last token predicts every choice's first.
+    first = before[:, -1:].expand(len(spans), -1, -1)
+    states = torch.cat([first, after], 1)
+    length = states.shape[1]
+    rows = [np.arange(row * length, row * length + len(s.targets)) for row, s in enumerate(spans)]
+    targets = [np.frombuffer(span.targets, dtype=np.int32) for span in spans]
+    owners = [np.full(len(span.targets), row) for row, span in enumerate(spans)]
+    scores = score_rows(model, states.flatten(0, 1), np.concatenate(rows), np.concatenate(targets))
+    yield from sums.add(np.concatenate(owners), *scores)

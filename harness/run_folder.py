@@ -1,0 +1,183 @@
+"""What a run leaves on disk, and how to read it back.
+
+A run is a folder ``<runs>/<run id>/``::
+
+    run.json                  the run: model, settings, environment, a TaskResult per finished task
+    rows/<task>.jsonl         one Row per doc, in the order in which docs were finished
+    rows/<task>.jsonl.part    the same while the task is being scored
+
+``run.json`` is replaced atomically after every task, and rows are appended as they come, so that
+a run that stops at any moment keeps its finished tasks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.errors import RecordError
+from harness.records import SCHEMA, Row, Run
+from harness.storage import UNDECODABLE, explained, write_atomic
+
+
+class RunFolder:
+    """A run's folder, open for writing or reading."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def create(self) -> bool:
+        """Make the folder, and say whether it is new; raises StorageError where it cannot be."""
+        with explained(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self.path.mkdir()
+            except FileExistsError:
+                return False
+            (self.path / "rows").mkdir()
+        return True
+
+    def discard_if_empty(self) -> None:
+        """Remove the folder again if nothing was ever written into it."""
+        for folder in (self.path / "rows", self.path):
+            try:
+                folder.rmdir()
+            except OSError:  # not empty, or not there: both are fine
+                continue
+
+    def write(self, run: Run) -> None:
+        """Replace ``run.json`` atomically."""
+        write_atomic(self.path / "run.json", msgspec.json.format(msgspec.json.encode(run)))
+
+    def read(self) -> Run:
+        """Read ``run.json``; raises RecordError if it is missing, torn or of another schema."""
+        path = self.path / "run.json"
+        try:
+            text = path.read_bytes()
+        except FileNotFoundError:
+            raise RecordError(
+                f"no run at {self.path}: it has no run.json (`harness list runs` names the runs)"
+            ) from None
+        except OSError as error:
+            raise RecordError(f"{path} cannot be read: {error.strerror or error}") from None
+        try:
+            schema = msgspec.json.decode(text, type=dict[str, Any]).get("schema")
+            if schema != SCHEMA:
+                raise RecordError(
+                    f"{path}: schema {schema!r}, this version of the harness reads {SCHEMA}; "
+                    "score the model again, or read it with the version that wrote it"
+                )
+            return msgspec.json.decode(text, type=Run)
+        except UNDECODABLE as error:
+            raise RecordError(f"{path} is not a readable run: {error}") from None
+
+    def rows_path(self, task: str, *, partial: bool = False) -> Path:
+        """Path of a task's rows; the task's name is quoted so that it cannot leave the folder."""
+        name = urllib.parse.quote(task, safe=" ") + ".jsonl" + (".part" if partial else "")
+        return self.path / "rows" / name
+
+    def rows(self, task: str) -> Iterator[Row]:
+        """Yield a finished task's rows, in file order.
+
+        Raises:
+            RecordError: they cannot be read, or are not there: a committed baseline has no rows.
+        """
+        decoder = msgspec.json.Decoder(Row)
+        path = self.rows_path(task)
+        try:
+            with path.open("rb") as lines:
+                for number, line in enumerate(lines, 1):
+                    try:
+                        row = decoder.decode(line)
+                    except UNDECODABLE as error:
+                        raise RecordError(f"{path}, line {number}: {error}") from None
+                    yield row
+        except FileNotFoundError:
+            raise RecordError(
+                f"the rows of {task} are not here: there is no {path} (a run that was copied or "
+                "committed without its rows, such as a baseline, has figures only)"
+            ) from None
+        except OSError as error:
+            raise RecordError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+class RowWriter:
+    """Appends rows to a task's partial file and, on `finish`, gives it its final name."""
+
+    def __init__(self, folder: RunFolder, task: str) -> None:
+        self._part = folder.rows_path(task, partial=True)
+        self._final = folder.rows_path(task)
+        with explained(self._part):
+            self._file = self._part.open("wb")
+
+    def append(self, row: Row) -> None:
+        """Write one row and hand it to the operating system at once."""
+        with explained(self._part):
+            self._file.write(msgspec.json.encode(row) + b"\n")
+            self._file.flush()
+
+    def finish(self) -> None:
+        """Sync the file to disk and give it its final name."""
+        with explained(self._part):
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._part.replace(self._final)
+
+    def close(self) -> None:
+        """Leave the partial file where it is."""
+        # On a full disk what could be written is written, and that error was raised already.
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing the same run; the system lets go when the process ends.
+
+    Raises:
+        RecordError: another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise RecordError(f"run {folder.name} is still going in another process") from None
+    finally:
+        os.close(descriptor)
+
+
+def list_runs(runs: Path) -> list[Path]:
+    """Folders under ``runs`` that hold a run, oldest first by name; a damaged one is among them.
+
+    Raises:
+        RecordError: ``runs`` is there but cannot be listed.
+    """
+    try:
+        folders = sorted(runs.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise RecordError(f"{runs} cannot be read: {error.strerror or error}") from None
+    return [folder for folder in folders if _holds_run(folder)]
+
+
+def _holds_run(folder: Path) -> bool:
+    try:
+        (folder / "run.json").lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # a folder that may not be entered: `RunFolder.read` says why
+        return True
+    return True

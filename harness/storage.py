@@ -1,0 +1,53 @@
+"""Writing files: whole or not at all, with errors that say what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import msgspec
+
+from harness.errors import StorageError
+
+UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises on damaged JSON: bytes that are no UTF-8, brackets without end."""
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part of it."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    data = content.encode() if isinstance(content, str) else content
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+
+
+class explained:
+    """Turn an OSError on ``path`` into a StorageError that says what to do."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            advice = {
+                errno.ENOSPC: "the disk is full: free some room, then run the same command again",
+                errno.EDQUOT: "the disk quota is used up: free some room, then run it again",
+                errno.EACCES: "no permission to write there: choose another folder",
+                errno.EROFS: "that file system is read-only: choose another folder",
+                errno.ENOTDIR: "a file stands where a folder is needed: choose another folder",
+            }.get(error.errno or 0, "choose another folder")
+            message = f"cannot write {self._path}: {error.strerror or error}; {advice}"
+            raise StorageError(message) from None
