@@ -167,7 +167,7 @@ class Answer:
         index: position of the question in the sequence that was given to `Backend.answer`.
         response: of the kind that the request asks for, or `Unanswered`.
         tokens_in: tokens of the question, shared ones included, padding not.
-        tokens_out: tokens of the generated text that was kept.
+        tokens_out: tokens that were generated, a stop string's included.
         stored: whether it was read from the journal: no model was run.
     """
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from harness.engine.attention import using
 from harness.engine.choosing import Chooser
 from harness.engine.decoding import DecodeLayout
-from harness.engine.model import LoadedModel
+from harness.engine.model import LoadedModel, free_memory
 from harness.engine.passes import KeyValues, Pass, make_passes
 from harness.engine.stopping import Stopping
 from harness.engine.trie import Node, build_trie, walk
@@ -23,6 +23,13 @@ SLOTS = {"cpu": 32, "cuda": 256}
 """Rows generated side by side, at most."""
 ADMIT = 4
 """New rows come in when a quarter of the slots is free: prompts are run several at a time."""
+
+
+MEMORY_SHARE = 3
+"""Keys and values of the rows take at most one part in so many of the free memory."""
+
+KeyValueParts = list[dict[int, tuple[Tensor, Tensor]]]
+"""Of consecutive parts of a prompt, by layer."""
 
 
 @dataclass
@@ -59,13 +66,19 @@ def generate_packed(
         questions: by index; none refused.
         budget: tokens of a pass over prompts.
     """
-    batch = _Batch(model, Stopping(model.causal.generation_config, tokenizer))
+    longest = max(
+        len(question.tokens[0]) + question.request.max_new_tokens
+        for question in questions.values()
+        if isinstance(question.request, GenerateUntil)
+    )
+    batch = _Batch(model, Stopping(model.causal.generation_config, tokenizer), longest)
     prompts = _Prompts(model, questions, budget)
     while True:
-        if batch.free * ADMIT >= batch.slots:
-            for prompt in prompts.next(batch.free):
-                yield from batch.admit(prompt, prompts.parts(prompt))
-                prompts.release(prompt)
+        admitting = batch.free * ADMIT >= batch.slots
+        while admitting and batch.free and prompts.left:
+            prompt = prompts.next()
+            yield from batch.admit(prompt, prompts.parts(prompt))
+            prompts.release(prompt)
         if batch.rows:
             yield from batch.step()
         elif not prompts.left:
@@ -95,16 +108,13 @@ class _Prompts:
         """Whether any prompt was not handed out yet."""
         return bool(self._ready or self._passes)
 
-    def next(self, count: int) -> Iterator[_Prompt]:
-        """Up to ``count`` prompts, run now unless they already were."""
-        while count and self.left:
-            while not self._ready and self._passes:
-                self._run(self._passes.popleft())
-            while count and self._ready:
-                count -= 1
-                yield self._ready.popleft()
+    def next(self) -> _Prompt:
+        """The next prompt, run now unless it ran with another."""
+        while not self._ready:
+            self._run(self._passes.popleft())
+        return self._ready.popleft()
 
-    def parts(self, prompt: _Prompt) -> list[dict[int, tuple[Tensor, Tensor]]]:
+    def parts(self, prompt: _Prompt) -> KeyValueParts:
         """Keys and values along a prompt."""
         return [self._store.layers(node) for node in prompt.end.path]
 
@@ -128,10 +138,10 @@ class _Prompts:
 class _Batch:
     """The rows that grow."""
 
-    def __init__(self, model: LoadedModel, stopping: Stopping) -> None:
-        self._model, self._stopping = model, stopping
+    def __init__(self, model: LoadedModel, stopping: Stopping, longest: int) -> None:
+        self._model, self._stopping, self._longest = model, stopping, longest
         self.slots = SLOTS["cuda" if model.device.type == "cuda" else "cpu"]
-        self._layout = DecodeLayout(self.slots, model.device)
+        self._layout: DecodeLayout | None = None
         self.rows: list[_Row] = []
 
     @property
@@ -139,10 +149,11 @@ class _Batch:
         """Slots without a row."""
         return self.slots - len(self.rows)
 
-    def admit(
-        self, prompt: _Prompt, parts: list[dict[int, tuple[Tensor, Tensor]]]
-    ) -> Iterator[Answer]:
+    def admit(self, prompt: _Prompt, parts: KeyValueParts) -> Iterator[Answer]:
         """Give a prompt a slot, and its first token."""
+        if self._layout is None:
+            self.slots = self._affordable(parts)
+            self._layout = DecodeLayout(self.slots, self._model.device)
         self._layout.fill(len(self.rows), parts, len(prompt.row.question.tokens[0]))
         self.rows.append(prompt.row)
         yield from self._grow(len(self.rows) - 1, prompt.state[None])
@@ -150,6 +161,7 @@ class _Batch:
     @torch.inference_mode()
     def step(self) -> Iterator[Answer]:
         """One more token for every row."""
+        assert self._layout is not None
         positions = self._layout.step(len(self.rows))
         ids = torch.tensor([row.tokens[-1] for row in self.rows])
         with using(self._layout):
@@ -164,7 +176,7 @@ class _Batch:
             row = self.rows[slot]
             if self._stopping.ends(row.request, row.tokens):
                 last = self.rows.pop()
-                if row is not last:
+                if row is not last and self._layout is not None:
                     self._layout.move(len(self.rows), slot)
                     self.rows[slot] = last
                 yield self._answer(row)
@@ -180,6 +192,15 @@ class _Batch:
             row.chooser.choose(row.question.tokens[0], row.tokens, line)
             for row, line in zip(rows, logits, strict=True)
         ]
+
+    def _affordable(self, parts: KeyValueParts) -> int:
+        """Slots whose keys and values fit into a share of the free memory."""
+        tokens = sum(next(iter(part.values()))[0].shape[2] for part in parts)
+        held = sum(t.nbytes for part in parts for pair in part.values() for t in pair)
+        fitting = (
+            free_memory(self._model.device) // MEMORY_SHARE // (self._longest * held // tokens)
+        )
+        return max(1, min(self.slots, fitting))
 
     def _answer(self, row: _Row) -> Answer:
         text = self._stopping.text(row.request, row.tokens)

@@ -70,8 +70,11 @@ def _run(model: LoadedModel, batch: Sequence[Sequence[int]], spans: Sequence[Spa
             owners.append(np.full(len(span.targets), number))
     place = np.concatenate(places)
     order = np.argsort(place, kind="stable")
-    states = model.states(ids).flatten(0, 1)
-    scores = score_rows(model, states, place[order], np.concatenate(targets)[order])
+    distinct, rows = np.unique(place[order], return_inverse=True)
+    with torch.inference_mode():
+        picked = torch.from_numpy(distinct).to(model.device)
+        states = model.states(ids).flatten(0, 1).index_select(0, picked)
+    scores = score_rows(model, states, rows, np.concatenate(targets)[order])
     return np.concatenate(owners)[order], *scores
 
 

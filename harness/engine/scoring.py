@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -12,12 +14,19 @@ from torch import Tensor
 from harness.engine.model import LoadedModel, is_out_of_memory
 from harness.engine.passes import KeyValues, Pass, PassLayout, make_passes
 from harness.engine.spans import Span, Sums, spans_of
-from harness.engine.trie import Node, build_trie, walk
+from harness.engine.trie import Ids, Node, build_trie, walk
+from harness.errors import WeightsError
 from harness.types import Answer, Question
 
 Wanted = dict[Node, list[tuple[int, int, int]]]
 """By node: a span's number, and from and to which position of the node its tokens are predicted."""
 
+ENOUGH = 512
+"""Rows that are projected onto the vocabulary together."""
+PATIENCE = 2.0
+"""Seconds that a row waits for others at most: a run that is killed loses no more."""
+
+Rows = npt.NDArray[np.int64]
 Scored = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.bool_]]
 """Of some tokens: the span's number, the log-probability, and whether it is the greedy choice."""
 
@@ -31,28 +40,98 @@ def score_packed(
         model: a model that can run packed (see `harness.engine.selftest`).
         questions: by index; none refused.
         max_length: the model's context in tokens.
-        budget: tokens of a pass; halved when memory runs out.
+        budget: tokens of a pass; when memory runs out, half of what was tried.
     """
     owners, spans = owned_spans(questions, max_length)
     sums = Sums(questions, owners, [len(span.targets) for span in spans])
     roots, ends = _trie(spans)
     wanted = _wanted(spans, ends)
     store = KeyValues()
-    passes = make_passes(list(walk(roots)), budget)
+    waiting = _Unprojected(model)
+    passes = deque(make_passes(list(walk(roots)), budget))
     while passes:
         now = passes[0]
         try:
-            scored = _run(model, now, store, wanted, spans)
+            states, layout = model.run(now, store)
         except RuntimeError as error:
-            if not is_out_of_memory(error) or len(now.nodes) == 1:
+            if not is_out_of_memory(error):
                 raise
-            budget = min(budget, now.tokens) // 2
-            passes = make_passes([node for left in passes for node in left.nodes], budget)
+            budget, left = _smaller(passes, wanted)
+            passes = deque(make_passes(left, budget))
             continue
         store.drop(now.done)
-        del passes[0]
-        if scored is not None:
-            yield from sums.add(*scored)
+        passes.popleft()
+        waiting.add(states, *_rows(now, layout, wanted, spans))
+        if waiting.enough or not passes:
+            yield from sums.add(*waiting.score())
+
+
+class _Unprojected:
+    """States whose log-probabilities are still to be computed, of several passes.
+
+    A pass over one-letter answers has a dozen of them: projecting these by themselves would spend
+    most of its time on reading the vocabulary's weights.
+    """
+
+    def __init__(self, model: LoadedModel) -> None:
+        self._model = model
+        self._states: list[Tensor] = []
+        self._rows: list[Rows] = []
+        self._count = 0
+        self._since = time.monotonic()
+
+    @property
+    def enough(self) -> bool:
+        """Whether to project now: many rows, or an answer that has waited for long."""
+        return self._count >= ENOUGH or time.monotonic() - self._since > PATIENCE
+
+    def add(self, states: Tensor, rows: Rows, targets: Ids, numbers: Rows) -> None:
+        """Take the rows of a pass that predict something."""
+        if not len(rows):
+            return
+        order = np.argsort(rows, kind="stable")
+        distinct, places = np.unique(rows[order], return_inverse=True)
+        picked = torch.from_numpy(distinct).to(states.device)
+        with torch.inference_mode():
+            self._states.append(states.index_select(0, picked))
+        part = np.stack([places + self._count, targets[order].astype(np.int64), numbers[order]])
+        self._rows.append(part)
+        self._count += len(distinct)
+
+    def score(self) -> Scored:
+        """Everything that was added."""
+        rows, targets, numbers = np.concatenate(self._rows, axis=1)
+        states = torch.cat(self._states)
+        self._states, self._rows, self._count = [], [], 0
+        self._since = time.monotonic()
+        return numbers, *score_rows(self._model, states, rows, targets)
+
+
+def _smaller(passes: Sequence[Pass], wanted: Wanted) -> tuple[int, list[Node]]:
+    """A budget of half the first of these passes, and their nodes, none of them longer than that.
+
+    Raises:
+        WeightsError: the pass was a single token.
+    """
+    tokens = passes[0].tokens
+    if tokens == 1:
+        raise WeightsError("out of memory: not one token can be run")
+    budget = -(-tokens // 2)
+    nodes: list[Node] = []
+    for node in (node for left in passes for node in left.nodes):
+        while len(node.tokens) > budget:
+            nodes.append(_behead(node, budget, wanted))
+        nodes.append(node)
+    return budget, nodes
+
+
+def _behead(node: Node, count: int, wanted: Wanted) -> Node:
+    """Make a node's first tokens its parent, and return that."""
+    head = node.behead(count)
+    asked = wanted.pop(node, [])
+    wanted[head] = [(n, start, min(stop, head.end)) for n, start, stop in asked if start < head.end]
+    wanted[node] = [(n, max(start, head.end), stop) for n, start, stop in asked if stop > head.end]
+    return head
 
 
 def owned_spans(questions: Mapping[int, Question], max_length: int) -> tuple[list[int], list[Span]]:
@@ -87,36 +166,16 @@ def _wanted(spans: Sequence[Span], ends: Sequence[Node]) -> Wanted:
     return wanted
 
 
-def _run(
-    model: LoadedModel,
-    now: Pass,
-    store: KeyValues,
-    wanted: Wanted,
-    spans: Sequence[Span],
-) -> Scored | None:
-    """Run a pass: span numbers, log-probabilities and greedy flags of the tokens it predicts."""
-    states, layout = model.run(now, store)
-    rows, targets, numbers = _rows(now, layout, wanted, spans)
-    if not len(rows):
-        return None
-    order = np.argsort(rows, kind="stable")
-    logprobs, greedy = score_rows(model, states, rows[order], targets[order])
-    return numbers[order], logprobs, greedy
-
-
 @torch.inference_mode()
 def score_rows(
     model: LoadedModel,
     states: Tensor,
-    rows: npt.NDArray[np.int64],
-    targets: npt.NDArray[np.int32],
+    rows: Rows,
+    targets: Rows | Ids,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     """Log-probabilities and greedy flags of ``targets`` by ascending ``rows``, in one copy."""
-    distinct, places = np.unique(rows, return_inverse=True)
     logprobs, greedy = model.head.score(
-        states.index_select(0, torch.from_numpy(distinct).to(states.device)),
-        torch.from_numpy(places),
-        torch.from_numpy(targets.astype(np.int64)),
+        states, torch.from_numpy(rows), torch.from_numpy(targets.astype(np.int64))
     )
     both = torch.stack([logprobs, greedy.float()]).cpu().numpy()
     return both[0], both[1] > 0
@@ -124,7 +183,7 @@ def score_rows(
 
 def _rows(
     now: Pass, layout: PassLayout, wanted: Wanted, spans: Sequence[Span]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+) -> tuple[Rows, Ids, Rows]:
     """For every token that the pass predicts: its row, the token, and the span's number."""
     rows, targets, numbers = [np.empty(0, np.int64)], [np.empty(0, np.int32)], []
     for node in now.nodes:

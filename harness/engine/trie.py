@@ -54,6 +54,15 @@ class Node:
             node = node.parent
         return chain[::-1]
 
+    def behead(self, count: int) -> Node:
+        """Make the first ``count`` tokens a node of their own, this one's parent; return it."""
+        head = Node(self.tokens[:count], self.parent, self.start, [self])
+        if self.parent is not None:
+            siblings = self.parent.children
+            siblings[siblings.index(self)] = head
+        self.tokens, self.parent, self.start = self.tokens[count:], head, self.start + count
+        return head
+
     def holding(self, position: int) -> Node:
         """The node of this path that has the token at ``position``."""
         node = self

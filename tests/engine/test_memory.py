@@ -1,0 +1,109 @@
+"""What happens when memory runs out: less at a time, the same answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness.backends.backend import Backend, LoadOptions, load_backend
+from harness.engine import generation
+from harness.engine.model import LoadedModel
+from harness.errors import WeightsError
+from harness.types import (
+    GenerateUntil,
+    LogLikelihood,
+    LogProb,
+    Request,
+    Response,
+    RollingLogLikelihood,
+    RollingLogProb,
+)
+
+REQUESTS: list[Request] = [
+    *(
+        LogLikelihood(f"Question number {number}: what comes after that, and why?", choice)
+        for number in range(4)
+        for choice in (" nothing", " the next number", " a")
+    ),
+    RollingLogLikelihood("All that is gold does not glitter. " * 8),
+]
+
+
+@pytest.fixture(scope="module")
+def backend(checkpoint: Callable[[str], Path]) -> Backend:
+    folder = checkpoint("llama")
+    return load_backend("hf", LoadOptions(folder, folder, "float32"))
+
+
+def answers(backend: Backend, requests: list[Request]) -> list[Response]:
+    found = {answer.index: answer.response for answer in backend.answer(backend.encode(requests))}
+    return [found[index] for index in range(len(requests))]
+
+
+def logprobs(responses: list[Response]) -> list[float]:
+    assert all(isinstance(response, LogProb | RollingLogProb) for response in responses)
+    return [response.logprob for response in responses]  # type: ignore[union-attr]
+
+
+def memory_for(tokens: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let passes of more tokens fail; returns the sizes of those that were tried."""
+    tried: list[int] = []
+    run: Any = LoadedModel.run
+
+    def limited(self: LoadedModel, now: Any, store: Any) -> Any:
+        tried.append(now.tokens)
+        if now.tokens > tokens:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return run(self, now, store)
+
+    monkeypatch.setattr(LoadedModel, "run", limited)
+    return tried
+
+
+@pytest.mark.parametrize("tokens", [40, 7, 1])
+def test_a_pass_that_does_not_fit_is_halved(
+    backend: Backend, tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Down to parts of one text: its second half attends to the first's keys and values."""
+    plenty = answers(backend, REQUESTS)
+    tried = memory_for(tokens, monkeypatch)
+    little = answers(backend, REQUESTS)
+    assert logprobs(little) == pytest.approx(logprobs(plenty), abs=1e-4)
+    assert max(tried) > tokens
+    # Carried on with what fits: the larger sizes are not tried again and again.
+    assert sum(size > tokens for size in tried) <= 12
+
+
+def test_no_memory_at_all_is_an_error_and_not_an_endless_loop(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory_for(0, monkeypatch)
+    with pytest.raises(WeightsError, match="out of memory"):
+        answers(backend, REQUESTS)
+
+
+def test_other_failures_are_not_taken_for_want_of_memory(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(LoadedModel, "run", broken)
+    with pytest.raises(RuntimeError, match="shapes"):
+        answers(backend, REQUESTS)
+
+
+def test_rows_side_by_side_are_as_many_as_memory_holds(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With room for hardly a row they are generated one after another, to the same texts."""
+    prompts: list[Request] = [
+        GenerateUntil(f"Once upon a time there were {number}", (".",), 8) for number in range(6)
+    ]
+    together = answers(backend, prompts)
+    monkeypatch.setattr(generation, "free_memory", lambda device: 0)
+    assert answers(backend, prompts) == together
