@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-OPTIONS := MODEL SUITE TASKS LIMIT DATA MODELS DTYPE BACKEND NUM_FEWSHOT TORCH_INDEX
+OPTIONS := MODEL SUITE TASKS LIMIT DATA MODELS DTYPE BACKEND NUM_FEWSHOT NOISE_FLOOR TORCH_INDEX
 MODEL ?= smol
 
 # Recipes read an option from the environment, as "$$MODEL": whatever a value contains, spaces,
@@ -45,7 +45,7 @@ eval: .venv/.installed ## Score MODEL (default: smol) on TASKS or SUITE (default
 	@$(BIN)/harness eval --model "$$MODEL" $(call flag,SUITE,--suite) $(call flag,TASKS,--tasks) \
 		$(call flag,LIMIT,--limit) $(call flag,DATA,--data) $(call flag,MODELS,--models-dir) \
 		$(call flag,DTYPE,--dtype) $(call flag,BACKEND,--backend) \
-		$(call flag,NUM_FEWSHOT,--num-fewshot) $(ARGS)
+		$(call flag,NUM_FEWSHOT,--num-fewshot) $(call flag,NOISE_FLOOR,--noise-floor) $(ARGS)
 
 report: .venv/.installed ## Write the leaderboard from the stored runs
 	@$(BIN)/harness report $(ARGS)

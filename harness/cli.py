@@ -133,7 +133,22 @@ def _eval_options(parser: argparse.ArgumentParser) -> None:
         "--models-dir", type=Path, metavar="DIR", help="folder org/name/ of weights"
     )
     parser.add_argument("--dtype", metavar="D", help="auto, float32, bfloat16 or float16")
-    parser.add_argument("--backend", metavar="B", help="who answers (default: the model's own)")
+    parser.add_argument(
+        "--head",
+        metavar="H",
+        help="logits in float32 (default) or, as lm-eval has them, in the model's dtype: model",
+    )
+    parser.add_argument(
+        "--backend",
+        metavar="B",
+        help="hf, the harness's engine, or lm_eval, the reference (default: the model's own)",
+    )
+    parser.add_argument(
+        "--noise-floor",
+        type=_positive,
+        metavar="DOCS",
+        help="ask so many docs of each task again in other batches, and record what that changes",
+    )
     parser.add_argument("--resume", metavar="RUN", help="finish a run that was stopped")
     parser.add_argument(
         "--no-journal",

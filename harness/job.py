@@ -17,6 +17,7 @@ from harness.backends.backend import (
     LoadOptions,
     check_backend,
     check_dtype,
+    check_head,
     load_backend,
 )
 from harness.catalog import Catalog
@@ -64,6 +65,7 @@ def make_job(
     """
     check_backend(settings.backend)
     check_dtype(settings.dtype)
+    check_head(settings.head)
     folders = data_folders(catalog.samples, settings.data, settings.samples)
     choices = _choices(settings, catalog)
     for task, _ in choices:
@@ -98,13 +100,17 @@ def score(
     """
     artifact = _weights(job, tell)
     ready = _make_ready(job, artifact, tell)
+    backend = ready.backend
+    if backend.facts.remark:
+        tell(f"{job.spec.name}: {backend.facts.remark}")
     run = _new_run(folder, job, artifact, ready, command)
     if earlier is not None:
         _check_same(earlier, run)
-        run = replace(earlier, identity=run.identity)
+        run = replace(earlier, identity=run.identity, plan=_plans(earlier.plan, run.plan))
     run = replace(run, status="running")
+    relaid = _relaid(job, backend, tell)
     with open_journal(journals, run.identity, tell) as journal:
-        return evaluate(run, folder, ready.backend, ready.planned, open_progress(), journal)
+        return evaluate(run, folder, backend, ready.planned, open_progress(), journal, relaid)
 
 
 def rescore(
@@ -145,7 +151,15 @@ def rescore(
         )
     ready = _make_ready(job, artifact, tell)
     run = _new_run(folder, job, artifact, ready, command)
-    run = replace(run, model=earlier.model, identity=earlier.identity, rescored_from=earlier.id)
+    run = replace(
+        run,
+        model=earlier.model,
+        identity=earlier.identity,
+        plan=earlier.plan,
+        rescored_from=earlier.id,
+    )
+    if job.settings.noise_floor:
+        tell(f"{job.spec.name}: no noise floor is measured, because no model is run")
     backend = _NeverAsked(ready.backend, path, ask)
     with Journal(journals, earlier.identity, tell) as journal:
         return evaluate(run, folder, backend, ready.planned, open_progress(), journal)
@@ -199,6 +213,9 @@ class _NeverAsked:
         for index, question in enumerate(questions):
             yield Answer(index, Unanswered(question.refused or ""))
 
+    def relaid(self) -> None:
+        return None
+
     def tokenize(self, text: str) -> list[int]:
         return self._backend.tokenize(text)
 
@@ -229,6 +246,7 @@ class _LazyBackend:
             options = LoadOptions(
                 path=self._artifact.path,
                 dtype=settings.dtype,
+                head=settings.head,
                 tokenizer=self._artifact.tokenizer_path,
                 add_bos=spec.add_bos,
                 trust_remote_code=spec.trust_remote_code,
@@ -285,6 +303,25 @@ def _open(task: Task, choice: TaskChoice, job: Job, lazy: _LazyBackend) -> Plann
     if primary not in names:
         raise UsageError(f"{task.name} has no metric {primary!r}; it has {', '.join(names)}")
     return PlannedTask(task, opened, primary, choice.limit)
+
+
+def _relaid(job: Job, backend: Backend, tell: Tell) -> Backend | None:
+    """The other batch layout for noise floors, where they were asked for and there is one."""
+    if not job.settings.noise_floor:
+        return None
+    relaid = backend.relaid()
+    if relaid is None:
+        tell(
+            f"{job.spec.name}: no noise floor is measured: the backend {job.settings.backend!r} "
+            "has no second batch layout"
+        )
+    return relaid
+
+
+def _plans(earlier: str, now: str) -> str:
+    """The batches of a run that was begun under one plan and finished under another."""
+    before = earlier.split("; then ")
+    return earlier if before[-1] == now or not now else "; then ".join(filter(None, [*before, now]))
 
 
 def _check_same(earlier: Run, now: Run) -> None:
@@ -359,6 +396,7 @@ def _new_run(
         load_seconds=ready.load_seconds,
         results={},
         identity=_identity(ready.backend, environment),
+        plan=facts.plan,
     )
 
 

@@ -96,6 +96,34 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class NoiseFloor:
+    """How much of a task's scores is rounding: some docs were asked again in another batch layout.
+
+    A doc's value is what it contributed to the task's primary metric: a number, or, for a
+    perplexity, its log-likelihood per unit.
+
+    Attributes:
+        docs: docs with a value in both layouts, spread evenly over the task.
+        changed: those whose value changed by more than `harness.noise.RELATIVE` of it: for a metric
+            of zeros and ones, the docs that turned from right to wrong or back.
+        unscored: docs that were left out, because one of the layouts gave them no value.
+        largest_change: of a value; ``None`` where values are no numbers.
+        logprob_largest, logprob_mean: change of a log-probability, in nats; ``None`` where none
+            was asked for (generations).
+        layouts: the run's and the other one, in words. Answers that the run did not ask for
+            itself, but had from the journal, may be of a layout that is neither.
+    """
+
+    docs: int
+    changed: int
+    unscored: int
+    largest_change: float | None
+    logprob_largest: float | None
+    logprob_mean: float | None
+    layouts: tuple[str, str]
+
+
+@dataclass(frozen=True)
 class TaskResult:
     """One task's outcome.
 
@@ -106,6 +134,7 @@ class TaskResult:
         docs, unscored, truncated: how many docs were asked, could not be scored, lost context.
         unscored_reasons: reason to count.
         limit: the limit that was asked for, ``None`` for the whole split.
+        noise: ``None`` where it was not measured.
     """
 
     task: str
@@ -122,6 +151,7 @@ class TaskResult:
     truncated: int
     unscored_reasons: Mapping[str, int]
     cost: Cost
+    noise: NoiseFloor | None = None
 
     @property
     def on_samples(self) -> bool:
@@ -131,7 +161,11 @@ class TaskResult:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user asked for; a stranger who repeats it gets the same prompts."""
+    """What the user asked for; a stranger who repeats it gets the same prompts.
+
+    ``noise_floor`` is the number of docs per task that are asked again to measure it; ``head`` the
+    dtype of the vocabulary projection, ``float32`` or ``model`` for the model's own.
+    """
 
     tasks: tuple[str, ...]
     suite: str | None
@@ -143,6 +177,8 @@ class Settings:
     samples: bool
     dataset_configs: Mapping[str, str] = field(default_factory=dict)
     seed: int = 1234
+    noise_floor: int | None = None
+    head: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -169,6 +205,7 @@ class Run:
         identity: all that an answer depends on besides the question; names the run's journal.
             Empty in a record that is older than journals.
         rescored_from: the run whose answers were scored again; no model was run.
+        plan: how the backend put questions into batches, in words; empty in an older record.
     """
 
     id: str
@@ -182,6 +219,7 @@ class Run:
     results: Mapping[str, TaskResult]
     identity: Mapping[str, str] = field(default_factory=dict)
     rescored_from: str | None = None
+    plan: str = ""
     schema: int = SCHEMA
 
     @property

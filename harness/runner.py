@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from harness.asking import Spent, ask_about, scored_rows
 from harness.backends.backend import Backend
-from harness.errors import StorageError
-from harness.journal import Journal, answered
+from harness.errors import RecordError, StorageError
+from harness.journal import Journal
 from harness.metrics.accuracy import mean
 from harness.metrics.metric import Metric, Sample, nothing_scored
+from harness.noise import compare, spread
 from harness.open_task import OpenTask
-from harness.records import Cost, Row, Run, TaskResult
+from harness.records import Cost, NoiseFloor, Run, TaskResult
 from harness.run_folder import RowWriter, RunFolder
 from harness.task import Task
-from harness.types import (
-    Doc,
-    Estimate,
-    GenerateUntil,
-    Generation,
-    LogLikelihood,
-    LogProb,
-    Request,
-    Response,
-    RollingLogLikelihood,
-    Score,
-    Statistic,
-    Unanswered,
-)
+from harness.types import Estimate
 
 
 class Progress(Protocol):
@@ -62,22 +49,6 @@ class PlannedTask:
     limit: int | None
 
 
-@dataclass
-class _PendingDoc:
-    """A doc whose responses are still coming in."""
-
-    doc: Doc
-    requests: Sequence[Request]
-    responses: dict[int, Response] = field(default_factory=dict)
-
-    @property
-    def complete(self) -> bool:
-        return len(self.responses) == len(self.requests)
-
-    def ordered(self) -> list[Response]:
-        return [self.responses[position] for position in range(len(self.requests))]
-
-
 def evaluate(
     run: Run,
     folder: RunFolder,
@@ -85,10 +56,12 @@ def evaluate(
     planned: Sequence[PlannedTask],
     progress: Progress,
     journal: Journal | None = None,
+    relaid: Backend | None = None,
 ) -> Run:
     """Score every planned task that the run has no result for yet.
 
-    ``run.json`` is written after every task, so whatever stops the run keeps the finished tasks.
+    ``run.json`` is written after every task, and again when its noise floor is measured, so
+    whatever stops the run keeps the finished tasks.
 
     Args:
         run: the run so far; tasks in ``run.results`` are left alone.
@@ -97,6 +70,8 @@ def evaluate(
         planned: tasks with their data.
         progress: told how far it has come.
         journal: of this backend; ``None`` goes past it.
+        relaid: the backend in another batch layout, to measure noise floors with, which goes past
+            the journal; ``None`` measures none.
 
     Returns:
         The run with all results, marked complete.
@@ -107,12 +82,16 @@ def evaluate(
     folder.write(run)
     try:
         for plan in planned:
-            if plan.task.name in run.results:
-                continue
-            result = score_task(plan, backend, folder, progress, journal)
-            results = {**run.results, plan.task.name: result}
-            run = replace(run, results=results)
-            folder.write(run)
+            if plan.task.name not in run.results:
+                result = score_task(plan, backend, folder, progress, journal)
+                run = _with_result(run, result)
+                folder.write(run)
+            result, again = run.results[plan.task.name], run.settings.noise_floor
+            if relaid is not None and again and result.noise is None:
+                layouts = backend.facts.plan, relaid.facts.plan
+                noise = _noise_floor(plan, folder, relaid, layouts, again, progress)
+                run = _with_result(run, replace(result, noise=noise))
+                folder.write(run)
         run = replace(run, status="complete")
         folder.write(run)
         return run
@@ -131,46 +110,22 @@ def score_task(
 ) -> TaskResult:
     """Ask all of a task's requests, score each doc when its last response is in, keep the rows."""
     opened = plan.opened
-    asked = [(doc, list(opened.requests(doc))) for doc in opened.docs]
-    owners = [(doc.index, position) for doc, requests in asked for position in range(len(requests))]
-    flat = [request for _, requests in asked for request in requests]
-    pending = {doc.index: _PendingDoc(doc, requests) for doc, requests in asked}
-    digests = {doc.index: request_digest(requests) for doc, requests in asked}
-
-    progress.start(plan.task.name, len(opened.docs), len(flat))
+    asked = ask_about(opened, opened.docs)
+    progress.start(plan.task.name, len(asked), sum(len(each.requests) for each in asked))
     backend.reset_peak_memory()
     started = time.perf_counter()
-    tokens_in = tokens_out = stored = truncated = 0
+    spent, truncated = Spent(), 0
     samples: dict[str, list[tuple[int, Sample]]] = {}
     reasons: Counter[str] = Counter()
     writer = RowWriter(folder, plan.task.name)
     try:
-        for answer in answered(backend, backend.encode(flat), journal):
-            if answer.stored:
-                stored += 1
-            else:
-                tokens_in += answer.tokens_in
-                tokens_out += answer.tokens_out
-            index, position = owners[answer.index]
-            waiting = pending[index]
-            waiting.responses[position] = answer.response
-            progress.advance(1, answer.stored)
-            if not waiting.complete:
-                continue
-            del pending[index]
-            doc, responses = waiting.doc, waiting.ordered()
-            cut = any(getattr(response, "truncated", False) for response in responses)
-            truncated += cut
-            score = _score(opened, doc, responses)
-            writer.append(
-                _row(opened, doc, waiting.requests, responses, score, cut, digests[index])
-            )
-            if score.unscored is not None:
-                reasons[score.unscored] += 1
-            for name, statistic in score.values.items():
-                samples.setdefault(name, []).append((doc.index, (statistic, doc.group)))
-        if pending:
-            raise RuntimeError(f"the backend left {len(pending)} docs without an answer")
+        for row in scored_rows(opened, asked, backend, journal, progress.advance, spent):
+            writer.append(row)
+            truncated += row.truncated
+            if row.unscored is not None:
+                reasons[row.unscored] += 1
+            for name, statistic in row.scores.items():
+                samples.setdefault(name, []).append((row.index, (statistic, row.group)))
         writer.finish()
     finally:
         writer.close()
@@ -188,14 +143,14 @@ def score_task(
         num_fewshot=opened.num_fewshot,
         limit=plan.limit,
         data=tuple(opened.data),
-        prompt_digest=_combined(digests[doc.index] for doc in opened.docs),
+        prompt_digest=_combined(each.digest for each in asked),
         estimates=estimates(metrics, ordered),
         groups=_group_estimates(metrics, ordered),
         docs=len(opened.docs),
         unscored=sum(reasons.values()),
         truncated=truncated,
         unscored_reasons=dict(reasons),
-        cost=Cost(seconds, tokens_in, tokens_out, backend.peak_memory(), stored),
+        cost=Cost(seconds, spent.tokens_in, spent.tokens_out, backend.peak_memory(), spent.stored),
     )
     progress.finish(result)
     return result
@@ -214,30 +169,6 @@ def estimates(
             else nothing_scored(metric.unit, metric.higher_is_better)
         )
     return reduced
-
-
-def request_digest(requests: Sequence[Request]) -> str:
-    """Digest of what was asked about one doc: kinds, texts and settings."""
-    asked = [[type(request).__name__, asdict(request)] for request in requests]
-    text = json.dumps(asked, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _score(opened: OpenTask, doc: Doc, responses: Sequence[Response]) -> Score:
-    """Score a doc whose requests were all answered; one that was not makes it unscored."""
-    for response in responses:
-        if isinstance(response, Unanswered):
-            return Score({}, unscored=response.reason)
-    score = opened.score(doc, responses)
-    odd = [name for name, statistic in score.values.items() if not _is_finite(statistic)]
-    return Score({}, unscored=f"{odd[0]} is not a finite number") if odd else score
-
-
-def _is_finite(statistic: Statistic) -> bool:
-    """Whether JSON can hold it: NaN and infinities have no place in a record."""
-    if isinstance(statistic, tuple):
-        return all(_is_finite(item) for item in statistic)
-    return not isinstance(statistic, float) or math.isfinite(statistic)
 
 
 def _with_unannounced(
@@ -274,44 +205,33 @@ def _group_estimates(
     }
 
 
-def _row(
-    opened: OpenTask,
-    doc: Doc,
-    requests: Sequence[Request],
-    responses: Sequence[Response],
-    score: Score,
-    truncated: bool,
-    digest: str,
-) -> Row:
-    """One line of the record: what was asked, what came back, what it scored."""
-    pairs = [request for request in requests if isinstance(request, LogLikelihood)]
-    contexts = [pair.context for pair in pairs]
-    answers = [response for response in responses if isinstance(response, LogProb)]
-    texts = [response.text for response in responses if isinstance(response, Generation)]
-    same_context = len(set(contexts)) <= 1
-    return Row(
-        doc_id=doc.id,
-        index=doc.index,
-        group=doc.group,
-        prompt=_prompt(requests[0]) if same_context else "",
-        contexts=() if same_context else tuple(contexts),
-        continuations=tuple(pair.continuation for pair in pairs),
-        logprobs=tuple(answer.logprob for answer in answers),
-        greedy=tuple(answer.is_greedy for answer in answers),
-        text=texts[0] if texts else None,
-        target=opened.target(doc),
-        scores=score.values,
-        unscored=score.unscored,
-        truncated=truncated,
-        request_digest=digest,
-    )
+def _noise_floor(
+    plan: PlannedTask,
+    folder: RunFolder,
+    relaid: Backend,
+    layouts: tuple[str, str],
+    count: int,
+    progress: Progress,
+) -> NoiseFloor:
+    """Ask some of a scored task's docs again, and hold what comes back against its rows."""
+    opened, name = plan.opened, plan.task.name
+    asked = ask_about(opened, spread(opened.docs, count))
+    requests = sum(len(each.requests) for each in asked)
+    progress.start(f"{name}, noise floor", len(asked), requests)
+    rows = scored_rows(opened, asked, relaid, None, progress.advance, Spent())
+    again = {row.index: row for row in rows}
+    pairs = [(row, again[row.index]) for row in folder.rows(name) if row.index in again]
+    if any(row.request_digest != other.request_digest for row, other in pairs):
+        raise RecordError(
+            f"the noise floor of {name} cannot be measured: its prompts are no longer those that "
+            "the run was begun with. Start a new run instead of --resume"
+        )
+    primary = next((m for m in opened.metrics if m.name == plan.primary), mean(plan.primary))
+    return compare(pairs, primary.key, primary.unit, layouts)
 
 
-def _prompt(request: Request) -> str:
-    if isinstance(request, LogLikelihood | GenerateUntil):
-        return request.context
-    # A window is token ids: its digest is enough.
-    return request.text if isinstance(request, RollingLogLikelihood) else ""
+def _with_result(run: Run, result: TaskResult) -> Run:
+    return replace(run, results={**run.results, result.task: result})
 
 
 def _combined(digests: Iterator[str]) -> str:

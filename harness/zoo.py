@@ -101,7 +101,7 @@ class ModelSpec:
     step: Step | None = None
     tokenizer: str | None = None
     add_bos: bool | None = None
-    backend: str = "lm_eval"
+    backend: str = "hf"
     dtype: str = "auto"
     chat_template: bool = False
     trust_remote_code: bool = False

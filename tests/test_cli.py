@@ -61,6 +61,8 @@ def test_eval_from_the_samples_to_the_leaderboard(harness: Command, tmp_path: Pa
     assert code == 0
     run = json.loads(out)
     assert run["status"] == "complete" and run["model"]["name"] == "tiny"
+    assert run["settings"]["backend"] == "hf" and run["identity"]["backend"].startswith("hf ")
+    assert run["plan"].startswith("packed, ") and run["plan"].endswith(" tokens a pass")
     assert list(run["results"]) == ["arc_easy", "mmlu", "hellaswag", "gsm8k", "wikitext2"]
     for result in run["results"].values():
         assert result["docs"] == 4 and result["unscored"] == 0
@@ -119,6 +121,8 @@ def test_a_run_on_a_mirror_is_not_marked_as_samples(harness: Command, real_data:
         (["eval", "--model", "tiny", "--backend", "vlm"], 2, ["unknown backend 'vlm'", "lm_eval"]),
         (["eval", "--model", "tiny", "--limit", "-3"], 2, ["--limit", "whole number"]),
         (["eval", "--model", "tiny", "--limit", "0"], 2, ["at least 1"]),
+        (["eval", "--model", "tiny", "--noise-floor", "0"], 2, ["--noise-floor", "at least 1"]),
+        (["eval", "--model", "tiny", "--noise-floor", "x"], 2, ["--noise-floor", "'x'"]),
         (["eval", "--model", "tiny", "--data", "/nowhere"], 2, ["no such folder"]),
         (
             ["eval", "--model", "tiny", "--tasks", "arc_easy"],
@@ -313,8 +317,9 @@ def test_a_stopped_run_keeps_its_finished_tasks_and_goes_on(
         "HARNESS_TASKS": str(REPOSITORY / "tasks"),
         "PYTHONPATH": str(REPOSITORY),
     }
+    # Generations take the longest: the signal comes while they are asked.
     process = _start(
-        ["eval", "--model", "tiny", "--samples", "--tasks", "arc_easy,mmlu,hellaswag", "--json"],
+        ["eval", "--model", "tiny", "--samples", "--tasks", "arc_easy,gsm8k,hellaswag", "--json"],
         environment,
         tmp_path,
     )
@@ -333,7 +338,7 @@ def test_a_stopped_run_keeps_its_finished_tasks_and_goes_on(
     assert resumed.returncode == 0, err
     finished: dict[str, Any] = json.loads(out)
     assert finished["id"] == stopped.id and finished["status"] == "complete"
-    assert list(finished["results"]) == ["arc_easy", "mmlu", "hellaswag"]
+    assert list(finished["results"]) == ["arc_easy", "gsm8k", "hellaswag"]
     kept = stopped.results["arc_easy"]
     assert (
         finished["results"]["arc_easy"]["estimates"]["acc"]["value"] == kept.estimates["acc"].value

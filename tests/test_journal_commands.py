@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from harness import runner
-from harness.backends.lm_eval import LmEvalBackend
+from harness import asking
+from harness.backends.hf import EngineBackend
 from harness.cli import main
 from harness.run_folder import RunFolder, list_runs
 from harness.types import Doc, Question, Response, Score
@@ -25,7 +25,7 @@ from tests.conftest import REPOSITORY
 
 Command = Callable[..., tuple[int, str, str]]
 
-SOME = ("--model", "tiny", "--samples", "--backend", "lm_eval", "--limit", "6", "--json")
+SOME = ("--model", "tiny", "--samples", "--limit", "6", "--json")
 
 
 @pytest.fixture
@@ -53,13 +53,13 @@ def harness(
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Question]:
     """Every question that the model is asked."""
     questions: list[Question] = []
-    answer = LmEvalBackend.answer
+    answer = EngineBackend.answer
 
-    def noted(self: LmEvalBackend, given: Sequence[Question]) -> Any:
+    def noted(self: EngineBackend, given: Sequence[Question]) -> Any:
         questions.extend(given)
         return answer(self, given)
 
-    monkeypatch.setattr(LmEvalBackend, "answer", noted)
+    monkeypatch.setattr(EngineBackend, "answer", noted)
     return questions
 
 
@@ -115,7 +115,7 @@ def test_a_killed_run_goes_on_with_the_same_command(tiny_zoo: Path, tmp_path: Pa
         "HF_HUB_OFFLINE": "1",
     }
     command = [sys.executable, "-m", "harness", "eval", "--model", "tiny", "--samples", "--json"]
-    command += ["--backend", "lm_eval", "--tasks", "arc_easy,gsm8k", "--limit", "24"]
+    command += ["--tasks", "arc_easy,gsm8k", "--limit", "24"]
 
     def start(*more: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -194,13 +194,13 @@ def test_a_changed_metric_scores_the_same_answers_again(
     first = json.loads(out)
     assert code == 0
     asked.clear()
-    score = runner._score
+    score = asking._score
 
     def turned(opened: Any, doc: Doc, responses: Sequence[Response]) -> Score:
         values = score(opened, doc, responses).values
         return Score({name: 1.0 - v if name == "acc" else v for name, v in values.items()})  # type: ignore[operator]
 
-    monkeypatch.setattr(runner, "_score", turned)
+    monkeypatch.setattr(asking, "_score", turned)
     code, out, err = harness("rescore", first["id"], "--json")
     assert code == 0, err
     second = json.loads(out)
@@ -227,9 +227,7 @@ def test_rescoring_asks_for_what_it_lacks(
     file.write_bytes(content[:-200])
     code, _, err = harness("rescore", run["id"])
     assert code == 1 and "2 answers are not in" in err and asked == []
-    ask = (
-        "eval --model tiny --tasks arc_easy,mmlu --limit 6 --dtype auto --backend lm_eval --samples"
-    )
+    ask = "eval --model tiny --tasks arc_easy,mmlu --limit 6 --dtype auto --backend hf --samples"
     assert ask in err
     assert len(list_runs(tmp_path / "reports/runs")) == 1, "it leaves nothing behind"
 

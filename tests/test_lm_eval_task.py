@@ -173,8 +173,8 @@ def test_a_limit_of_100_over_mmlus_57_subjects() -> None:
 
 def test_tasks_that_shuffle_ask_the_same_every_time(tmp_path: Path, write_rows: Write) -> None:
     """GPQA shuffles its choices from Python's global random stream as it reads its rows."""
+    from harness.asking import request_digest
     from harness.lm_eval_index import find_tasks
-    from harness.runner import request_digest
 
     row = {
         "Question": "Which?",

@@ -237,7 +237,8 @@ def test_the_gap_is_that_where_the_texts_part_and_on_the_models_device() -> None
     model = SimpleNamespace(
         model=Body(), device=torch.device("meta"), tok_encode=lambda text: [ord(c) for c in text]
     )
-    assert run._gap_finder(model)("Q:", " 4", " 5") == 0.5
+    loaded = SimpleNamespace(get=lambda: model)
+    assert run._gap_finder(loaded)("Q:", " 4", " 5") == 0.5
 
 
 WriteRows = Callable[[Path, Sequence[Mapping[str, Any]]], Path]

@@ -18,6 +18,9 @@ BACKENDS: Mapping[str, str] = {
 }
 """Name to module; each module has a function ``load(options) -> Backend``."""
 
+HEADS = ("float32", "model")
+"""Dtypes of the vocabulary projection: float32 whatever the model's, or the model's own."""
+
 
 @dataclass(frozen=True)
 class LoadOptions:
@@ -28,6 +31,7 @@ class LoadOptions:
         weights_id: digest of its tensors, config and tokenizer.
         dtype: one of `harness.zoo.DTYPES`; ``auto`` is the checkpoint's own.
         tokenizer: folder of the tokenizer; mostly ``path``.
+        head: dtype of the vocabulary projection, one of `HEADS`.
         add_bos: whether prompts begin with BOS; ``None`` leaves it to the tokenizer.
         trust_remote_code: whether code inside the folder may run.
     """
@@ -38,6 +42,7 @@ class LoadOptions:
     add_bos: bool | None = None
     trust_remote_code: bool = False
     weights_id: str = ""
+    head: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,8 @@ class BackendFacts:
         parameters: number of parameters.
         memory_bytes: bytes of parameters and buffers.
         max_length: context in tokens.
+        plan: how questions are put into batches, in words.
+        remark: what the user should know of that plan, such as why it is slow; else empty.
     """
 
     dtype: str
@@ -57,6 +64,8 @@ class BackendFacts:
     parameters: int
     memory_bytes: int
     max_length: int
+    plan: str = ""
+    remark: str = ""
 
 
 class Backend(Protocol):
@@ -80,6 +89,13 @@ class Backend(Protocol):
         """Yield one Answer per question, in whatever order is fastest, as they come.
 
         A question that cannot be answered yields `Unanswered` with its reason; the others go on.
+        """
+        ...
+
+    def relaid(self) -> Backend | None:
+        """The same loaded model, which puts its questions into other batches.
+
+        ``None`` where there is no other layout. What the two answer differs by rounding alone.
         """
         ...
 
@@ -112,6 +128,12 @@ def check_dtype(name: str) -> None:
     """Raise UnknownName unless ``name`` is a dtype that models can be loaded in."""
     if name not in DTYPES:
         raise UnknownName("dtype", name, DTYPES, "the harness's dtypes")
+
+
+def check_head(name: str) -> None:
+    """Raise UnknownName unless ``name`` is a way to project onto the vocabulary."""
+    if name not in HEADS:
+        raise UnknownName("head", name, HEADS, "the harness's heads")
 
 
 def load_backend(name: str, options: LoadOptions) -> Backend:

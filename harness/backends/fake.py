@@ -31,15 +31,17 @@ class FakeBackend:
     Args:
         script: may answer a request, may raise to stand for a fault, returns ``None`` to pass.
         order: positions in which requests are answered; as given by default.
+        other: what stands for this model under another batch layout.
     """
 
     def __init__(
         self,
         script: Script = lambda request: None,
         order: Callable[[int], Sequence[int]] = range,
+        other: FakeBackend | None = None,
     ) -> None:
-        self._script, self._order = script, order
-        self.facts = BackendFacts("float32", "cpu", 1, 4, 2048)
+        self._script, self._order, self._other = script, order, other
+        self.facts = BackendFacts("float32", "cpu", 1, 4, 2048, "in order")
         self.identity: Mapping[str, str] = {"backend": "fake"}
         self.asked: list[Request] = []
 
@@ -54,6 +56,10 @@ class FakeBackend:
             self.asked.append(request)
             response = self._script(request) or _by_hash(request)
             yield Answer(index, response, tokens_in=1, tokens_out=isinstance(response, Generation))
+
+    def relaid(self) -> FakeBackend | None:
+        """The other one, if there is one."""
+        return self._other
 
     def tokenize(self, text: str) -> list[int]:
         """One token per word."""

@@ -32,6 +32,13 @@ SCORE: Mapping[Plan, Score] = {
     "unpadded": partial(score_plain, pad=False),
 }
 
+SLOWER: Mapping[Plan, str] = {
+    "shared": "runs each long context once and the rest in plain batches",
+    "plain": "runs in plain batches",
+    "unpadded": "runs in batches of rows of one length",
+}
+"""What the user is told of a plan that is not the fast one."""
+
 
 class EngineBackend:
     """A Backend over a transformers model."""
@@ -48,6 +55,8 @@ class EngineBackend:
             parameters=sum(parameter.numel() for parameter in causal.parameters()),
             memory_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
             max_length=encoder.max_length,
+            plan=_in_words(verdict, budget),
+            remark=_remark(verdict),
         )
         self.identity: Mapping[str, str] = {
             "backend": f"hf {VERSION}",
@@ -89,6 +98,11 @@ class EngineBackend:
             pad = self._verdict.plan != "unpadded"
             yield from generate_plain(self._loaded, tokenizer, generated, pad=pad)
 
+    def relaid(self) -> EngineBackend:
+        """The same model with half as many tokens a pass."""
+        half = max(1, self.budget // 2)
+        return EngineBackend(self._verdict, self._encoder, self.identity["weights"], half)
+
     def tokenize(self, text: str) -> list[int]:
         """The tokenizer's own defaults; no warning that a corpus is longer than a context."""
         return list(self._encoder.tokenizer(text, verbose=False).input_ids)
@@ -124,13 +138,28 @@ class EngineBackend:
         return peak_resident()
 
 
+def _in_words(verdict: Verdict, budget: int) -> str:
+    """``packed, 1,024 tokens a pass``; another plan with the reason."""
+    words = f"{verdict.plan}, {budget:,} tokens a pass"
+    return f"{words}: {verdict.reason}" if verdict.reason else words
+
+
+def _remark(verdict: Verdict) -> str:
+    """That a model is slower than others, and why; empty where it is not."""
+    if verdict.plan == "packed":
+        return ""
+    return f"{SLOWER[verdict.plan]}, slower: {verdict.reason}"
+
+
 def load(options: LoadOptions) -> EngineBackend:
     """Load an ordinary Hugging Face folder, test how it can be run, and measure how much at once.
 
     Raises:
         WeightsError: transformers cannot load it, with its reason.
     """
-    model: LoadedModel = load_model(options.path, options.dtype, options.trust_remote_code)
+    model: LoadedModel = load_model(
+        options.path, options.dtype, options.trust_remote_code, options.head
+    )
     tokenizer = load_tokenizer(options.tokenizer, options.add_bos, options.trust_remote_code)
     encoder = Encoder(tokenizer, model.causal.config, options.add_bos)
     verdict = examine(model, encoder.max_length)

@@ -67,6 +67,7 @@ class LmEvalBackend:
             parameters=sum(parameter.numel() for parameter in body.parameters()),
             memory_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
             max_length=model.max_length,
+            plan=f"batches of at most {MAX_BATCH}",
         )
         self.identity: Mapping[str, str] = {
             "backend": f"lm_eval {lm_eval.__version__}",
@@ -95,6 +96,9 @@ class LmEvalBackend:
         for index, question in by_kind.get(WindowLogLikelihood, []):
             yield self._window(index, question)
         yield from self._generations(by_kind.get(GenerateUntil, []))
+
+    def relaid(self) -> None:
+        """None: batches are lm-eval's own, so that answers can be held against it."""
 
     def tokenize(self, text: str) -> list[int]:
         """The tokenizer's own defaults; no warning that a corpus is longer than a context."""

@@ -33,7 +33,9 @@ SETTINGS_OF_A_RUN = (
     "samples",
     "dataset_config",
     "dtype",
+    "head",
     "backend",
+    "noise_floor",
 )
 
 
@@ -98,9 +100,11 @@ def _settings(options: argparse.Namespace, spec: ModelSpec, catalog: Catalog) ->
         num_fewshot=options.num_fewshot,
         backend=options.backend or spec.backend,
         dtype=options.dtype or spec.dtype,
+        head=options.head or "float32",
         data=_absolute(options.data if samples else data),
         samples=samples,
         dataset_configs=configs,
+        noise_floor=options.noise_floor,
     )
 
 

@@ -27,6 +27,7 @@ class DecodeLayout:
         self._kept: dict[int, tuple[Tensor, Tensor]] = {}
         self._lengths = torch.zeros(slots, dtype=torch.long)
 
+    @torch.inference_mode()
     def fill(self, slot: int, parts: list[dict[int, tuple[Tensor, Tensor]]], length: int) -> None:
         """Give a slot to a new row.
 
@@ -45,6 +46,7 @@ class DecodeLayout:
                     place += piece.shape[1]
         self._lengths[slot] = length
 
+    @torch.inference_mode()
     def step(self, rows: int) -> Tensor:
         """Begin a step in which the first ``rows`` rows get one token each: its positions."""
         positions = self._lengths[:rows].clone()
@@ -56,6 +58,7 @@ class DecodeLayout:
         self._masks: dict[tuple[int | None, torch.dtype], Tensor] = {}
         return positions
 
+    @torch.inference_mode()
     def move(self, source: int, target: int) -> None:
         """Move a row to another slot."""
         length = int(self._lengths[source])

@@ -65,8 +65,14 @@ class LoadedModel:
         return output.last_hidden_state, output.get("past_key_values")
 
 
-def load_model(path: Path, dtype: str, trust_remote_code: bool) -> LoadedModel:
+def load_model(path: Path, dtype: str, trust_remote_code: bool, head: str) -> LoadedModel:
     """Load an ordinary Hugging Face folder.
+
+    Args:
+        path: the folder.
+        dtype: ``auto`` or the name of a torch dtype.
+        trust_remote_code: whether code inside the folder may run.
+        head: ``float32``, or ``model`` for logits as the model computes them.
 
     Raises:
         WeightsError: transformers cannot load it, with its reason.
@@ -87,7 +93,8 @@ def load_model(path: Path, dtype: str, trust_remote_code: bool) -> LoadedModel:
         raise cannot_load(path, error) from None
     causal.eval()
     own = ModelLogits(str(causal.dtype).removeprefix("torch."))
-    return LoadedModel(causal, _linear_head(causal) or own, device)
+    linear = _linear_head(causal) if head == "float32" else None
+    return LoadedModel(causal, linear or own, device)
 
 
 def load_tokenizer(path: Path, add_bos: bool | None, trust_remote_code: bool) -> Any:

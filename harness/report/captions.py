@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.records import NoiseFloor
 from harness.report.leaderboard import Cell, Column, Section
-from harness.report.wording import clean, counted, metric_heading
+from harness.report.wording import clean, counted, metric_heading, small
 
 
 def headline(section: Section) -> str:
@@ -51,6 +52,42 @@ HOW_TO_READ = (
     "newest run that asked the model everything; where none did, the time is that of the questions "
     "that the journal could not answer, and there are no tokens/s.",
 )
+
+ABOUT_NOISE = (
+    "A noise floor is what rounding alone does: the same model answered the same docs again in "
+    "other batches. Between two models, a flip rate or a shift of log-probabilities that is no "
+    "larger says nothing about the models."
+)
+
+
+def noise_words(noise: NoiseFloor) -> str:
+    """Say what another batch layout changed: ``2 of 50 docs change ...``."""
+    left_out = f"; {counted(noise.unscored, 'doc')} left out, unscored" if noise.unscored else ""
+    if not noise.docs:
+        return f"noise floor: no doc could be compared{left_out}"
+    of_docs = f"{noise.changed:,} of {counted(noise.docs, 'doc')}"
+    parts = [f"{of_docs} {'changes' if noise.changed == 1 else 'change'} between two batch layouts"]
+    if noise.largest_change is not None and not noise.largest_change.is_integer():
+        parts.append(f"largest change of a doc's value {small(noise.largest_change)}")
+    if noise.logprob_largest is not None and noise.logprob_mean is not None:
+        largest, mean = small(noise.logprob_largest), small(noise.logprob_mean)
+        parts.append(f"largest log-probability change {largest} nats, mean {mean}")
+    return f"noise floor: {', '.join(parts)}{left_out}"
+
+
+def noise_layouts(noise: NoiseFloor) -> str:
+    """Name the two layouts."""
+    return " against ".join(clean(layout) for layout in noise.layouts)
+
+
+def noise_notes(section: Section) -> list[str]:
+    """Say what was measured of a section's results: model, column, noise floor."""
+    return [
+        f"{row.label}, {column.label}: {noise_words(cell.noise)}"
+        for row in section.rows
+        for column, cell in zip(section.columns, row.cells, strict=True)
+        if cell is not None and cell.noise is not None
+    ]
 
 
 def machines_note(section: Section) -> str:

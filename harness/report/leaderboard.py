@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from harness.records import Cost, DataRecord, Run, TaskResult
+from harness.records import Cost, DataRecord, NoiseFloor, Run, TaskResult
 from harness.report.wording import clean
 from harness.report.work import Work, column_labels, distinct, is_limited, limit_words, work_of
 from harness.types import Estimate
@@ -61,6 +61,7 @@ class Cell:
             metric's name.
         limit: as the column's.
         surely_best: better than every other model of the column, by `surely_best`.
+        noise: ``None`` where it was not measured.
     """
 
     run_id: str
@@ -70,6 +71,7 @@ class Cell:
     truncated: int
     limit: int | None
     surely_best: bool = False
+    noise: NoiseFloor | None = None
 
 
 @dataclass(frozen=True)
@@ -317,6 +319,7 @@ def _cell(entry: _Entry | None, column: Column) -> Cell | None:
         unscored=result.unscored,
         truncated=result.truncated,
         limit=column.limit,
+        noise=result.noise,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from harness.report import wording
 from harness.report.captions import (
+    ABOUT_NOISE,
     BEST,
     HOW_TO_READ,
     cell_marks,
@@ -15,6 +16,7 @@ from harness.report.captions import (
     column_note,
     headline,
     machines_note,
+    noise_notes,
 )
 from harness.report.leaderboard import Cell, Column, Leaderboard, ModelRow, Section
 
@@ -79,6 +81,8 @@ def _section(section: Section) -> list[str]:
     notes = [(row.label, note) for row in section.rows for note in row.notes]
     if notes:
         lines += [*(f"- {escape(label)}: {escape(note)}" for label, note in notes), ""]
+    if noises := noise_notes(section):
+        lines += [ABOUT_NOISE, "", *(f"- {escape(note)}" for note in noises), ""]
     return lines
 
 

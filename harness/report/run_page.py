@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness.errors import RecordError
 from harness.records import Run, TaskResult
+from harness.report.captions import noise_layouts, noise_words
 from harness.report.docs import ShownDoc, first_docs
 from harness.report.html import render
 from harness.report.leaderboard import total_cost
@@ -70,6 +71,7 @@ def run_html(
             "data_facts": _data_facts(run),
             "missing": [clean(task) for task in run.settings.tasks if task not in run.results],
             "methods": _methods(run),
+            "noises": _noises(run),
             "metrics_of": metrics_of,
             "tasks": tasks,
             "any_docs": any(task.docs for task in tasks),
@@ -147,6 +149,7 @@ def _run_facts(run: Run) -> list[Fact]:
             "Shots", "as each task defines" if asked.num_fewshot is None else str(asked.num_fewshot)
         ),
         Fact("Backend", clean(f"{asked.backend}, {asked.dtype}, seed {asked.seed}")),
+        Fact("Batches", clean(run.plan)),
         Fact("Data", clean(asked.data or "")),
         Fact("Data set config", clean(configs)),
         Fact(
@@ -195,4 +198,13 @@ def _methods(run: Run) -> list[str]:
             served.setdefault(estimate.method, set()).add(metric_name(key))
     return [
         f"{', '.join(sorted(names))}: {clean(method)}" for method, names in served.items() if method
+    ]
+
+
+def _noises(run: Run) -> list[str]:
+    """What another batch layout changed, one line per task that was asked again."""
+    return [
+        f"{clean(result.task)}: {noise_words(result.noise)} ({noise_layouts(result.noise)})"
+        for result in run.results.values()
+        if result.noise is not None
     ]

@@ -12,7 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.records import Run, TaskResult
-from harness.report.captions import BEST, cell_marks, column_metric, headline
+from harness.report.captions import (
+    ABOUT_NOISE,
+    BEST,
+    cell_marks,
+    column_metric,
+    headline,
+    noise_words,
+)
 from harness.report.leaderboard import Cell, Leaderboard, Section
 from harness.report.run_page import metrics_of
 from harness.report.wording import (
@@ -53,6 +60,8 @@ def print_run(run: Run, console: Console) -> None:
     """Print one run: the model, then every estimate of every finished task."""
     model = run.model
     _say(console, f"{model.name} ({model.dtype}), run {run.id}, {run.status}", style="bold")
+    if run.plan:
+        _say(console, f"answered by {run.settings.backend}: {run.plan}")
     if run.on_samples:
         _say(console, "scored on the shipped samples: not comparable with the benchmarks")
     missing = [task for task in run.settings.tasks if task not in run.results]
@@ -94,6 +103,11 @@ def print_run(run: Run, console: Console) -> None:
     for result in run.results.values():
         for remark in remarks(result):
             _say(console, remark, style="yellow")
+    noises = [(result.task, result.noise) for result in run.results.values() if result.noise]
+    for task, noise in noises:
+        _say(console, f"{task}: {noise_words(noise)}")
+    if noises and console.is_terminal:
+        _say(console, ABOUT_NOISE, style="dim")
 
 
 def remarks(result: TaskResult) -> list[str]:

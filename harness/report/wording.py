@@ -60,6 +60,11 @@ def number(value: float | None, unit: str) -> str:
     return f"{round(value, digits) + 0.0:,.{digits}f}"
 
 
+def small(value: float) -> str:
+    """Write a change or a shift with two digits: ``0.61``, ``2.5e-06``."""
+    return f"{value:.2g}"
+
+
 def interval(estimate: Estimate) -> str:
     """Write the 95% interval without its value: ``52.1 to 56.1``."""
     low, high = number(estimate.low, estimate.unit), number(estimate.high, estimate.unit)

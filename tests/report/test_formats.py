@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from harness.errors import RecordError, StorageError
+from harness.records import NoiseFloor
 from harness.report import build_leaderboard, write_leaderboard
 from harness.report.html import leaderboard_html, run_page
 from harness.report.markdown import escape, leaderboard_markdown
@@ -372,6 +373,56 @@ def test_a_run_in_the_terminal() -> None:
     cut = printed(print_run, realistic()[5], width=80)
     assert "not scored: hellaswag, mmlu, gsm8k, wikitext2" in cut
     assert "no task was finished" in printed(print_run, run("a", [], status="failed"), width=80)
+
+
+def noisy_run() -> Any:
+    layouts = ("packed, 1,024 tokens a pass", "packed, 512 tokens a pass")
+    choices = NoiseFloor(50, 2, 1, 1.0, 0.6138, 0.0123, layouts)
+    text = NoiseFloor(1, 1, 0, 0.00251, 1.25, 1.25, layouts)
+    generated = NoiseFloor(50, 0, 0, 0.0, None, None, (HOSTILE_NAME, HOSTILE_NAME))
+    nothing = NoiseFloor(0, 0, 3, None, None, None, layouts)
+    measured = {"arc_easy": choices, "wikitext2": text, "gsm8k": generated, "mmlu": nothing}
+    results = [result(task, proportion(0.5, 100), noise=n) for task, n in measured.items()]
+    unmeasured = result("hellaswag", proportion(0.5, 100), "acc_norm")
+    return replace(run("smol", [*results, unmeasured]), plan=layouts[0])
+
+
+NOISE = (
+    "arc_easy: noise floor: 2 of 50 docs change between two batch layouts, "
+    "largest log-probability change 0.61 nats, mean 0.012; 1 doc left out, unscored",
+    "wikitext2: noise floor: 1 of 1 doc changes between two batch layouts, largest change of a "
+    "doc's value 0.0025, largest log-probability change 1.2 nats, mean 1.2",
+    "gsm8k: noise floor: 0 of 50 docs change between two batch layouts",
+    "mmlu: noise floor: no doc could be compared; 3 docs left out, unscored",
+)
+
+
+def test_a_noise_floor_is_shown_and_explained(tmp_path: Path) -> None:
+    import html
+
+    made = noisy_run()
+    in_terminal = printed(print_run, made, width=80)
+    assert "answered by lm_eval: packed, 1,024 tokens a pass" in in_terminal
+    written = run_html(stored(tmp_path / "r", made, {}), made)
+    assert "<script>document" not in written
+    page = html.unescape(written)
+    assert "<dt>Batches</dt><dd>packed, 1,024 tokens a pass</dd>" in page
+    assert "(packed, 1,024 tokens a pass against packed, 512 tokens a pass)" in page
+    board = build_leaderboard([made])
+    assert parse_leaderboard(leaderboard_json(board)) == board
+    boards = leaderboard_markdown(board), html.unescape(leaderboard_html(board))
+    for line in NOISE:
+        assert line in in_terminal and line in page
+        for text in boards:
+            assert f"smol, {line}" in text.replace("arc\\_easy", "arc_easy")
+    for text in (page, *boards):
+        assert text.count("what rounding alone does") == 1
+        assert "hellaswag: noise" not in text
+    assert "what rounding alone does" in printed(print_run, made, force_terminal=True, width=400)
+
+    plain = realistic()[0]
+    for text in (printed(print_run, plain), run_html(stored(tmp_path / "p", plain, {}), plain)):
+        assert "rounding" not in text and "answered by" not in text and "Batches" not in text
 
 
 @pytest.mark.parametrize("options", [{"force_terminal": True, "width": 240}, {"width": 80}])
