@@ -1,4 +1,4 @@
-"""The vocabulary projection: in float32 whatever the model's dtype, unless it is asked not to be."""
+"""The vocabulary projection: float32 whatever the model's dtype, unless asked otherwise."""
 
 from __future__ import annotations
 
