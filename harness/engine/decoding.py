@@ -41,9 +41,9 @@ class DecodeLayout:
             for side in (0, 1):
                 place = 0
                 for part in parts:
-                    piece = part[layer][side][0, :, : length - place]
-                    kept[side][slot, :, place : place + piece.shape[1]] = piece
-                    place += piece.shape[1]
+                    piece = part[layer][side][: length - place]
+                    kept[side][slot, :, place : place + len(piece)] = piece.transpose(0, 1)
+                    place += len(piece)
         self._lengths[slot] = length
 
     @torch.inference_mode()
@@ -115,9 +115,11 @@ class DecodeLayout:
 
     def _empty(self, like: Tensor, room: int) -> Tensor:
         # Zeros, because what the mask hides is still multiplied by zero: it must be finite.
-        return like.new_zeros(self._slots, like.shape[1], room, like.shape[3])
+        _, heads, width = like.shape
+        return like.new_zeros(self._slots, heads, room, width)
 
     def _grown(self, tensor: Tensor, room: int) -> Tensor:
-        grown = self._empty(tensor[:1], room)
+        slots, heads, _, width = tensor.shape
+        grown = tensor.new_zeros(slots, heads, room, width)
         grown[:, :, : tensor.shape[2]] = tensor
         return grown

@@ -195,7 +195,7 @@ class _Batch:
 
     def _affordable(self, parts: KeyValueParts) -> int:
         """Slots whose keys and values fit into a share of the free memory."""
-        tokens = sum(next(iter(part.values()))[0].shape[2] for part in parts)
+        tokens = sum(len(next(iter(part.values()))[0]) for part in parts)
         held = sum(t.nbytes for part in parts for pair in part.values() for t in pair)
         fitting = (
             free_memory(self._model.device) // MEMORY_SHARE // (self._longest * held // tokens)

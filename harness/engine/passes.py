@@ -29,7 +29,7 @@ Positions = npt.NDArray[np.int64]
 
 class KeyValues:
     """Keys and values of nodes that later passes attend to: node to layer to tensors
-    ``[1, key-value heads, tokens, head_dim]``.
+    ``[tokens, key-value heads, head_dim]``.
     """
 
     def __init__(self) -> None:
@@ -211,28 +211,27 @@ class PassLayout:
         window: int | None,
     ) -> Tensor:
         """See `harness.engine.attention.Layout`."""
+        # Token by token in memory, as the model's projections left them: a token is one piece.
+        queries, keys, values = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
         for node in self._pass.kept:
             start = self.row(node, node.start)
             part = slice(start, start + len(node.tokens))
-            self._store.put(node, layer, key[:, :, part], value[:, :, part])
-        if self._alone and (window is None or query.shape[2] <= window):
+            self._store.put(node, layer, keys[part], values[part])
+        if self._alone and (window is None or len(queries) <= window):
             return sdpa(query, key, value, scale, causal=True).transpose(1, 2)
         if self._pass.known:
             earlier = [self._store.get(node, layer) for node in self._pass.known]
-            key = torch.cat([*(kept for kept, _ in earlier), key], 2)
-            value = torch.cat([*(kept for _, kept in earlier), value], 2)
-        _, heads, tokens, width = query.shape
-        result = query.new_empty(tokens, heads, width)
+            keys = torch.cat([*(kept for kept, _ in earlier), keys])
+            values = torch.cat([*(kept for _, kept in earlier), values])
+        result = torch.empty_like(queries, memory_format=torch.contiguous_format)
         for call in self._calls:
-            q, k, v = (
-                _gather(tensor, index)
-                for tensor, index in ((query, call.queries), (key, call.keys), (value, call.keys))
-            )
+            q = _gather(queries, call.queries)
+            k, v = _gather(keys, call.keys), _gather(values, call.keys)
             if call.causal and (window is None or k.shape[2] <= window):
                 out = sdpa(q, k, v, scale, causal=True)
             else:
                 out = sdpa(q, k, v, scale, mask=call.mask(window, q.dtype))
-            rows = out.transpose(1, 2).reshape(-1, heads, width)
+            rows = out.transpose(1, 2).flatten(0, 1)
             result.index_copy_(0, call.targets, rows.index_select(0, call.valid))
         return result[None]
 
@@ -273,13 +272,10 @@ class PassLayout:
         )
 
 
-def _gather(tensor: Tensor, index: Tensor) -> Tensor:
-    """Pick tokens: of ``[1, heads, tokens, width]`` by ``[rows, count]``, as
-    ``[rows, heads, count, width]``.
-    """
-    rows, count = index.shape
-    picked = tensor[0].index_select(1, index.flatten())
-    return picked.view(len(picked), rows, count, -1).transpose(0, 1)
+def _gather(tokens: Tensor, index: Tensor) -> Tensor:
+    """Pick from ``[tokens, heads, width]`` by ``[rows, n]``: ``[rows, heads, n, width]``."""
+    picked = tokens.index_select(0, index.flatten())
+    return picked.view(*index.shape, *picked.shape[1:]).transpose(1, 2)
 
 
 def _units(nodes: Sequence[Node]) -> Iterator[_Unit]:

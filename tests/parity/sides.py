@@ -61,7 +61,7 @@ class Kept:
 
     def write(self, work: Work, docs: list[ReferenceDoc]) -> None:
         """Keep them."""
-        write_atomic(self.path(work), msgspec.json.encode(docs))
+        write_atomic(self.path(work), msgspec.json.encode(docs, enc_hook=_plain_number))
 
     def read(self, work: Work) -> list[ReferenceDoc]:
         """Read them back, JSON's lists as the tuples that they were."""
@@ -155,3 +155,8 @@ def lm_eval_docs(model: Any, work: Work, data: Path) -> list[ReferenceDoc]:
         samples=samples,
         num_fewshot=work.num_fewshot,
     )[0]
+
+
+def _plain_number(value: Any) -> Any:
+    """numpy's numbers, which some of lm-eval's metrics are."""
+    return value.item()
