@@ -124,7 +124,7 @@ def pair(
 
     other = save_checkpoint(tmp_path_factory.mktemp("shaken") / "model", request.param, shake)
     folders = (checkpoint(request.param), other)
-    base, candidate = (load_model(folder, "float32", False) for folder in folders)
+    base, candidate = (load_model(folder, "float32", False, "float32") for folder in folders)
     return base, candidate
 
 
@@ -168,7 +168,7 @@ def test_a_model_that_was_set_to_run_packed(
     pair: tuple[LoadedModel, LoadedModel],
 ) -> None:
     base, candidate = pair
-    packed = load_model(Path(candidate.causal.name_or_path), "float32", False)
+    packed = load_model(Path(candidate.causal.name_or_path), "float32", False, "float32")
     if examine(packed, CONTEXT).plan != "packed":
         pytest.skip("this architecture does not run packed")
     for one_way, other in zip(
