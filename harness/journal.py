@@ -196,7 +196,8 @@ class Journal:
 
     def _read(self, content: bytes) -> None:
         """Take in every line that is whole; of two answers to one question the first counts."""
-        for line in content.split(b"\n"):
+        _, *lines = content.split(b"\n")  # the header is for people: the file's name says it all
+        for line in lines:
             if not line or line.startswith(_HEADER):
                 continue
             answer = self._believed(line)

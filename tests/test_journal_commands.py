@@ -268,3 +268,25 @@ def test_rescoring_refuses_what_is_not_that_run(
     tiny_zoo.write_text(tiny_zoo.read_text().replace(str(tiny_model), str(tmp_path / "other")))
     code, _, err = harness("rescore", run["id"])
     assert code == 1 and f"its weights were {run['model']['weights_id']}, are " in err
+
+
+def test_rescoring_scores_what_was_scored_whatever_the_suite_holds_now(
+    harness: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = shutil.copytree(REPOSITORY / "tasks", tmp_path / "tasks")
+    monkeypatch.setenv("HARNESS_TASKS", str(tasks))
+    suite = tasks / "suites" / "small.yaml"
+    suite.write_text("about: some\nsamples: true\ntasks: [arc_easy]\n")
+    small = ("--model", "tiny", "--limit", "6", "--json")
+    _, out, _ = harness("eval", *small, "--suite", "small")
+    run = json.loads(out)
+    harness("eval", *SOME, "--tasks", "hellaswag")
+
+    suite.write_text("about: some\nsamples: true\ntasks: [arc_easy, hellaswag]\n")
+    code, out, err = harness("rescore", run["id"], "--json")
+    assert code == 0, err
+    assert scores(json.loads(out)) == scores(run)
+
+    suite.write_text("about: some\nsamples: true\ntasks: [hellaswag]\n")
+    code, _, err = harness("rescore", run["id"])
+    assert code == 1 and "arc_easy, which the suite 'small' no longer holds" in err

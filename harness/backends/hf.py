@@ -60,6 +60,8 @@ class EngineBackend:
         )
         self.identity: Mapping[str, str] = {
             "backend": f"hf {VERSION}",
+            "class": type(causal).__qualname__,
+            "code": "transformers" if causal.__module__.startswith("transformers.") else "its own",
             "weights": weights_id,
             "body": self.facts.dtype,
             "head": self._loaded.head.dtype,
@@ -92,7 +94,7 @@ class EngineBackend:
         if scored:
             score = SCORE[self._verdict.plan]
             yield from score(self._loaded, scored, length, self.budget)
-        if generated and self._verdict.plan == "packed":
+        if generated and not self._verdict.generates:
             yield from generate_packed(self._loaded, tokenizer, generated, self.budget)
         elif generated:
             pad = self._verdict.plan != "unpadded"
@@ -141,13 +143,17 @@ class EngineBackend:
 def _in_words(verdict: Verdict, budget: int) -> str:
     """``packed, 1,024 tokens a pass``; another plan with the reason."""
     words = f"{verdict.plan}, {budget:,} tokens a pass"
-    return f"{words}: {verdict.reason}" if verdict.reason else words
+    if verdict.reason:
+        return f"{words}: {verdict.reason}"
+    own = f"; generations by its own `generate`: {verdict.generates}"
+    return words + own if verdict.generates else words
 
 
 def _remark(verdict: Verdict) -> str:
     """That a model is slower than others, and why; empty where it is not."""
     if verdict.plan == "packed":
-        return ""
+        own = f"generates with its own `generate`, slower: {verdict.generates}"
+        return own if verdict.generates else ""
     return f"{SLOWER[verdict.plan]}, slower: {verdict.reason}"
 
 

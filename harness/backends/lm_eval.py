@@ -71,6 +71,8 @@ class LmEvalBackend:
         )
         self.identity: Mapping[str, str] = {
             "backend": f"lm_eval {lm_eval.__version__}",
+            "class": type(body).__qualname__,
+            "code": "transformers" if body.__module__.startswith("transformers.") else "its own",
             "weights": weights_id,
             "body": self.facts.dtype,
             "head": self.facts.dtype,

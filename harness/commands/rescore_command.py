@@ -7,6 +7,7 @@ import shlex
 import shutil
 import signal
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from harness.catalog import load_catalog
@@ -35,6 +36,13 @@ def run(options: argparse.Namespace) -> int:
     earlier = _earlier_run(options)
     spec = zoo.get(earlier.model.name)
     job = make_job(spec, zoo, catalog, earlier.settings, options.models_dir)
+    # A suite may have changed since: what is scored again is what was scored.
+    job = replace(job, choices=tuple(c for c in job.choices if c[0].name in earlier.results))
+    if lost := set(earlier.results) - {task.name for task, _ in job.choices}:
+        raise RecordError(
+            f"run {earlier.id} scored {', '.join(sorted(lost))}, which the suite "
+            f"{earlier.settings.suite!r} no longer holds: rescore with the suite as it was"
+        )
     ask = _ask(earlier, options)
 
     folder = new_folder(options, job)
@@ -91,6 +99,7 @@ def _ask(earlier: Run, options: argparse.Namespace) -> str:
         ("--num-fewshot", settings.num_fewshot),
         ("--data", settings.data),
         ("--dtype", settings.dtype),
+        ("--head", settings.head if settings.head != "float32" else None),
         ("--backend", settings.backend),
     ):
         command += [option, str(value)] if value is not None else []

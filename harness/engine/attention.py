@@ -53,6 +53,9 @@ class Layout(Protocol):
 
 _active: list[Layout] = []
 
+windows_seen: set[int] = set()
+"""Sliding windows that layers asked for; the self-test compares them with the configuration's."""
+
 
 @contextmanager
 def using(layout: Layout) -> Iterator[None]:
@@ -84,6 +87,8 @@ def packed_attention(
     """
     if softcap is not None or s_aux is not None or attention_mask is not None or len(query) != 1:
         raise Unsupported(type(module).__name__)
+    if sliding_window is not None:
+        windows_seen.add(sliding_window)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     layer: int = module.layer_idx  # type: ignore[assignment]
     return _active[-1].attend(layer, query, key, value, scale, sliding_window), None

@@ -15,7 +15,7 @@ from harness.engine.trie import Node
 CANDIDATES = {"cpu": (512, 1024, 2048, 4096), "cuda": (2048, 4096, 8192, 16384, 32768)}
 SMALLEST = 256
 """Where not even the first candidate fits."""
-PATIENCE = 1.5
+LONGEST = 1.5
 """Seconds: where a pass takes longer than this, a larger one is not tried."""
 SLACK = 1.05
 """The largest pass is taken that needs no more than this multiple of the least time per token:
@@ -26,7 +26,7 @@ def measured_budget(verdict: Verdict, max_length: int) -> int:
     """A number of tokens at which passes are fast.
 
     Sequences of at most 128 tokens are run, never one of the model's maximum length, and nothing
-    larger is tried once memory or patience ran out.
+    larger is tried once memory or time ran out.
     """
     seconds: dict[int, float] = {}
     length = min(128, max_length)
@@ -39,7 +39,7 @@ def measured_budget(verdict: Verdict, max_length: int) -> int:
             if not is_out_of_memory(error):
                 raise
             break
-        if seconds[tokens] > PATIENCE:
+        if seconds[tokens] > LONGEST:
             break
     least = min((took / tokens for tokens, took in seconds.items()), default=0.0)
     fast = [tokens for tokens, took in seconds.items() if took / tokens <= SLACK * least]

@@ -22,6 +22,26 @@ TOP_K = 50
 """What `model.generate` draws from where a model names no number, and so what lm-eval does."""
 
 
+HONOURED = frozenset(
+    (
+        *("bos_token_id", "eos_token_id", "pad_token_id", "transformers_version"),
+        *("do_sample", "temperature", "top_k", "top_p", "repetition_penalty"),
+        *("max_length", "max_new_tokens", "use_cache", "cache_implementation"),
+    )
+)
+"""Generation settings that are followed here, or overridden by a request, or without effect."""
+
+
+def unusual_settings(config: Any) -> list[str]:
+    """Generation settings of a model that only its own `generate` follows."""
+    named = config.to_diff_dict() if config is not None else {}
+    return sorted(
+        name
+        for name, value in named.items()
+        if name not in HONOURED and not name.startswith(("_", "output_", "return_")) and value
+    )
+
+
 @dataclass(frozen=True)
 class Chooser:
     """Chooses the tokens of one row.

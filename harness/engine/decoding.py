@@ -86,7 +86,7 @@ class DecodeLayout:
         shared = query[0].transpose(0, 1).reshape(rows, keys.shape[1], -1, width)
         mask = self._mask(window, query.dtype).expand(-1, -1, shared.shape[2], -1)
         out = sdpa(shared, keys, values, scale, mask=mask)
-        return out.reshape(1, rows, heads, width)
+        return out.reshape(1, rows, heads, -1)
 
     def _mask(self, window: int | None, dtype: torch.dtype) -> Tensor:
         """``[rows, 1, 1, keys]``."""

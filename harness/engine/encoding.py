@@ -2,7 +2,7 @@
 
 The rules are those of ``HFLM`` (lm-eval 0.4.13): where the border between context and continuation
 lies, when BOS is added, what is cut off when a prompt is too long. The texts of a whole task go to
-the tokenizer in one batch, each distinct text once.
+the tokenizer in batches, each distinct text once.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from lm_eval.models.utils import resolve_max_length
 from transformers import PreTrainedTokenizerBase
 
+from harness.errors import WeightsError
 from harness.types import (
     GenerateUntil,
     LogLikelihood,
@@ -26,6 +27,8 @@ from harness.types import (
 
 _DEFAULT_MAX_LENGTH = 2048
 """lm-eval's, for a model whose configuration and tokenizer name no length."""
+TOGETHER = 256
+"""Texts that are tokenized in one call."""
 
 
 class Encoder:
@@ -35,6 +38,9 @@ class Encoder:
         tokenizer: the model's.
         config: the model's configuration.
         add_bos: whether prompts begin with BOS; ``None`` leaves it to the tokenizer.
+
+    Raises:
+        WeightsError: the tokenizer has no token to begin with.
     """
 
     def __init__(
@@ -46,7 +52,12 @@ class Encoder:
             add_bos = True  # as lm-eval: without it these models answer noise
         self._add_bos = add_bos
         bos = self.tokenizer.bos_token_id
-        self.prefix_token: int = bos if bos is not None else self.tokenizer.eos_token_id
+        self.prefix_token: Any = bos if bos is not None else self.tokenizer.eos_token_id
+        if self.prefix_token is None:
+            raise WeightsError(
+                f"{self.tokenizer.name_or_path}: the tokenizer has neither a BOS nor an EOS token, "
+                "and a text must begin with one; name one in its tokenizer_config.json"
+            )
         self._prefix_text = str(self.tokenizer.decode(self.prefix_token))
 
     def encode(self, requests: Sequence[Request]) -> list[Question]:
@@ -106,6 +117,8 @@ class Encoder:
                 f"{request.max_new_tokens} new tokens leave no room for a prompt in a context "
                 f"of {self.max_length}"
             )
+        elif request.max_new_tokens < 1:
+            refused = f"{request.max_new_tokens} new tokens are nothing to generate"
         elif not ids:
             refused = "the prompt has no tokens"
         return Question(request, (ids[-room:],), len(ids) > room, refused)
@@ -131,12 +144,14 @@ class Encoder:
         plain = [text for text in distinct if not text.startswith(self._prefix_text)]
         default = self._add_bos if add_special_tokens is None else add_special_tokens
         for group, special in ((begun, False), (plain, default)):
-            if group:
-                options = {} if special is None else {"add_special_tokens": special}
+            options = {} if special is None else {"add_special_tokens": special}
+            # The tokenizer's own results are large: a whole task at once would take gigabytes.
+            for start in range(0, len(group), TOGETHER):
+                part = group[start : start + TOGETHER]
                 batch = self.tokenizer(
-                    group, return_attention_mask=False, verbose=False, **options
+                    part, return_attention_mask=False, verbose=False, **options
                 ).input_ids
-                encoded |= {t: array("i", ids) for t, ids in zip(group, batch, strict=True)}
+                encoded |= {text: array("i", ids) for text, ids in zip(part, batch, strict=True)}
         return encoded
 
 

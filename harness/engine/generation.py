@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,10 +13,9 @@ from harness.engine.attention import using
 from harness.engine.choosing import Chooser
 from harness.engine.decoding import DecodeLayout
 from harness.engine.model import LoadedModel, free_memory
-from harness.engine.passes import KeyValues, Pass, make_passes
+from harness.engine.prompts import KeyValueParts, Prompts
 from harness.engine.stopping import Stopping
-from harness.engine.trie import Node, build_trie, walk
-from harness.types import Answer, GenerateUntil, Generation, Question
+from harness.types import Answer, GenerateUntil, Generation, LogProb, Question
 
 SLOTS = {"cpu": 32, "cuda": 256}
 """Rows generated side by side, at most."""
@@ -28,9 +26,6 @@ ADMIT = 4
 MEMORY_SHARE = 3
 """Keys and values of the rows take at most one part in so many of the free memory."""
 
-KeyValueParts = list[dict[int, tuple[Tensor, Tensor]]]
-"""Of consecutive parts of a prompt, by layer."""
-
 
 @dataclass
 class _Row:
@@ -39,17 +34,12 @@ class _Row:
     index: int
     question: Question
     request: GenerateUntil
-    chooser: Chooser
     tokens: list[int] = field(default_factory=list)
 
-
-@dataclass
-class _Prompt:
-    """A prompt whose keys, values and last state are known, waiting for a slot."""
-
-    row: _Row
-    end: Node
-    state: Tensor
+    @property
+    def prompt(self) -> int:
+        """Tokens of the prompt."""
+        return len(self.question.tokens[0])
 
 
 def generate_packed(
@@ -66,18 +56,19 @@ def generate_packed(
         questions: by index; none refused.
         budget: tokens of a pass over prompts.
     """
-    longest = max(
-        len(question.tokens[0]) + question.request.max_new_tokens
-        for question in questions.values()
+    rows = {
+        index: _Row(index, question, question.request)
+        for index, question in questions.items()
         if isinstance(question.request, GenerateUntil)
-    )
+    }
+    longest = max(row.prompt + row.request.max_new_tokens for row in rows.values())
     batch = _Batch(model, Stopping(model.causal.generation_config, tokenizer), longest)
-    prompts = _Prompts(model, questions, budget)
+    prompts = Prompts(model, {i: row.question.tokens[0] for i, row in rows.items()}, budget)
     while True:
         admitting = batch.free * ADMIT >= batch.slots
         while admitting and batch.free and prompts.left:
             prompt = prompts.next()
-            yield from batch.admit(prompt, prompts.parts(prompt))
+            yield from batch.admit(rows[prompt.index], prompt.state, prompts.parts(prompt))
             prompts.release(prompt)
         if batch.rows:
             yield from batch.step()
@@ -85,54 +76,40 @@ def generate_packed(
             return
 
 
-class _Prompts:
-    """Runs prompts pass by pass, shared beginnings once, as slots become free."""
+def score_stepwise(
+    model: LoadedModel, questions: Mapping[int, Question], max_length: int, budget: int
+) -> Iterator[Answer]:
+    """Answer log-likelihood questions as a generation would come by them, token by token.
 
-    def __init__(self, model: LoadedModel, questions: Mapping[int, Question], budget: int) -> None:
-        self._model = model
-        items = list(questions.items())
-        roots, ends = build_trie([question.tokens[0] for _, question in items])
-        self._ending: dict[Node, list[tuple[int, Question, Node]]] = {}
-        self._users: Counter[Node] = Counter()
-        for (index, question), leaf in zip(items, ends, strict=True):
-            end = leaf.holding(len(question.tokens[0]) - 1)
-            self._ending.setdefault(end, []).append((index, question, end))
-            self._users.update(end.path)
-        nodes = [node for node in walk(roots) if self._users[node]]
-        self._passes = deque(make_passes(nodes, budget))
-        self._ready: deque[_Prompt] = deque()
-        self._store = KeyValues()
-
-    @property
-    def left(self) -> bool:
-        """Whether any prompt was not handed out yet."""
-        return bool(self._ready or self._passes)
-
-    def next(self) -> _Prompt:
-        """The next prompt, run now unless it ran with another."""
-        while not self._ready:
-            self._run(self._passes.popleft())
-        return self._ready.popleft()
-
-    def parts(self, prompt: _Prompt) -> KeyValueParts:
-        """Keys and values along a prompt."""
-        return [self._store.layers(node) for node in prompt.end.path]
-
-    def release(self, prompt: _Prompt) -> None:
-        """Forget what no other prompt needs."""
-        self._users.subtract(prompt.end.path)
-        self._store.drop([node for node in prompt.end.path if not self._users[node]])
-
-    def _run(self, now: Pass) -> None:
-        everything = Pass(now.nodes, now.known, kept=now.nodes, done=())
-        states, layout = self._model.run(everything, self._store)
-        for node in now.nodes:
-            for index, question, end in self._ending.get(node, ()):
-                row = layout.row(node, len(question.tokens[0]) - 1)
-                assert isinstance(question.request, GenerateUntil)
-                chooser = Chooser.for_question(question, self._model.causal.generation_config)
-                waiting = _Row(index, question, question.request, chooser)
-                self._ready.append(_Prompt(waiting, end, states[row].clone()))
+    It is how the self-test looks at generation: slower than a pass, to the same answers.
+    """
+    prompts = Prompts(model, {i: q.tokens[0] for i, q in questions.items()}, budget)
+    # Long continuations first: the rows that go on are then always the first ones.
+    order = sorted(questions, key=lambda index: -len(questions[index].tokens[1]))
+    slots = {index: slot for slot, index in enumerate(order)}
+    layout = DecodeLayout(len(order), model.device)
+    first: dict[int, Tensor] = {}
+    while prompts.left:
+        prompt = prompts.next()
+        layout.fill(slots[prompt.index], prompts.parts(prompt), prompt.length)
+        first[prompt.index] = prompt.state
+        prompts.release(prompt)
+    sums = dict.fromkeys(order, 0.0)
+    greedy = dict.fromkeys(order, True)
+    states = torch.stack([first[index] for index in order])
+    for place in range(len(questions[order[0]].tokens[1])):
+        going = [index for index in order if len(questions[index].tokens[1]) > place]
+        tokens = torch.tensor([questions[index].tokens[1][place] for index in going])
+        with torch.inference_mode():
+            scores = model.head.score(states[: len(going)], torch.arange(len(going)), tokens)
+        for index, logprob, best in zip(going, *(s.tolist() for s in scores), strict=True):
+            sums[index] += logprob
+            greedy[index] &= best
+        positions = layout.step(len(going))
+        with using(layout):
+            states = model.states(tokens[None], position_ids=positions[None])[0]
+    for index in order:
+        yield Answer(index, LogProb(sums[index], greedy[index]))
 
 
 class _Batch:
@@ -142,6 +119,7 @@ class _Batch:
         self._model, self._stopping, self._longest = model, stopping, longest
         self.slots = SLOTS["cuda" if model.device.type == "cuda" else "cpu"]
         self._layout: DecodeLayout | None = None
+        self._choosers: dict[int, Chooser] = {}
         self.rows: list[_Row] = []
 
     @property
@@ -149,14 +127,16 @@ class _Batch:
         """Slots without a row."""
         return self.slots - len(self.rows)
 
-    def admit(self, prompt: _Prompt, parts: KeyValueParts) -> Iterator[Answer]:
-        """Give a prompt a slot, and its first token."""
+    def admit(self, row: _Row, state: Tensor, parts: KeyValueParts) -> Iterator[Answer]:
+        """Give a row a slot, and its first token, which its prompt's last state predicts."""
         if self._layout is None:
             self.slots = self._affordable(parts)
             self._layout = DecodeLayout(self.slots, self._model.device)
-        self._layout.fill(len(self.rows), parts, len(prompt.row.question.tokens[0]))
-        self.rows.append(prompt.row)
-        yield from self._grow(len(self.rows) - 1, prompt.state[None])
+        config = self._model.causal.generation_config
+        self._choosers[row.index] = Chooser.for_question(row.question, config)
+        self._layout.fill(len(self.rows), parts, row.prompt)
+        self.rows.append(row)
+        yield from self._grow(len(self.rows) - 1, state[None])
 
     @torch.inference_mode()
     def step(self) -> Iterator[Answer]:
@@ -184,13 +164,14 @@ class _Batch:
     @torch.inference_mode()
     def _choose(self, first: int, states: Tensor) -> list[int]:
         rows = self.rows[first:]
-        if all(row.chooser.greedy for row in rows):
+        choosers = [self._choosers[row.index] for row in rows]
+        if all(chooser.greedy for chooser in choosers):
             best: list[int] = self._model.head.greedy(states).tolist()
             return best
         logits = self._model.head.logits(states)
         return [
-            row.chooser.choose(row.question.tokens[0], row.tokens, line)
-            for row, line in zip(rows, logits, strict=True)
+            chooser.choose(row.question.tokens[0], row.tokens, line)
+            for chooser, row, line in zip(choosers, rows, logits, strict=True)
         ]
 
     def _affordable(self, parts: KeyValueParts) -> int:
@@ -203,7 +184,7 @@ class _Batch:
         return max(1, min(self.slots, fitting))
 
     def _answer(self, row: _Row) -> Answer:
+        del self._choosers[row.index]
         text = self._stopping.text(row.request, row.tokens)
-        prompt = len(row.question.tokens[0])
         generation = Generation(text, row.question.truncated)
-        return Answer(row.index, generation, prompt, len(row.tokens))
+        return Answer(row.index, generation, row.prompt, len(row.tokens))

@@ -25,11 +25,13 @@ class LoadedModel:
         causal: the whole model, as transformers loads it.
         head: the vocabulary projection.
         device: where it runs.
+        attention: the implementation it was loaded with.
     """
 
     causal: Any
     head: Head
     device: torch.device
+    attention: str
 
     @torch.inference_mode()
     def run(self, now: Pass, store: KeyValues) -> tuple[Tensor, PassLayout]:
@@ -94,7 +96,7 @@ def load_model(path: Path, dtype: str, trust_remote_code: bool, head: str) -> Lo
     causal.eval()
     own = ModelLogits(str(causal.dtype).removeprefix("torch."))
     linear = _linear_head(causal) if head == "float32" else None
-    return LoadedModel(causal, linear or own, device)
+    return LoadedModel(causal, linear or own, device, causal.config._attn_implementation)
 
 
 def load_tokenizer(path: Path, add_bos: bool | None, trust_remote_code: bool) -> Any:

@@ -78,18 +78,25 @@ class Pass:
 def make_passes(nodes: Sequence[Node], budget: int) -> list[Pass]:
     """Fill passes up to ``budget`` tokens; a longer node has a pass of its own.
 
+    Children may exceed it by a quarter to run with their parent: the choices of a question that
+    fills a pass would otherwise make a pass of a few tokens, which takes as long as one of many.
+
     Args:
         nodes: in the order in which they are to run, parents first. An ancestor that is not among
             them ran before, and was kept.
         budget: in tokens.
     """
     groups: list[list[Node]] = []
+    present: set[Node] = set()
     room = 0
     for node in nodes:
-        if not groups or len(node.tokens) > room:
+        extra = budget // 4 if node.parent in present else 0
+        if not groups or len(node.tokens) > room + extra:
             groups.append([])
-            room = budget
+            present.clear()
+            room = max(budget, len(node.tokens))
         groups[-1].append(node)
+        present.add(node)
         room -= len(node.tokens)
     return _with_needs(groups)
 
@@ -223,7 +230,7 @@ class PassLayout:
             earlier = [self._store.get(node, layer) for node in self._pass.known]
             keys = torch.cat([*(kept for kept, _ in earlier), keys])
             values = torch.cat([*(kept for _, kept in earlier), values])
-        result = torch.empty_like(queries, memory_format=torch.contiguous_format)
+        result = queries.new_empty(*queries.shape[:2], values.shape[-1])
         for call in self._calls:
             q = _gather(queries, call.queries)
             k, v = _gather(keys, call.keys), _gather(values, call.keys)
@@ -303,17 +310,17 @@ def _units(nodes: Sequence[Node]) -> Iterator[_Unit]:
 def _batches(units: Iterator[_Unit]) -> Iterator[list[_Unit]]:
     """Units of like size, those that need no mask apart from the others."""
     batch: list[_Unit] = []
-    area = 0
+    area = longest = 0
     for unit in sorted(units, key=lambda u: (bool(u.ancestors), -u.keys, -u.queries)):
         own = unit.queries * unit.keys
         if batch:
-            queries = max(unit.queries, *(other.queries for other in batch))
-            padded = queries * batch[0].keys * (len(batch) + 1)
+            padded = max(longest, unit.queries) * batch[0].keys * (len(batch) + 1)
             masked = bool(unit.ancestors) != bool(batch[0].ancestors)
             if masked or padded > PADDING * (area + own):
                 yield batch
-                batch, area = [], 0
+                batch, area, longest = [], 0, 0
         batch.append(unit)
+        longest = max(longest, unit.queries)
         area += own
     if batch:
         yield batch

@@ -119,15 +119,18 @@ def _generate(
     if request.temperature:
         torch.manual_seed(int.from_bytes(questions[0].digest()[:4], "big"))
         options = {"do_sample": True, "temperature": request.temperature}
-    (end, *_) = stopping.end_tokens
+    # A model that scores packed still generates with the attention that it came with.
+    attention = model.causal.config._attn_implementation
+    model.causal.set_attn_implementation(model.attention)
     output = model.causal.generate(
         input_ids=ids.to(model.device),
         attention_mask=seen.to(model.device),
         max_new_tokens=request.max_new_tokens,
-        pad_token_id=end,
+        pad_token_id=min(stopping.end_tokens, default=0),
         stopping_criteria=[_Ends(stopping, request, longest)],
         **options,
     )
+    model.causal.set_attn_implementation(attention)
     rows: list[list[int]] = output[:, longest:].tolist()
     return [stopping.cut(request, row) for row in rows]
 

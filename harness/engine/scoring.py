@@ -62,7 +62,7 @@ def score_packed(
         store.drop(now.done)
         passes.popleft()
         waiting.add(states, *_rows(now, layout, wanted, spans))
-        if waiting.enough or not passes:
+        if waiting.enough or (waiting.any and not passes):
             yield from sums.add(*waiting.score())
 
 
@@ -78,17 +78,24 @@ class _Unprojected:
         self._states: list[Tensor] = []
         self._rows: list[Rows] = []
         self._count = 0
-        self._since = time.monotonic()
+        self._since = 0.0
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything to project."""
+        return self._count > 0
 
     @property
     def enough(self) -> bool:
-        """Whether to project now: many rows, or an answer that has waited for long."""
-        return self._count >= ENOUGH or time.monotonic() - self._since > PATIENCE
+        """Whether to project now: many rows, or one that has waited for long."""
+        return self._count >= ENOUGH or (self.any and time.monotonic() - self._since > PATIENCE)
 
     def add(self, states: Tensor, rows: Rows, targets: Ids, numbers: Rows) -> None:
         """Take the rows of a pass that predict something."""
         if not len(rows):
             return
+        if not self.any:
+            self._since = time.monotonic()
         order = np.argsort(rows, kind="stable")
         distinct, places = np.unique(rows[order], return_inverse=True)
         picked = torch.from_numpy(distinct).to(states.device)
@@ -103,7 +110,6 @@ class _Unprojected:
         rows, targets, numbers = np.concatenate(self._rows, axis=1)
         states = torch.cat(self._states)
         self._states, self._rows, self._count = [], [], 0
-        self._since = time.monotonic()
         return numbers, *score_rows(self._model, states, rows, targets)
 
 

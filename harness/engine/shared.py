@@ -22,20 +22,27 @@ batches of whole rows are as fast."""
 
 
 def score_shared(
-    model: LoadedModel, questions: Mapping[int, Question], max_length: int, budget: int
+    model: LoadedModel,
+    questions: Mapping[int, Question],
+    max_length: int,
+    budget: int,
+    *,
+    long: int = LONG,
 ) -> Iterator[Answer]:
     """Answer log-likelihood questions; long contexts of several continuations run once."""
     contexts: dict[bytes, list[int]] = {}
     rest = dict(questions)
     for index, question in questions.items():
-        if len(question.tokens) == 2 and len(question.tokens[0]) >= LONG:
+        if len(question.tokens) == 2 and len(question.tokens[0]) >= long:
             contexts.setdefault(question.tokens[0].tobytes(), []).append(index)
     for indices in contexts.values():
         spans = [spans_of(questions[index], max_length)[0] for index in indices]
         if len({span.sequence.tobytes() for span in spans}) > 1:
-            for index in indices:
-                del rest[index]
-            yield from _score(model, {index: questions[index] for index in indices}, spans)
+            tail = max(len(span.targets) for span in spans)
+            choices = max(1, budget // tail)
+            for start in range(0, len(indices), choices):
+                part = {index: rest.pop(index) for index in indices[start : start + choices]}
+                yield from _score(model, part, spans[start : start + choices])
     if rest:
         yield from score_plain(model, rest, max_length, budget)
 

@@ -24,8 +24,9 @@ class Stopping:
         self.tokenizer = tokenizer
         named = config.eos_token_id
         named = [] if named is None else named if isinstance(named, list) else [named]
-        self.end_tokens: frozenset[int] = frozenset(named) or frozenset([tokenizer.eos_token_id])
-        self._end_text = str(tokenizer.decode(tokenizer.eos_token_id))
+        own = tokenizer.eos_token_id
+        self.end_tokens: frozenset[int] = frozenset(named or ([] if own is None else [own]))
+        self._end_text = "" if own is None else str(tokenizer.decode(own))
         self._lookback = cache(self._tokens_of)
 
     def ends(self, request: GenerateUntil, tokens: Sequence[int]) -> bool:

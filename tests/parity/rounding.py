@@ -91,7 +91,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     works = [parse_work(text, options.limit) for text in options.tasks.split(",")]
     logprobs: dict[str, list[list[list[float]]]] = {}
     for dtype in ("float32", options.dtype):
-        load = LoadOptions(artifact.path, artifact.tokenizer_path, dtype, spec.add_bos)
+        load = LoadOptions(
+            artifact.path,
+            artifact.tokenizer_path,
+            dtype,
+            spec.add_bos,
+            spec.trust_remote_code,
+        )
         kept = Kept(options.keep and Path(options.keep), f"{artifact.weights_id[:16]}-{dtype}")
         model = LazyHflm(load)
         for work in works:

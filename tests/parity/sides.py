@@ -158,5 +158,5 @@ def lm_eval_docs(model: Any, work: Work, data: Path) -> list[ReferenceDoc]:
 
 
 def _plain_number(value: Any) -> Any:
-    """numpy's numbers, which some of lm-eval's metrics are."""
+    """Numpy's numbers, which some of lm-eval's metrics are."""
     return value.item()
