@@ -62,7 +62,8 @@ def generate_packed(
         if isinstance(question.request, GenerateUntil)
     }
     longest = max(row.prompt + row.request.max_new_tokens for row in rows.values())
-    batch = _Batch(model, Stopping(model.causal.generation_config, tokenizer), longest)
+    stopping = Stopping(model.causal.generation_config, tokenizer)
+    batch = _Batch(model, stopping, len(rows), longest)
     prompts = Prompts(model, {i: row.question.tokens[0] for i, row in rows.items()}, budget)
     while True:
         admitting = batch.free * ADMIT >= batch.slots
@@ -115,9 +116,9 @@ def score_stepwise(
 class _Batch:
     """The rows that grow."""
 
-    def __init__(self, model: LoadedModel, stopping: Stopping, longest: int) -> None:
+    def __init__(self, model: LoadedModel, stopping: Stopping, rows: int, longest: int) -> None:
         self._model, self._stopping, self._longest = model, stopping, longest
-        self.slots = SLOTS["cuda" if model.device.type == "cuda" else "cpu"]
+        self.slots = min(rows, SLOTS["cuda" if model.device.type == "cuda" else "cpu"])
         self._layout: DecodeLayout | None = None
         self._choosers: dict[int, Chooser] = {}
         self.rows: list[_Row] = []
