@@ -251,6 +251,7 @@ class _LazyBackend:
                 add_bos=spec.add_bos,
                 trust_remote_code=spec.trust_remote_code,
                 weights_id=self._artifact.weights_id,
+                quantization=spec.quantization,
             )
             try:
                 self._backend = load_backend(settings.backend, options)

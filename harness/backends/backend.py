@@ -34,6 +34,8 @@ class LoadOptions:
         head: dtype of the vocabulary projection, one of `HEADS`.
         add_bos: whether prompts begin with BOS; ``None`` leaves it to the tokenizer.
         trust_remote_code: whether code inside the folder may run.
+        quantization: the scheme that the loaded model must be of, ``none`` included; ``None`` for
+            any.
     """
 
     path: Path
@@ -43,6 +45,7 @@ class LoadOptions:
     trust_remote_code: bool = False
     weights_id: str = ""
     head: str = "float32"
+    quantization: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,8 @@ class BackendFacts:
     Attributes:
         dtype: of the model's body.
         device: ``cpu``, ``cuda:0``, ...
-        parameters: number of parameters.
-        memory_bytes: bytes of parameters and buffers.
+        parameters: number of parameters; a packed weight is one.
+        memory_bytes: bytes of all tensors, those beside packed weights included.
         max_length: context in tokens.
         plan: how questions are put into batches, in words.
         remark: what the user should know of that plan, such as why it is slow; else empty.

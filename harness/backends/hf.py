@@ -15,6 +15,7 @@ from harness.engine.encoding import Encoder
 from harness.engine.generation import generate_packed
 from harness.engine.model import LoadedModel, load_model, load_tokenizer
 from harness.engine.plain import generate_plain, score_plain
+from harness.engine.quantized import measure
 from harness.engine.scoring import score_packed
 from harness.engine.selftest import Plan, Score, Verdict, examine
 from harness.engine.shared import score_shared
@@ -48,12 +49,13 @@ class EngineBackend:
         self._loaded = verdict.model
         self.budget = budget
         causal = self.model
-        tensors = [*causal.parameters(), *causal.buffers()]
+        # Counted again: some kernels lay their weights out anew when they are first used.
+        footprint = measure(causal)
         self.facts = BackendFacts(
             dtype=str(causal.dtype).removeprefix("torch."),
             device=str(self._loaded.device),
-            parameters=sum(parameter.numel() for parameter in causal.parameters()),
-            memory_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
+            parameters=footprint.parameters,
+            memory_bytes=footprint.memory_bytes,
             max_length=encoder.max_length,
             plan=_in_words(verdict, budget),
             remark=_remark(verdict),
@@ -68,6 +70,7 @@ class EngineBackend:
             "quantization": repr(getattr(causal.config, "quantization_config", None)),
             "transformers": transformers.__version__,
             "torch": torch.__version__.partition("+")[0],
+            **({"kernels": footprint.kernels} if footprint.kernels else {}),
         }
 
     @property
@@ -161,10 +164,15 @@ def load(options: LoadOptions) -> EngineBackend:
     """Load an ordinary Hugging Face folder, test how it can be run, and measure how much at once.
 
     Raises:
-        WeightsError: transformers cannot load it, with its reason.
+        WeightsError: transformers cannot load it, with its reason, or it is not quantized as it
+            should be.
     """
     model: LoadedModel = load_model(
-        options.path, options.dtype, options.trust_remote_code, options.head
+        options.path,
+        options.dtype,
+        options.trust_remote_code,
+        options.head,
+        options.quantization,
     )
     tokenizer = load_tokenizer(options.tokenizer, options.add_bos, options.trust_remote_code)
     encoder = Encoder(tokenizer, model.causal.config, options.add_bos)

@@ -19,6 +19,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 from harness.backends.backend import BackendFacts, LoadOptions
+from harness.engine.quantized import check, measure, prepare, tune
 from harness.errors import WeightsError
 from harness.memory import peak_resident, reset_peak_resident
 from harness.types import (
@@ -60,12 +61,12 @@ class LmEvalBackend:
     def __init__(self, model: HFLM, weights_id: str = "") -> None:
         self._lm = model
         body = model.model
-        tensors = [*body.parameters(), *body.buffers()]
+        footprint = measure(body)
         self.facts = BackendFacts(
             dtype=str(body.dtype).removeprefix("torch."),
             device=str(model.device),
-            parameters=sum(parameter.numel() for parameter in body.parameters()),
-            memory_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
+            parameters=footprint.parameters,
+            memory_bytes=footprint.memory_bytes,
             max_length=model.max_length,
             plan=f"batches of at most {MAX_BATCH}",
         )
@@ -77,6 +78,7 @@ class LmEvalBackend:
             "body": self.facts.dtype,
             "head": self.facts.dtype,
             "quantization": repr(getattr(body.config, "quantization_config", None)),
+            **({"kernels": footprint.kernels} if footprint.kernels else {}),
         }
         self._vocabulary = int(model.vocab_size)
 
@@ -272,11 +274,17 @@ def load(options: LoadOptions) -> LmEvalBackend:
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    found, dtype = prepare(options.path, options.dtype, torch.device(device))
+    if found is not None and not found.inside:
+        raise WeightsError(
+            f"lm-eval cannot load {options.path}: what it is quantized by does not stand in its "
+            "config.json; --backend hf can"
+        )
     try:
         model = _QuietHFLM(
             pretrained=str(options.path),
             tokenizer=str(options.tokenizer),
-            dtype=options.dtype,
+            dtype=dtype,
             # lm-eval's default sums log-probabilities in the model's dtype: in bfloat16 a window of
             # -2,704 nats is then off by up to 8.
             softmax_dtype="float32",
@@ -288,6 +296,8 @@ def load(options: LoadOptions) -> LmEvalBackend:
     except Exception as error:  # custom code, torn files, unknown architectures: many kinds
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WeightsError(f"the model in {options.path} cannot be loaded: {reason}") from None
+    tune(model.model)
+    check(measure(model.model), found, options.quantization, options.path)
     return LmEvalBackend(model, options.weights_id)
 
 

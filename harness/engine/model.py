@@ -9,11 +9,12 @@ from typing import Any
 import psutil
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from harness.engine.attention import using
 from harness.engine.head import Head, LinearHead, ModelLogits
 from harness.engine.passes import KeyValues, Pass, PassLayout
+from harness.engine.quantized import Footprint, check, measure, prepare, tune
 from harness.errors import WeightsError
 
 
@@ -26,12 +27,14 @@ class LoadedModel:
         head: the vocabulary projection.
         device: where it runs.
         attention: the implementation it was loaded with.
+        footprint: its weights, bytes and quantized layers, as counted after loading.
     """
 
     causal: Any
     head: Head
     device: torch.device
     attention: str
+    footprint: Footprint
 
     @torch.inference_mode()
     def run(self, now: Pass, store: KeyValues) -> tuple[Tensor, PassLayout]:
@@ -67,36 +70,55 @@ class LoadedModel:
         return output.last_hidden_state, output.get("past_key_values")
 
 
-def load_model(path: Path, dtype: str, trust_remote_code: bool, head: str) -> LoadedModel:
-    """Load an ordinary Hugging Face folder.
+def load_model(
+    path: Path,
+    dtype: str,
+    trust_remote_code: bool,
+    head: str,
+    quantization: str | None = None,
+) -> LoadedModel:
+    """Load an ordinary Hugging Face folder, quantized or not.
 
     Args:
         path: the folder.
         dtype: ``auto`` or the name of a torch dtype.
         trust_remote_code: whether code inside the folder may run.
         head: ``float32``, or ``model`` for logits as the model computes them.
+        quantization: the scheme that it must be of, ``none`` included; ``None`` for any.
 
     Raises:
-        WeightsError: transformers cannot load it, with its reason.
+        WeightsError: transformers cannot load it, with its reason; a package is missing that its
+            quantization needs; what was loaded is not quantized as it should be.
     """
     import transformers
 
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    found, dtype = prepare(path, dtype, device)
+    options: dict[str, Any] = {}
     try:
+        if found is not None and not found.inside:
+            config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
+            config.quantization_config = dict(found.config)
+            options["config"] = config
         causal: Any = AutoModelForCausalLM.from_pretrained(
             path,
             dtype=dtype if dtype == "auto" else getattr(torch, dtype),
             device_map={"": device},
             trust_remote_code=trust_remote_code,
+            **options,
         )
     except Exception as error:  # custom code, torn files, unknown architectures: many kinds
         raise cannot_load(path, error) from None
     causal.eval()
+    tune(causal)
+    footprint = measure(causal)
+    check(footprint, found, quantization, path)
     own = ModelLogits(str(causal.dtype).removeprefix("torch."))
     linear = _linear_head(causal) if head == "float32" else None
-    return LoadedModel(causal, linear or own, device, causal.config._attn_implementation)
+    attention = causal.config._attn_implementation
+    return LoadedModel(causal, linear or own, device, attention, footprint)
 
 
 def load_tokenizer(path: Path, add_bos: bool | None, trust_remote_code: bool) -> Any:

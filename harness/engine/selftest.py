@@ -21,6 +21,7 @@ from harness.engine.generation import score_stepwise
 from harness.engine.head import ModelLogits
 from harness.engine.model import LoadedModel
 from harness.engine.plain import score_plain
+from harness.engine.quantized import rounds_inputs
 from harness.engine.scoring import score_packed
 from harness.engine.shared import score_shared
 from harness.errors import WeightsError
@@ -127,7 +128,7 @@ class _Exam:
         self._max_length = max_length
         self._questions = _probes(model, max_length)
         self._truth = _one_by_one(model, self._questions, alike)
-        self._rounds = model.causal.dtype != torch.float32
+        self._rounds = model.causal.dtype != torch.float32 or rounds_inputs(model.footprint)
         self._most = 1.0 if self._rounds else EXACT
 
     def allow_for_noise(self, model: LoadedModel) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from training.step import Made, Work
 
 
 @dataclass(frozen=True)
@@ -27,3 +30,10 @@ class Options:
     def quantization(self) -> str:
         """What the result is: the scheme."""
         return self.scheme
+
+
+def run(options: Options, work: Work) -> Made:
+    """Round the parent's weights; see `training.bnb.quantize`."""
+    from training.bnb import quantize
+
+    return quantize(options.scheme, options.double_quantization, work)
