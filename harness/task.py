@@ -109,7 +109,8 @@ def lm_eval_task(
     """
 
     def open_task(task: Task, context: TaskContext) -> OpenTask:
-        from harness.lm_eval_task import Part, open_lm_eval_task
+        from harness.lm_eval_definition import Part
+        from harness.lm_eval_task import open_lm_eval_task
 
         return open_lm_eval_task([Part(yaml, None, task.datasets[0])], context)
 
@@ -138,7 +139,8 @@ def lm_eval_group(
     """
 
     def open_task(task: Task, context: TaskContext) -> OpenTask:
-        from harness.lm_eval_task import Part, open_lm_eval_task
+        from harness.lm_eval_definition import Part
+        from harness.lm_eval_task import open_lm_eval_task
 
         chosen = zip(parts.items(), task.datasets, strict=True)
         return open_lm_eval_task(

@@ -14,33 +14,8 @@ from typing import Any
 
 import pytest
 
-from harness.cli import main
 from harness.run_folder import RunFolder, list_runs
-from tests.conftest import REPOSITORY
-
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def harness(
-    tiny_zoo: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Command:
-    """Run a command in this process, on the tiny registry and a report folder of its own."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    monkeypatch.setenv("HARNESS_ZOO", str(tiny_zoo))
-    monkeypatch.setenv("HARNESS_REPORTS", str(tmp_path / "reports"))
-    monkeypatch.setenv("HARNESS_TASKS", str(REPOSITORY / "tasks"))
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = main(arguments)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
+from tests.conftest import REPOSITORY, Command
 
 
 def test_help_is_fast_and_imports_nothing_heavy() -> None:

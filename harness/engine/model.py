@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,10 @@ from harness.engine.attention import using
 from harness.engine.head import Head, LinearHead, ModelLogits
 from harness.engine.passes import KeyValues, Pass, PassLayout
 from harness.errors import WeightsError
+
+COMPILED_SHAPES = "128"
+"""How many shapes of matrices oneDNN keeps compiled code for. Every pass has a number of tokens of
+its own: with oneDNN's 1,024 the code alone grows to more than a gigabyte."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,7 @@ def load_model(path: Path, dtype: str, trust_remote_code: bool, head: str) -> Lo
 
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", COMPILED_SHAPES)
     device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     try:
         causal: Any = AutoModelForCausalLM.from_pretrained(
