@@ -28,6 +28,7 @@ class Options:
     """
 
     stage: ClassVar[str] = "dpo"
+    needs: ClassVar[tuple[str, ...]] = ("peft", "trl")
 
     data: str = "default"
     beta: float = 0.1

@@ -31,6 +31,7 @@ class Options:
     """
 
     stage: ClassVar[str] = "kto"
+    needs: ClassVar[tuple[str, ...]] = ("peft", "trl")
 
     data: str = "default"
     beta: float = 0.1

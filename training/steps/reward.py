@@ -27,6 +27,7 @@ class Options:
     """
 
     stage: ClassVar[str] = "reward"
+    needs: ClassVar[tuple[str, ...]] = ("peft", "trl")
 
     data: str = "default"
     penalty: Literal["centring", "weight_decay"] = "centring"

@@ -27,6 +27,7 @@ class Options:
     """
 
     stage: ClassVar[str] = "sft"
+    needs: ClassVar[tuple[str, ...]] = ("peft", "trl")
 
     data: str = "default"
     method: Literal["lora", "full"] = "lora"

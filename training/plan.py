@@ -1,0 +1,93 @@
+"""What has to be built for a model, and why: decided before anything is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from harness.ancestry import changed_parents
+from harness.errors import WeightsError
+from harness.lineage import other_recipes, past_lineages
+from harness.recipe import all_options
+from harness.sources import Presence, presence
+from harness.zoo import ModelSpec, Zoo
+from training.estimate import estimate
+
+
+@dataclass(frozen=True)
+class Station:
+    """One model of the walk.
+
+    Attributes:
+        spec: its entry.
+        presence: what is here of it.
+        action: ``keep`` it as it is (or as it is not: nothing needs it), ``build`` it, or ``check``
+            it after its parent was built: it is built again if the parent came out otherwise.
+        why: the reason to build it, in words.
+        seconds: how long building may take; ``None`` where nothing tells.
+    """
+
+    spec: ModelSpec
+    presence: Presence
+    action: Literal["keep", "build", "check"]
+    why: str = ""
+    seconds: float | None = None
+
+
+def make_plan(
+    zoo: Zoo, name: str, models_dir: Path | None, force: bool = False
+) -> tuple[Station, ...]:
+    """Look at a walk from its root to a model, without network or torch.
+
+    Only what follows the last model that is here is built; where a parent was built again since
+    its child was made, everything from that child on.
+
+    Args:
+        zoo: the registry.
+        name: the model that is wanted.
+        models_dir: folder that holds ``org/name/``.
+        force: build the model again although it is here; and accept that a root has changed.
+
+    Raises:
+        UnknownName: the registry has no such model.
+        WeightsError: a root's weights are others than what was built from it, without ``force``.
+    """
+    walk = zoo.lineage(name)
+    here = [presence(spec, zoo, models_dir) for spec in walk]
+    names = [spec.name for spec in walk]
+    broken = changed_parents(walk[-1], zoo, models_dir)
+    reasons = {link.child.name: str(link) for link in broken}
+    if broken and broken[0].parent.step is None and not force:
+        raise WeightsError(
+            f"{broken[0]}. Put the former {broken[0].parent.name} back, or build what follows from "
+            f"it again: `make train MODEL={name} ARGS=--force`"
+        )
+    if broken:
+        first = names.index(broken[0].child.name)
+    elif force and walk[-1].step is not None:
+        first = len(walk) - 1
+        reasons[name] = "asked for"
+    else:
+        first = max((i for i, found in enumerate(here) if found.state == "present"), default=0) + 1
+    first = max(first, 1)  # a root is fetched, never built
+    past, size = past_lineages(), None
+    plan: list[Station] = []
+    for index, (spec, found) in enumerate(zip(walk, here, strict=True)):
+        if index < first or spec.step is None:
+            plan.append(Station(spec, found, "keep"))
+        else:
+            took = estimate(spec.step.kind, all_options(spec.step), size, past)
+            known = found.state == "present" and spec.name not in reasons
+            why = reasons.get(spec.name) or _why(spec, zoo, found)
+            plan.append(Station(spec, found, "check" if known else "build", why, took))
+        size = found.disk_bytes or size
+    return tuple(plan)
+
+
+def _why(spec: ModelSpec, zoo: Zoo, found: Presence) -> str:
+    if found.state == "present":
+        return "its parent is built again, and may come out otherwise"
+    if found.damage:
+        return f"damaged: {found.damage}"
+    return "its recipe has changed" if other_recipes(spec, zoo) else "not built"
