@@ -65,6 +65,11 @@ def make_job(
         UsageError: a name is unknown, or settings contradict each other.
         DataError: a task's data is nowhere.
     """
+    if spec.stage == "reward":
+        raise UsageError(
+            f"{spec.name} is a reward model: it marks answers and gives none, so it cannot be "
+            f"scored on tasks; `make train MODEL={spec.name}` builds it"
+        )
     check_backend(settings.backend)
     check_dtype(settings.dtype)
     check_head(settings.head)

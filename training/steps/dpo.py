@@ -13,6 +13,8 @@ class Options:
 
     Attributes:
         data: name of the preference pairs; ``default`` is the set shipped with the project.
+        template: how prompts are worded: ``chat`` is the tokenizer's chat template, ``plain`` the
+            benchmarks' "Question: ... Answer:", ``auto`` chat where there is such a template.
         beta: strength of the tie to the reference model.
         method: ``lora`` trains an adapter and merges it at the end, ``full`` all weights.
         lora_r, lora_alpha: rank and scale of the adapter.
@@ -31,6 +33,7 @@ class Options:
     needs: ClassVar[tuple[str, ...]] = ("peft", "trl")
 
     data: str = "default"
+    template: Literal["auto", "chat", "plain"] = "auto"
     beta: float = 0.1
     method: Literal["lora", "full"] = "lora"
     lora_r: int = 8

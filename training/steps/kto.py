@@ -13,6 +13,8 @@ class Options:
 
     Attributes:
         data: name of the marked answers; ``default`` is the set shipped with the project.
+        template: how prompts are worded: ``chat`` is the tokenizer's chat template, ``plain`` the
+            benchmarks' "Question: ... Answer:", ``auto`` chat where there is such a template.
         beta: strength of the tie to the reference model.
         desirable_weight, undesirable_weight: weights of good and bad answers in the loss; set
             them apart where one kind is rarer.
@@ -34,6 +36,7 @@ class Options:
     needs: ClassVar[tuple[str, ...]] = ("peft", "trl")
 
     data: str = "default"
+    template: Literal["auto", "chat", "plain"] = "auto"
     beta: float = 0.1
     desirable_weight: float = 1.0
     undesirable_weight: float = 1.0

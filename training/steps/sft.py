@@ -12,6 +12,8 @@ class Options:
 
     Attributes:
         data: name of the mixture to learn from; ``default`` is the one shipped with the project.
+        template: how prompts are worded: ``chat`` is the tokenizer's chat template, ``plain`` the
+            benchmarks' "Question: ... Answer:", ``auto`` chat where there is such a template.
         method: ``lora`` trains an adapter and merges it at the end, ``full`` all weights.
         lora_r, lora_alpha: rank and scale of the adapter.
         batch_size: sequences per optimizer step and accumulation step.
@@ -30,6 +32,7 @@ class Options:
     needs: ClassVar[tuple[str, ...]] = ("peft", "trl")
 
     data: str = "default"
+    template: Literal["auto", "chat", "plain"] = "auto"
     method: Literal["lora", "full"] = "lora"
     lora_r: int = 8
     lora_alpha: int = 16
