@@ -13,8 +13,8 @@ class Options:
 
     Attributes:
         data: name of the preference pairs; ``default`` is the set shipped with the project.
-        template: how prompts are worded: ``chat`` is the tokenizer's chat template, ``plain`` the
-            benchmarks' "Question: ... Answer:", ``auto`` chat where there is such a template.
+        template: how a prompt is written: ``chat`` with the tokenizer's chat template, ``plain`` as
+            lm-eval words GSM8K, ``auto`` with a chat template where there is one.
         beta: strength of the tie to the reference model.
         method: ``lora`` trains an adapter and merges it at the end, ``full`` all weights.
         lora_r, lora_alpha: rank and scale of the adapter.

@@ -13,8 +13,8 @@ class Options:
     Attributes:
         objective: what is learned: ``sft`` from answers, ``dpo`` from preference pairs.
         data: name of the mixture to learn from; ``default`` is the one shipped with the project.
-        template: how prompts are worded: ``chat`` is the tokenizer's chat template, ``plain`` the
-            benchmarks' "Question: ... Answer:", ``auto`` chat where there is such a template.
+        template: how a prompt is written: ``chat`` with the tokenizer's chat template, ``plain`` as
+            lm-eval words GSM8K, ``auto`` with a chat template where there is one.
         lora_r, lora_alpha: rank and scale of the adapter.
         batch_size: sequences per optimizer step and accumulation step.
         accumulation: batches per optimizer step.

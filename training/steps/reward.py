@@ -13,8 +13,8 @@ class Options:
 
     Attributes:
         data: name of the preference pairs; ``default`` is the set shipped with the project.
-        template: how prompts are worded: ``chat`` is the tokenizer's chat template, ``plain`` the
-            benchmarks' "Question: ... Answer:", ``auto`` chat where there is such a template.
+        template: how a prompt is written: ``chat`` with the tokenizer's chat template, ``plain`` as
+            lm-eval words GSM8K, ``auto`` with a chat template where there is one.
         penalty: what the L2 penalty is on, which the report does not say: ``centring`` is
             (r_chosen + r_rejected)^2, ``weight_decay`` the weights.
         penalty_weight: weight of the penalty.
