@@ -46,14 +46,12 @@ class Site:
         zoo: the registry.
         models_dir: folder that holds ``org/name/``.
         data: the user's data folder.
-        force: whether the last model of the plan is built although it is there.
         tell: takes one line for the user.
     """
 
     zoo: Zoo
     models_dir: Path | None
     data: Path | None
-    force: bool
     tell: Tell
 
 
@@ -101,9 +99,8 @@ def _still_fits(station: Station, origin: Artifact, site: Site) -> bool:
     """Whether it is there and was made from the parent as it is now: its parent was built again
     with the same outcome, or another process made it while this one waited.
     """
-    asked_for = site.force and station.why == "asked for"
     found = presence(station.spec, site.zoo, site.models_dir)
-    if found.lineage is None or asked_for:
+    if found.lineage is None or station.action == "rebuild":
         return False
     if found.lineage.parent_weights_id == origin.weights_id:
         site.tell(f"{station.spec.name}: is there, made from {origin.name} as it is now")

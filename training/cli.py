@@ -79,7 +79,7 @@ def _train(options: argparse.Namespace) -> int:
     print(f"{counted(len(todo), 'model')} to build: {_how_long(todo)}.", flush=True)
     if options.plan:
         return 0
-    build(plan, Site(zoo, options.models, data, options.force, note))
+    build(plan, Site(zoo, options.models, data, note))
     return 0
 
 

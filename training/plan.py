@@ -10,7 +10,7 @@ from harness.ancestry import changed_parents
 from harness.errors import WeightsError
 from harness.lineage import other_recipes, past_lineages
 from harness.recipe import all_options
-from harness.sources import Presence, presence
+from harness.sources import Presence, presence, resolve
 from harness.zoo import ModelSpec, Zoo
 from training.estimate import estimate
 
@@ -22,15 +22,15 @@ class Station:
     Attributes:
         spec: its entry.
         presence: what is here of it.
-        action: ``keep`` it as it is (or as it is not: nothing needs it), ``build`` it, or ``check``
-            it after its parent was built: it is built again if the parent came out otherwise.
+        action: ``keep`` it as it is (or as it is not: nothing needs it), ``build`` it unless one
+            made from the parent as it then is lies there, or ``rebuild`` it in any case.
         why: the reason to build it, in words.
         seconds: how long building may take; ``None`` where nothing tells.
     """
 
     spec: ModelSpec
     presence: Presence
-    action: Literal["keep", "build", "check"]
+    action: Literal["keep", "build", "rebuild"]
     why: str = ""
     seconds: float | None = None
 
@@ -51,7 +51,8 @@ def make_plan(
 
     Raises:
         UnknownName: the registry has no such model.
-        WeightsError: a root's weights are others than what was built from it, without ``force``.
+        WeightsError: a root's weights are not those that its child was made from, or files of what
+            is here changed after they were built; neither with ``force``.
     """
     walk = zoo.lineage(name)
     here = [presence(spec, zoo, models_dir) for spec in walk]
@@ -69,7 +70,10 @@ def make_plan(
         first = len(walk) - 1
         reasons[name] = "asked for"
     else:
-        first = max((i for i, found in enumerate(here) if found.state == "present"), default=0) + 1
+        last = max((i for i, found in enumerate(here) if found.state == "present"), default=0)
+        if walk[last].step is not None:
+            resolve(walk[last], zoo, models_dir)  # holds it to the digests of when it was built
+        first = last + 1
     first = max(first, 1)  # a root is fetched, never built
     past, size = past_lineages(), None
     plan: list[Station] = []
@@ -78,9 +82,9 @@ def make_plan(
             plan.append(Station(spec, found, "keep"))
         else:
             took = estimate(spec.step.kind, all_options(spec.step), size, past)
-            known = found.state == "present" and spec.name not in reasons
             why = reasons.get(spec.name) or _why(spec, zoo, found)
-            plan.append(Station(spec, found, "check" if known else "build", why, took))
+            forced = force and spec.name == name
+            plan.append(Station(spec, found, "rebuild" if forced else "build", why, took))
         size = found.disk_bytes or size
     return tuple(plan)
 

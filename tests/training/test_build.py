@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -204,6 +205,20 @@ def test_a_torn_lineage_is_built_again_and_said(
     assert site.train("c") == 0 and site.names() == []
 
 
+def test_files_that_were_changed_by_hand_are_an_error_until_forced(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.train("b")
+    site.ran()
+    (site.place("b") / "tokenizer.json").write_text('{"other": 1}', "utf-8")
+    for name in "bc":  # as what is wanted, and as a parent
+        assert site.train(name) == 1
+        err = capsys.readouterr().err
+        assert "tokenizer.json changed since. `make train MODEL=b ARGS=--force`" in err
+    assert site.train("b", "--force") == 0 and site.names() == ["b"]
+    assert site.train("c") == 0 and site.names() == ["c"]
+
+
 @pytest.mark.parametrize(
     ("how", "code", "says"),
     [
@@ -218,8 +233,6 @@ def test_a_torn_lineage_is_built_again_and_said(
 def test_a_step_that_fails_leaves_nothing_that_looks_finished(
     site: Site, how: str, code: int, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import re
-
     site.write(ZOO.replace("mark: 2", f"how: {how}"))
     assert site.train("c") == code
     err = capsys.readouterr().err
