@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness.ancestry import changed_parents
-from harness.errors import WeightsError
+from harness.ancestry import changed_parents, check_ancestry
 from harness.lineage import other_recipes, past_lineages
 from harness.recipe import all_options
 from harness.sources import Presence, presence, resolve
@@ -56,25 +55,20 @@ def make_plan(
     """
     walk = zoo.lineage(name)
     here = [presence(spec, zoo, models_dir) for spec in walk]
-    names = [spec.name for spec in walk]
     broken = changed_parents(walk[-1], zoo, models_dir)
-    reasons = {link.child.name: str(link) for link in broken}
     if broken and broken[0].parent.step is None and not force:
-        raise WeightsError(
-            f"{broken[0]}. Put the former {broken[0].parent.name} back, or build what follows from "
-            f"it again: `make train MODEL={name} ARGS=--force`"
-        )
+        check_ancestry(walk[-1], zoo, models_dir)
+    reasons = {link.child.name: str(link) for link in broken}
+    if force and here[-1].state == "present":
+        reasons.setdefault(name, "asked for")
     if broken:
-        first = names.index(broken[0].child.name)
-    elif force and walk[-1].step is not None:
-        first = len(walk) - 1
-        reasons[name] = "asked for"
+        first = [spec.name for spec in walk].index(broken[0].child.name)
     else:
-        last = max((i for i, found in enumerate(here) if found.state == "present"), default=0)
+        wanted = here[:-1] if force else here
+        last = max((i for i, found in enumerate(wanted) if found.state == "present"), default=0)
         if walk[last].step is not None:
             resolve(walk[last], zoo, models_dir)  # holds it to the digests of when it was built
         first = last + 1
-    first = max(first, 1)  # a root is fetched, never built
     past, size = past_lineages(), None
     plan: list[Station] = []
     for index, (spec, found) in enumerate(zip(walk, here, strict=True)):

@@ -192,6 +192,12 @@ def test_a_changed_root_is_an_error_that_names_both(
     assert site.train("c") == 0 and site.names() == []
 
 
+def test_force_builds_missing_ancestors_and_the_model_itself(site: Site) -> None:
+    assert site.train("b", "--force") == 0 and site.names() == ["a", "b"]
+    assert site.train("c", "--force") == 0 and site.names() == ["c"]
+    assert site.train("c", "--force") == 0 and site.names() == ["c"]
+
+
 def test_a_torn_lineage_is_built_again_and_said(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
