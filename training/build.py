@@ -126,7 +126,7 @@ def _make(spec: ModelSpec, origin: Artifact, folder: Path, site: Site) -> None:
         scratch=scratch,
         data=site.data,
         trust_remote_code=spec.trust_remote_code,
-        tell=lambda line: site.tell(f"{spec.name}: {line}"),
+        tell=site.tell,
     )
     doing = "resuming" if resumed else "building"
     site.tell(f"{spec.name}: {doing} it from {origin.name} ({spec.step.kind})")
@@ -146,10 +146,8 @@ def _make(spec: ModelSpec, origin: Artifact, folder: Path, site: Site) -> None:
         shutil.rmtree(partial, ignore_errors=True)
     shutil.rmtree(_beside(folder, "scratch"), ignore_errors=True)
     size = presence(spec, site.zoo, site.models_dir).disk_bytes
-    figures = "".join(f", {name} {value:.4g}" for name, value in lineage.figures.items())
-    site.tell(
-        f"{spec.name}: built in {wording.seconds(seconds)}, {wording.size(size)}{figures}: {folder}"
-    )
+    took = wording.seconds(seconds)
+    site.tell(f"{spec.name}: built in {took}, {wording.size(size)}: {folder}")
 
 
 def _prepared(step: Step) -> tuple[Any, Callable[[Any, Work], Made]]:

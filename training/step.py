@@ -20,7 +20,7 @@ class Work:
         scratch: a folder that survives an interruption: checkpoints to resume from.
         data: the user's data folder (ORG/NAME/CONFIG/SPLIT), or ``None``.
         trust_remote_code: whether Python code inside the parent may run.
-        tell: takes one line for the user.
+        tell: takes one line for the user, which begins with the model's name.
     """
 
     name: str
