@@ -62,6 +62,7 @@ class Presence:
         disk_bytes: size of its tensor files, if present.
         lineage: how it was made, if a step made it and it is present.
         damage: what is wrong with what was built, if it counts as not built for that.
+        others: ids of the recipes by which it was built before, if not by the present one.
     """
 
     state: Literal["present", "absent", "not built"]
@@ -70,6 +71,7 @@ class Presence:
     disk_bytes: int | None = None
     lineage: Lineage | None = None
     damage: str | None = None
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -181,9 +183,9 @@ def _built(spec: ModelSpec, zoo: Zoo) -> Presence:
         damage = f"files of {folder} are missing"
     if damage is not None:
         return Presence("not built", f"damaged: {damage}; {how}", damage=damage)
-    older = [path.name for path in other_recipes(spec, zoo)]
-    known = f" (another recipe was: {', '.join(older)})" if older else ""
-    return Presence("not built", f"{how}{known}")
+    others = tuple(path.name for path in other_recipes(spec, zoo))
+    known = f" (another recipe was: {', '.join(others)})" if others else ""
+    return Presence("not built", f"{how}{known}", others=others)
 
 
 def _folder(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.ancestry import changed_parents, check_ancestry
-from harness.lineage import other_recipes, past_lineages
+from harness.lineage import past_lineages
 from harness.recipe import all_options
 from harness.sources import Presence, presence, resolve
 from harness.zoo import ModelSpec, Zoo
@@ -76,16 +76,16 @@ def make_plan(
             plan.append(Station(spec, found, "keep"))
         else:
             took = estimate(spec.step.kind, all_options(spec.step), size, past)
-            why = reasons.get(spec.name) or _why(spec, zoo, found)
+            why = reasons.get(spec.name) or _why(found)
             forced = force and spec.name == name
             plan.append(Station(spec, found, "rebuild" if forced else "build", why, took))
         size = found.disk_bytes or size
     return tuple(plan)
 
 
-def _why(spec: ModelSpec, zoo: Zoo, found: Presence) -> str:
+def _why(found: Presence) -> str:
     if found.state == "present":
         return "its parent is built again, and may come out otherwise"
     if found.damage:
         return f"damaged: {found.damage}"
-    return "its recipe has changed" if other_recipes(spec, zoo) else "not built"
+    return "its recipe has changed" if found.others else "not built"

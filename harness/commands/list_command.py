@@ -62,6 +62,8 @@ def _tree(zoo: Zoo, spec: ModelSpec, there: dict[str, Presence], tree: Tree | No
     label = f"[bold]{spec.name}[/bold]  {how}  [{style}]{state.state}[/{style}]"
     if state.disk_bytes:
         label += f" [dim]{state.disk_bytes / 1e6:,.0f} MB[/dim]"
+    if state.others or state.damage:
+        label += f" [dim]({'damaged' if state.damage else 'its recipe has changed'})[/dim]"
     if state.lineage is not None:
         label += f"\n  [dim]{escape(_recipe(spec, state.lineage))}[/dim]"
     branch = Tree(label) if tree is None else tree.add(label)

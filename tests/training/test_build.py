@@ -358,4 +358,7 @@ def test_listing_shows_bytes_and_recipe(site: Site, capsys: pytest.CaptureFixtur
     assert harness(["list", "models", "--json", *options]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows["b"]["built"]["options"]["seed"] == 7 and rows["b"]["disk_bytes"] > 0
+    site.write(ZOO.replace("mark: 2", "mark: 20"))
+    assert harness(["list", "models", *options]) == 0
+    assert "b  mark  not built (its recipe has changed)" in capsys.readouterr().out
     assert rows["c"]["built"] is None and rows["c"]["state"] == "not built"
