@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from harness.ancestry import check_ancestry
 from harness.backends.backend import (
     Backend,
     LoadOptions,
@@ -25,6 +26,7 @@ from harness.data import DataFolders, data_folders, find
 from harness.errors import RecordError, UsageError, WeightsError
 from harness.journal import Journal, journal_path, open_journal
 from harness.open_task import TaskContext
+from harness.recipe import recipe_id
 from harness.records import Environment, ModelRecord, Run, Settings
 from harness.run_folder import RunFolder
 from harness.runner import PlannedTask, Progress, evaluate
@@ -63,6 +65,11 @@ def make_job(
         UsageError: a name is unknown, or settings contradict each other.
         DataError: a task's data is nowhere.
     """
+    if spec.stage == "reward":
+        raise UsageError(
+            f"{spec.name} is a reward model: it marks answers and gives none, so it cannot be "
+            f"scored on tasks; `make train MODEL={spec.name}` builds it"
+        )
     check_backend(settings.backend)
     check_dtype(settings.dtype)
     check_head(settings.head)
@@ -177,6 +184,7 @@ class _Ready:
 def _weights(job: Job, tell: Tell) -> Artifact:
     spec = job.spec
     tell(f"{spec.name}: {', '.join(task.name for task, _ in job.choices)}")
+    check_ancestry(spec, job.zoo, job.models_dir)
     artifact = resolve(spec, job.zoo, job.models_dir, tell)
     for remark in artifact.notes:
         tell(f"{spec.name}: {remark}")
@@ -384,6 +392,7 @@ def _new_run(
         licence=spec.licence,
         add_bos=spec.add_bos,
         revision=artifact.revision,
+        recipe_id=recipe_id(spec, job.zoo) if spec.step else None,
     )
     return Run(
         id=folder.path.name,

@@ -31,6 +31,7 @@ class ModelRecord:
         trust_remote_code: whether the checkpoint's own code was run.
         add_bos: whether prompts begin with BOS; ``None`` left it to the tokenizer.
         notes, licence: from the registry.
+        recipe_id: of a model that a step made (see `harness.recipe`), else ``None``.
     """
 
     name: str
@@ -51,6 +52,7 @@ class ModelRecord:
     licence: str
     revision: str | None = None
     add_bos: bool | None = None
+    recipe_id: str | None = None
 
 
 @dataclass(frozen=True)

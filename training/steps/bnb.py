@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,8 @@ class Options:
             columns in half precision).
         double_quantization: nf4 only: whether the scales are rounded too.
     """
+
+    needs: ClassVar[tuple[str, ...]] = ("bitsandbytes",)
 
     scheme: Literal["nf4", "int8"] = "nf4"
     double_quantization: bool = False

@@ -13,6 +13,8 @@ class Options:
 
     Attributes:
         data: name of the preference pairs; ``default`` is the set shipped with the project.
+        template: how a prompt is written: ``chat`` with the tokenizer's chat template, ``plain`` as
+            lm-eval words GSM8K, ``auto`` with a chat template where there is one.
         beta: strength of the tie to the reference model.
         method: ``lora`` trains an adapter and merges it at the end, ``full`` all weights.
         lora_r, lora_alpha: rank and scale of the adapter.
@@ -28,8 +30,10 @@ class Options:
     """
 
     stage: ClassVar[str] = "dpo"
+    needs: ClassVar[tuple[str, ...]] = ("peft", "trl")
 
     data: str = "default"
+    template: Literal["auto", "chat", "plain"] = "auto"
     beta: float = 0.1
     method: Literal["lora", "full"] = "lora"
     lora_r: int = 8

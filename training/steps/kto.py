@@ -13,6 +13,8 @@ class Options:
 
     Attributes:
         data: name of the marked answers; ``default`` is the set shipped with the project.
+        template: how a prompt is written: ``chat`` with the tokenizer's chat template, ``plain`` as
+            lm-eval words GSM8K, ``auto`` with a chat template where there is one.
         beta: strength of the tie to the reference model.
         desirable_weight, undesirable_weight: weights of good and bad answers in the loss; set
             them apart where one kind is rarer.
@@ -31,8 +33,10 @@ class Options:
     """
 
     stage: ClassVar[str] = "kto"
+    needs: ClassVar[tuple[str, ...]] = ("peft", "trl")
 
     data: str = "default"
+    template: Literal["auto", "chat", "plain"] = "auto"
     beta: float = 0.1
     desirable_weight: float = 1.0
     undesirable_weight: float = 1.0

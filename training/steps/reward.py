@@ -13,6 +13,8 @@ class Options:
 
     Attributes:
         data: name of the preference pairs; ``default`` is the set shipped with the project.
+        template: how a prompt is written: ``chat`` with the tokenizer's chat template, ``plain`` as
+            lm-eval words GSM8K, ``auto`` with a chat template where there is one.
         penalty: what the L2 penalty is on, which the report does not say: ``centring`` is
             (r_chosen + r_rejected)^2, ``weight_decay`` the weights.
         penalty_weight: weight of the penalty.
@@ -27,8 +29,10 @@ class Options:
     """
 
     stage: ClassVar[str] = "reward"
+    needs: ClassVar[tuple[str, ...]] = ("peft", "trl")
 
     data: str = "default"
+    template: Literal["auto", "chat", "plain"] = "auto"
     penalty: Literal["centring", "weight_decay"] = "centring"
     penalty_weight: float = 0.001
     batch_size: int = 4

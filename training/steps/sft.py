@@ -12,6 +12,8 @@ class Options:
 
     Attributes:
         data: name of the mixture to learn from; ``default`` is the one shipped with the project.
+        template: how a prompt is written: ``chat`` with the tokenizer's chat template, ``plain`` as
+            lm-eval words GSM8K, ``auto`` with a chat template where there is one.
         method: ``lora`` trains an adapter and merges it at the end, ``full`` all weights.
         lora_r, lora_alpha: rank and scale of the adapter.
         batch_size: sequences per optimizer step and accumulation step.
@@ -27,8 +29,10 @@ class Options:
     """
 
     stage: ClassVar[str] = "sft"
+    needs: ClassVar[tuple[str, ...]] = ("peft", "trl")
 
     data: str = "default"
+    template: Literal["auto", "chat", "plain"] = "auto"
     method: Literal["lora", "full"] = "lora"
     lora_r: int = 8
     lora_alpha: int = 16

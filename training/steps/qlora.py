@@ -1,0 +1,67 @@
+"""QLoRA: an adapter is trained on the parent in 4 bits (nf4), then merged into its full weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+
+@dataclass(frozen=True)
+class Options:
+    """A recipe; the defaults are those of the sft step, so that the two can be compared.
+
+    Attributes:
+        objective: what is learned: ``sft`` from answers, ``dpo`` from preference pairs.
+        data: name of the mixture to learn from; ``default`` is the one shipped with the project.
+        template: how a prompt is written: ``chat`` with the tokenizer's chat template, ``plain`` as
+            lm-eval words GSM8K, ``auto`` with a chat template where there is one.
+        lora_r, lora_alpha: rank and scale of the adapter.
+        batch_size: sequences per optimizer step and accumulation step.
+        accumulation: batches per optimizer step.
+        learning_rate: peak of the schedule.
+        schedule: what follows the warm-up.
+        warmup_steps: optimizer steps of linear warm-up.
+        epochs: passes over the mixture.
+        max_length: tokens per example; longer ones are cut.
+        validation_share: share of the mixture that is held out.
+        answer_only: whether the loss leaves the prompt out.
+        seed: of shuffling, the split and the adapter's start.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("bitsandbytes", "peft", "trl")
+
+    objective: Literal["sft", "dpo"] = "sft"
+    data: str = "default"
+    template: Literal["auto", "chat", "plain"] = "auto"
+    lora_r: int = 8
+    lora_alpha: int = 16
+    batch_size: int = 16
+    accumulation: int = 8
+    learning_rate: float = 5e-5
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup_steps: int = 1000
+    epochs: float = 2.0
+    max_length: int = 2048
+    validation_share: float = 0.05
+    answer_only: bool = True
+    seed: int = 1234
+
+    def __post_init__(self) -> None:
+        for name in ("lora_r", "lora_alpha", "batch_size", "accumulation", "max_length"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it is at least 1")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate is {self.learning_rate}; it is above 0")
+        if self.warmup_steps < 0:
+            raise ValueError(f"warmup_steps is {self.warmup_steps}; it is at least 0")
+        if not self.epochs > 0:
+            raise ValueError(f"epochs is {self.epochs}; it is above 0")
+        if not 0 <= self.validation_share < 1:
+            raise ValueError(
+                f"validation_share is {self.validation_share}; it is a share: 0 up to 1"
+            )
+
+    @property
+    def stage(self) -> str:
+        """The stage that the objective leads to."""
+        return self.objective
