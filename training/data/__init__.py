@@ -1,1 +1,1 @@
-"""What the steps learn from: rows, the formats that files come in, and the embedded STEM questions."""
+"""What the steps learn from: rows, the formats of files, and the embedded STEM questions."""

@@ -52,7 +52,9 @@ class FileRow:
             value.encode()
         except UnicodeEncodeError as error:
             half = ascii(value[error.start])
-            raise self.error(name, f"holds {half}, half a pair of UTF-16 and no character") from None
+            raise self.error(
+                name, f"holds {half}, half a pair of UTF-16 and no character"
+            ) from None
         return value
 
     def error(self, column: str, problem: str) -> DataError:
@@ -119,9 +121,7 @@ def _parse(text: str, where: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         place = f", line {error.lineno}" if error.lineno > 1 else ""
-        raise DataError(
-            f"{where}{place}, column {error.colno}: not JSON ({error.msg})"
-        ) from None
+        raise DataError(f"{where}{place}, column {error.colno}: not JSON ({error.msg})") from None
     except (RecursionError, ValueError) as error:  # brackets without end, numbers without end
         raise DataError(f"{where}: not JSON that can be read ({error})") from None
 

@@ -13,6 +13,7 @@ A column ``group`` is kept; other columns are not read.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -138,7 +139,8 @@ def _chat(row: FileRow, group: str) -> list[Example]:
     messages = _begun(row, "messages", _messages(row, "messages"))
     if messages[-1].role != "assistant":
         raise row.error(
-            "messages", f"has no answer: it ends with the role {messages[-1].role!r}, not 'assistant'"
+            "messages",
+            f"has no answer: it ends with the role {messages[-1].role!r}, not 'assistant'",
         )
     return [
         Example(messages[:place], message.content, group)
@@ -159,9 +161,13 @@ def _message_sides(row: FileRow) -> tuple[tuple[Message, ...], str, str]:
         )
     prompt = chosen[:-1]
     if rejected[:-1] != prompt:
-        raise row.error("rejected", "begins unlike 'chosen'; all but the last message is the prompt")
+        raise row.error(
+            "rejected", "begins unlike 'chosen'; all but the last message is the prompt"
+        )
     if not prompt:
-        raise row.error("chosen", "has no question before its last message, and there is no 'prompt'")
+        raise row.error(
+            "chosen", "has no question before its last message, and there is no 'prompt'"
+        )
     return (
         _begun(row, "chosen", prompt),
         _only_answer(row, "chosen", chosen[-1:]),
@@ -196,7 +202,7 @@ def _messages(row: FileRow, column: str) -> tuple[Message, ...]:
         _message(row, f"{column}[{place}]", content) for place, content in enumerate(value)
     )
     turns = messages[1:] if messages[0].role == "system" else messages
-    for place, (before, after) in enumerate(zip(turns, turns[1:], strict=False)):
+    for place, (before, after) in enumerate(pairwise(turns)):
         if after.role == before.role or after.role == "system":
             number = place + 1 + len(messages) - len(turns)
             raise row.error(

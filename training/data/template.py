@@ -55,9 +55,7 @@ def render(prompt: Sequence[Message], tokenizer: ChatTokenizer, template: Templa
     """
     if choose(tokenizer, template) == "chat":
         turns = [{"role": message.role, "content": message.content} for message in prompt]
-        return str(
-            tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        )
+        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
     text = ""
     for message in prompt:
         if message.role == "system":

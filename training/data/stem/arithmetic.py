@@ -11,7 +11,7 @@ TWO_DIGITS, LARGE = (10, 39), (51, 79)
 
 
 def bare_product_and_sum(n: Numbers) -> Problem:
-    """a * b + c."""
+    """Product and sum: a * b + c."""
     a, b, c = n.ranged(NEAR, FAR), n.whole(2, 9), n.whole(2, 20)
     asked = n.one_of(("What is", "How much is"))
     steps = (Step("{work}", a, "*", b), Step("{work}", Result(0), "+", c))
@@ -19,7 +19,7 @@ def bare_product_and_sum(n: Numbers) -> Problem:
 
 
 def bare_product_and_difference(n: Numbers) -> Problem:
-    """a * b - c."""
+    """Product and difference: a * b - c."""
     a, b = n.ranged(NEAR, FAR), n.whole(2, 9)
     c = n.whole(1, a * b - 1)
     asked = n.one_of(("Compute", "Work out"))
@@ -28,7 +28,7 @@ def bare_product_and_difference(n: Numbers) -> Problem:
 
 
 def bare_quotient_and_sum(n: Numbers) -> Problem:
-    """a / b + c."""
+    """Quotient and sum: a / b + c."""
     quotient, b, c = n.ranged(NEAR, FAR), n.whole(2, 9), n.whole(2, 20)
     asked = n.one_of(("Compute", "Work out"))
     steps = (Step("{work}", quotient * b, "/", b), Step("{work}", Result(0), "+", c))

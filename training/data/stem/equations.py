@@ -9,7 +9,7 @@ NEAR, FAR = (2, 9), (11, 14)
 
 
 def _after_adding(a: int, added: int, total: int, x: str) -> tuple[Step, Step]:
-    """a * x + added = total."""
+    """Solve a * x + added = total."""
     return (
         Step(f"{a}{x} = {{work}}", total, "-", added),
         Step(f"{x} = {{work}}", Result(0), "/", a),
@@ -17,7 +17,7 @@ def _after_adding(a: int, added: int, total: int, x: str) -> tuple[Step, Step]:
 
 
 def _after_subtracting(a: int, taken: int, rest: int, x: str) -> tuple[Step, Step]:
-    """a * x - taken = rest."""
+    """Solve a * x - taken = rest."""
     return (
         Step(f"{a}{x} = {{work}}", rest, "+", taken),
         Step(f"{x} = {{work}}", Result(0), "/", a),
@@ -25,7 +25,7 @@ def _after_subtracting(a: int, taken: int, rest: int, x: str) -> tuple[Step, Ste
 
 
 def _divided(a: int, added: int, total: int, x: str) -> tuple[Step, Step]:
-    """x / a + added = total."""
+    """Solve x / a + added = total."""
     return (
         Step(f"{x} / {a} = {{work}}", total, "-", added),
         Step(f"{x} = {{work}}", Result(0), "*", a),
@@ -33,7 +33,7 @@ def _divided(a: int, added: int, total: int, x: str) -> tuple[Step, Step]:
 
 
 def _bracket(a: int, added: int, total: int, x: str) -> tuple[Step, Step]:
-    """a * (x + added) = total."""
+    """Solve a * (x + added) = total."""
     return (
         Step(f"{x} + {added} = {{work}}", total, "/", a),
         Step(f"{x} = {{work}}", Result(0), "-", added),
@@ -41,28 +41,34 @@ def _bracket(a: int, added: int, total: int, x: str) -> tuple[Step, Step]:
 
 
 def product_and_sum(n: Numbers) -> Problem:
-    """ax + b = c."""
+    """Solve ax + b = c."""
     x, a, b, name = n.ranged(NEAR, FAR), n.whole(2, 9), n.whole(1, 20), n.one_of("xynt")
     total = a * x + b
     question = n.one_of(
-        (f"Solve {a}{name} + {b} = {total} for {name}.", f"What is {name} if {a}{name} + {b} = {total}?")
+        (
+            f"Solve {a}{name} + {b} = {total} for {name}.",
+            f"What is {name} if {a}{name} + {b} = {total}?",
+        )
     )
     return Problem(question, _after_adding(a, b, total, name))
 
 
 def product_and_difference(n: Numbers) -> Problem:
-    """ax - b = c."""
+    """Solve ax - b = c."""
     x, a, name = n.ranged(NEAR, FAR), n.whole(2, 9), n.one_of("xynt")
     b = n.whole(1, min(20, a * x - 1))
     rest = a * x - b
     question = n.one_of(
-        (f"Solve {a}{name} - {b} = {rest} for {name}.", f"What is {name} if {a}{name} - {b} = {rest}?")
+        (
+            f"Solve {a}{name} - {b} = {rest} for {name}.",
+            f"What is {name} if {a}{name} - {b} = {rest}?",
+        )
     )
     return Problem(question, _after_subtracting(a, b, rest, name))
 
 
 def quotient_and_sum(n: Numbers) -> Problem:
-    """x / a + b = c."""
+    """Solve x / a + b = c."""
     quotient, a, b, name = n.ranged(NEAR, FAR), n.whole(2, 9), n.whole(1, 20), n.one_of("xynt")
     total = quotient + b
     question = n.one_of(
@@ -75,7 +81,7 @@ def quotient_and_sum(n: Numbers) -> Problem:
 
 
 def bracket(n: Numbers) -> Problem:
-    """a(x + b) = c."""
+    """Solve a(x + b) = c."""
     x, a, b, name = n.ranged(NEAR, FAR), n.whole(2, 9), n.whole(1, 9), n.one_of("xynt")
     total = a * (x + b)
     question = n.one_of(
@@ -117,7 +123,7 @@ def phone_plan(n: Numbers) -> Problem:
 
 
 def equal_to(n: Numbers) -> Problem:
-    """ax - b = c, as a question for a number."""
+    """Solve ax - b = c, asked as a question for a number."""
     x, a, name = n.ranged(NEAR, FAR), n.whole(2, 9), n.one_of("zkm")
     b = n.whole(1, min(20, a * x - 1))
     return Problem(
@@ -127,7 +133,7 @@ def equal_to(n: Numbers) -> Problem:
 
 
 def turned_round(n: Numbers) -> Problem:
-    """c = ax + b: the known side first, in another letter."""
+    """Solve c = ax + b: the known side first, in another letter."""
     x, a, b, name = n.ranged(NEAR, FAR), n.whole(2, 9), n.whole(1, 20), n.one_of("zkm")
     total = a * x + b
     return Problem(

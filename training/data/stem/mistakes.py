@@ -17,6 +17,7 @@ from typing import Literal, get_args
 from training.data.stem.problem import (
     OPERATORS,
     Operand,
+    Operator,
     Problem,
     Result,
     Step,
@@ -41,6 +42,9 @@ FACTORS: Mapping[int, tuple[int, ...]] = {
 """What is taken for a conversion factor. 100 and 1000 have no wrong value of the same length that
 anybody would believe."""
 
+WEIGHT_OF_OPERATORS = 2
+"""How much even operations count against even kinds."""
+
 _DIGIT, _OPERATOR = re.compile(r"\d"), re.compile(r" [-+*/] ")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
@@ -52,12 +56,15 @@ class Mistake:
     Attributes:
         kind: what is wrong in it.
         step: which step, counted from 0.
+        operator, right_operator: what the wrong step does, and what it should do.
         answer: the text.
         larger: whether its final number is above the right one.
     """
 
     kind: Kind
     step: int
+    operator: Operator
+    right_operator: Operator
     answer: str
     larger: bool
 
@@ -75,7 +82,9 @@ def mistakes(problem: Problem) -> list[Mistake]:
         except (ZeroDivisionError, ValueError):
             continue  # a number that has no decimal expansion, or none at all
         if outcomes[-1] != right and shape(text) == wanted:
-            found.setdefault(text, Mistake(kind, index, text, outcomes[-1] > right))
+            operators = step.operator, problem.steps[index].operator
+            mistake = Mistake(kind, index, *operators, text, outcomes[-1] > right)
+            found.setdefault(text, mistake)
     return list(found.values())
 
 
@@ -85,7 +94,11 @@ def shape(answer: str) -> str:
 
 
 def chosen_mistakes(problems: Sequence[Problem], seed: str) -> list[Mistake | None]:
-    """One mistake for each problem: kinds as even as can be, as often too large as too small.
+    """One mistake for each problem, chosen so that nothing but being wrong is common to them.
+
+    Kinds are as even as can be, and answers are as often too large as too small. Operations are
+    weighed too: most steps multiply or divide, and if a wrong one mostly added, then liking
+    answers without a plus would win.
 
     Args:
         problems: in order; ``None`` is returned for one that has no mistake of its shape.
@@ -93,29 +106,29 @@ def chosen_mistakes(problems: Sequence[Problem], seed: str) -> list[Mistake | No
     """
     stream = random.Random(seed)
     kinds: Counter[Kind] = Counter()
-    sides: Counter[tuple[Kind, bool]] = Counter()
+    operators: Counter[Operator] = Counter()  # in wrong answers over those in right ones
+    above = 0  # wrong answers that are too large over those that are too small
     chosen: list[Mistake | None] = []
+
+    def cost(mistake: Mistake) -> int:
+        unevenness = operators[mistake.operator] - operators[mistake.right_operator]
+        return kinds[mistake.kind] + WEIGHT_OF_OPERATORS * unevenness
+
     for problem in problems:
         possible = mistakes(problem)
         if not possible:
             chosen.append(None)
             continue
-        rarest = min(kinds[mistake.kind] for mistake in possible)
-        of_kind = [mistake for mistake in possible if kinds[mistake.kind] == rarest]
-        lean = min(_lean(mistake, sides) for mistake in of_kind)
-        best = [mistake for mistake in of_kind if _lean(mistake, sides) == lean]
-        mistake = best[stream.randrange(len(best))]
+        least = min(cost(mistake) for mistake in possible)
+        cheapest = [mistake for mistake in possible if cost(mistake) == least]
+        wanted = [each for each in cheapest if each.larger == (above < 0)] or cheapest
+        mistake = wanted[stream.randrange(len(wanted))]
         kinds[mistake.kind] += 1
-        sides[mistake.kind, mistake.larger] += 1
+        operators.update([mistake.operator])
+        operators.subtract([mistake.right_operator])
+        above += 1 if mistake.larger else -1
         chosen.append(mistake)
     return chosen
-
-
-def _lean(mistake: Mistake, sides: Counter[tuple[Kind, bool]]) -> tuple[int, int]:
-    """How much a mistake would add to what is uneven: in all, then within its kind."""
-    same = sum(count for (_, larger), count in sides.items() if larger == mistake.larger)
-    within = sides[mistake.kind, mistake.larger] - sides[mistake.kind, not mistake.larger]
-    return 2 * same - sides.total(), within
 
 
 def _changes(problem: Problem) -> Iterator[tuple[Kind, int, Step, Fraction | None]]:

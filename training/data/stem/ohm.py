@@ -82,8 +82,7 @@ def power(n: Numbers) -> Problem:
     question = n.one_of(
         (
             f"A {part} takes {amperes} A at {volts} V. What is its power in watts?",
-            f"What power in W has a {part} at a voltage of {volts} V and a current of "
-            f"{amperes} A?",
+            f"What power in W has a {part} at a voltage of {volts} V and a current of {amperes} A?",
         )
     )
     return Problem(question, (_power(volts, amperes),))

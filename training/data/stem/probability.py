@@ -61,8 +61,8 @@ def winning(n: Numbers) -> Problem:
 
 def _share(n: Numbers) -> Fraction:
     """A probability: tenths in training, hundredths beyond."""
-    drawn = n.ranged(TENTHS, HUNDREDTHS)
-    return Fraction(drawn, 10 if drawn < HUNDREDTHS[0] else 100)
+    parts = n.ranged(TENTHS, HUNDREDTHS)
+    return Fraction(parts, 10 if parts < HUNDREDTHS[0] else 100)
 
 
 def otherwise(n: Numbers) -> Problem:
@@ -81,8 +81,7 @@ def otherwise(n: Numbers) -> Problem:
         (
             f"The probability that {event} is {decimal(share)}. "
             f"What is the probability that {contrary}?",
-            f"With probability {decimal(share)} {event}. "
-            f"Find the probability that {contrary}.",
+            f"With probability {decimal(share)} {event}. Find the probability that {contrary}.",
         )
     )
     return Problem(question, (Step("The rest of 1: {work}", 1, "-", share),))
@@ -127,7 +126,7 @@ def outfits(n: Numbers) -> Problem:
     question = n.one_of(
         (
             f"In how many ways can one of {one} {first} and one of {other} {second} be chosen?",
-            f"There are {one} {first} and {other} {second}. How many pairs of one of each are there?",
+            f"There are {one} {first} and {other} {second}. How many pairs of one of each exist?",
         )
     )
     return Problem(question, (Step("Ways: {work}", one, "*", other),))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -76,7 +75,9 @@ def results(
     found: list[Fraction] = []
     for index, step in enumerate(steps):
         left, right = (operand(side, found) for side in (step.left, step.right))
-        found.append(given[index] if given and index in given else apply(left, step.operator, right))
+        found.append(
+            given[index] if given and index in given else apply(left, step.operator, right)
+        )
     return tuple(found)
 
 
@@ -120,16 +121,15 @@ def decimal(number: Fraction | int) -> str:
         ValueError: it never ends, as a third does not.
     """
     number = Fraction(number)
+    left = number.denominator
+    for prime in (2, 5):
+        while left % prime == 0:
+            left //= prime
+    if left != 1:
+        raise ValueError(f"{number} has no finite decimal expansion")
     places = 0
     while (10**places * number).denominator != 1:
-        # A fraction ends exactly if its denominator has no prime factor but 2 and 5.
-        if places == 0 and not _divides_a_power_of_ten(number.denominator):
-            raise ValueError(f"{number} has no finite decimal expansion")
         places += 1
-    digits = str(abs(number.numerator) * 10**places // number.denominator).rjust(places + 1, "0")
+    digits = str(abs(10**places * number)).rjust(places + 1, "0")
     sign = "-" if number < 0 else ""
     return sign + (f"{digits[:-places]}.{digits[-places:]}" if places else digits)
-
-
-def _divides_a_power_of_ten(number: int) -> bool:
-    return 10 ** math.ceil(math.log2(number) + 1) % number == 0
