@@ -128,10 +128,7 @@ def examples(items: Sequence[Item]) -> list[Example]:
 
 
 def pairs(items: Sequence[Item], *, seed: int = SEED) -> list[Pair]:
-    """Worked answers and wrong ones to the same questions; the group is the kind of mistake.
-
-    Questions without a mistake of the right answer's shape are left out.
-    """
+    """Worked answers and wrong ones to the same questions; the group is the kind of mistake."""
     found = chosen_mistakes([item.problem for item in items], f"{seed}/mistakes")
     return [
         Pair(
@@ -141,7 +138,6 @@ def pairs(items: Sequence[Item], *, seed: int = SEED) -> list[Pair]:
             mistake.kind,
         )
         for item, mistake in zip(items, found, strict=True)
-        if mistake is not None
     ]
 
 

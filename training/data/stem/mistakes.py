@@ -93,7 +93,7 @@ def shape(answer: str) -> str:
     return _DIGIT.sub("0", _OPERATOR.sub(" ? ", answer))
 
 
-def chosen_mistakes(problems: Sequence[Problem], seed: str) -> list[Mistake | None]:
+def chosen_mistakes(problems: Sequence[Problem], seed: str) -> list[Mistake]:
     """One mistake for each problem, chosen so that nothing but being wrong is common to them.
 
     Kinds are as even as can be, and answers are as often too large as too small. Operations are
@@ -101,14 +101,14 @@ def chosen_mistakes(problems: Sequence[Problem], seed: str) -> list[Mistake | No
     answers without a plus would win.
 
     Args:
-        problems: in order; ``None`` is returned for one that has no mistake of its shape.
+        problems: in order. Each has a mistake: its last step can always slip.
         seed: of the choice between equals.
     """
     stream = random.Random(seed)
     kinds: Counter[Kind] = Counter()
     operators: Counter[Operator] = Counter()  # in wrong answers over those in right ones
     above = 0  # wrong answers that are too large over those that are too small
-    chosen: list[Mistake | None] = []
+    chosen: list[Mistake] = []
 
     def cost(mistake: Mistake) -> int:
         unevenness = operators[mistake.operator] - operators[mistake.right_operator]
@@ -116,9 +116,6 @@ def chosen_mistakes(problems: Sequence[Problem], seed: str) -> list[Mistake | No
 
     for problem in problems:
         possible = mistakes(problem)
-        if not possible:
-            chosen.append(None)
-            continue
         least = min(cost(mistake) for mistake in possible)
         cheapest = [mistake for mistake in possible if cost(mistake) == least]
         wanted = [each for each in cheapest if each.larger == (above < 0)] or cheapest
