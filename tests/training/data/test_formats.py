@@ -191,7 +191,7 @@ def test_what_is_wrong_is_named_with_its_line(
     file: Rows, read: Callable[[Path], Any], row: dict[str, Any], message: str
 ) -> None:
     """The wrong row is the second of the file."""
-    right = {read_examples: ALPACA, read_pairs: PAIR, read_marked: KTO}[read]
+    right = ALPACA if read is read_examples else PAIR if read is read_pairs else KTO
     path = file(right, row)
     with pytest.raises(DataError, match=message) as caught:
         read(path)

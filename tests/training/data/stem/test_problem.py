@@ -59,7 +59,7 @@ def test_a_line_may_name_its_second_number() -> None:
 def test_an_outcome_that_is_written_is_carried_on() -> None:
     """A slip in the first step, 12 written as 13: 13 + 5 = 18."""
     steps = (Step("{work}", 3, "*", 4), Step("{work}", Result(0), "+", 5))
-    assert results(steps, {0: Fraction(13)}) == (13, 18)
+    assert results(steps, {0: Fraction(13)}) == (Fraction(13), Fraction(18))
     assert render(steps, results(steps, {0: Fraction(13)})) == "3 * 4 = 13\n13 + 5 = 18\n#### 18"
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -21,7 +22,7 @@ from training.data.stem import (
     units,
 )
 from training.data.stem.generate import Template
-from training.data.stem.numbers import Numbers, Range
+from training.data.stem.numbers import Item, Numbers, Range
 from training.data.stem.problem import EQUATION, Problem
 
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -83,7 +84,7 @@ some = settings(max_examples=25, deadline=None)
 class Scripted(Numbers):
     """Draws what a test says."""
 
-    def __init__(self, *drawn: object) -> None:
+    def __init__(self, *drawn: Any) -> None:
         super().__init__("")
         self._drawn = list(drawn)
 
@@ -93,12 +94,11 @@ class Scripted(Numbers):
     def whole(self, first: int, last: int) -> int:
         return self.one_of(range(first, last + 1))
 
-    def one_of(self, items):  # type: ignore[no-untyped-def]
+    def one_of(self, items: Sequence[Item]) -> Item:
         drawn = self._drawn.pop(0)
         if isinstance(drawn, str):  # a wording is named by how it begins
             (drawn,) = [each for each in items if str(each).startswith(drawn)]
-        assert drawn in items
-        return drawn
+        return items[items.index(drawn)]
 
 
 class Recorder(Numbers):
