@@ -10,7 +10,8 @@ from harness.types import Estimate, Statistic
 
 SCHEMA = 1
 
-Origin = Literal["samples", "mirror", "hub cache", "hub"]
+Origin = Literal["samples", "shipped", "mirror", "hub cache", "hub"]
+"""``samples`` stand in for a benchmark; what is ``shipped`` is a whole data set of this project."""
 
 
 @dataclass(frozen=True)

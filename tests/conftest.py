@@ -103,7 +103,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    texts = [path.read_text("utf-8") for path in (REPOSITORY / "tasks/samples").rglob("*.jsonl")]
+    texts = [path.read_text("utf-8") for path in (REPOSITORY / "tasks/samples").glob("*/*.jsonl")]
     trained = ByteLevelBPETokenizer()
     trained.train_from_iterator(texts, vocab_size=600, special_tokens=["<s>", "</s>"])
     tokenizer = PreTrainedTokenizerFast(

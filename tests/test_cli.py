@@ -76,6 +76,28 @@ def test_a_run_on_a_mirror_is_not_marked_as_samples(harness: Command, real_data:
     assert data["origin"] == "mirror" and data["dataset"] == "allenai/ai2_arc"
 
 
+@pytest.mark.parametrize("samples", [["--samples"], []])
+def test_data_that_is_shipped_whole_is_not_marked_as_samples(
+    harness: Command, tmp_path: Path, samples: list[str]
+) -> None:
+    """Seven docs are one of each topic; what else is scored on samples is marked all the same."""
+    tasks = "stem,arc_easy" if samples else "stem,stem_numbers"
+    code, out, _ = harness(
+        "eval", "--model", "tiny", "--tasks", tasks, "--limit", "7", "--json", *samples
+    )
+    assert code == 0
+    results = json.loads(out)["results"]
+    assert results["stem"]["docs"] == 7 and len(results["stem"]["groups"]) == 7
+    assert results["stem"]["data"][0]["origin"] == "shipped"
+    board = json.loads((tmp_path / "reports" / "leaderboard.json").read_text("utf-8"))
+    columns = {
+        section: {column["task"] for column in board[section]["columns"]}
+        for section in ("benchmarks", "samples")
+    }
+    assert columns["benchmarks"] == ({"stem"} if samples else {"stem", "stem_numbers"})
+    assert columns["samples"] == ({"arc_easy"} if samples else set())
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
