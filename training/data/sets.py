@@ -80,8 +80,8 @@ def marked(name: str, data: Path | None) -> Loaded[Marked]:
 
     Raises:
         UnknownName: there is no such set.
-        UsageError: the set has no bad answers, or a file only answers of one kind.
-        DataError: a file is missing or not as it should be.
+        UsageError: the set has no bad answers.
+        DataError: a file is missing, not as it should be, or has only answers of one kind.
     """
     if name in NAMES:
         both = pairs(name, data).rows
