@@ -47,6 +47,10 @@ class WeightsError(HarnessError):
     """A model's weights are missing, damaged or not the ones that were pinned."""
 
 
+class TrainingError(HarnessError):
+    """A step cannot be done, or failed while it was done."""
+
+
 class RecordError(HarnessError):
     """A stored run cannot be read: half-written, of another schema, or not a run at all."""
 
