@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from training.step import Made, Work
 
 
 @dataclass(frozen=True)
@@ -29,3 +32,17 @@ class Options:
     def quantization(self) -> str:
         """What the result is: the scheme."""
         return self.scheme
+
+
+def run(options: Options, work: Work) -> Made:
+    """Round the parent's weights.
+
+    Raises:
+        TrainingError: the parent cannot be loaded, or has no layer that can be rounded.
+    """
+    from training.quiet import quiet
+
+    with quiet():
+        from training.rounding import round_with_bitsandbytes
+
+        return round_with_bitsandbytes(options.scheme, options.double_quantization, work)
