@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import datasets
 import torch
 import transformers
 from peft import LoraConfig, PeftModel
@@ -22,6 +20,7 @@ from training import checkpoints
 from training.curves import Curves, read_history
 from training.held_out import optimizer_steps
 from training.lessons import Lessons
+from training.lowrank import spare_copies
 from training.parent import device, load_causal, own_dtype, precision
 from training.room import demand, make_room
 from training.step import Work
@@ -37,13 +36,18 @@ class Objective:
         trainer: one of `training.trainers`.
         config: TRL's class of its arguments.
         own: the arguments that only this objective has.
+        sequences: how many a row adds to a batch.
     """
 
     trainer: Any
     config: Any
     own: Mapping[str, Any] = field(default_factory=dict)
+    sequences: int = 1
 
 
+_SCHEDULES = {"cosine": "cosine", "constant": "constant_with_warmup", "linear": "linear"}
+EAGER_TOKENS = 512
+"""The longest rows for which attention is written out on a CPU: its memory grows as their square."""
 EVALUATIONS = 5
 """How often the held-out rows are looked at during a training, besides its start."""
 
@@ -82,7 +86,7 @@ def _arguments(
         num_train_epochs=1,  # the rows of all epochs are laid out one after the other
         train_sampling_strategy="sequential",
         learning_rate=tuning.learning_rate,
-        lr_scheduler_type="cosine" if tuning.schedule == "cosine" else "constant_with_warmup",
+        lr_scheduler_type=_SCHEDULES[tuning.schedule],
         warmup_steps=tuning.warmup_steps,
         weight_decay=tuning.weight_decay,
         max_grad_norm=tuning.clip,
@@ -112,28 +116,45 @@ def _arguments(
     )
 
 
+def load_base(tuning: Tuning, work: Work, lessons: Lessons, *, nf4: bool = False) -> Any:
+    """The parent as a causal model, as it is trained.
+
+    Args:
+        tuning: the recipe.
+        work: the step.
+        lessons: the rows; short ones run without a fused attention kernel on a CPU, whose
+            backward pass takes longer for them.
+        nf4: whether its weights are rounded to 4 bits, for an adapter to be learned beside them.
+
+    Raises:
+        TrainingError: it cannot be loaded or trained.
+    """
+    dtype = torch.float32 if tuning.method == "full" else precision(tuning.precision)
+    eager = device().type == "cpu" and lessons.longest <= EAGER_TOKENS
+    model = load_causal(work, dtype, nf4=nf4, eager=eager)
+    model.config.use_cache = False
+    return model
+
+
 def fit(
     objective: Objective,
+    model: Any,
     tuning: Tuning,
     work: Work,
     lessons: Lessons,
     tokenizer: Any,
     identity: Mapping[str, Any],
-    *,
-    nf4: bool = False,
-    sequences: int = 1,
 ) -> tuple[Any, Curves]:
-    """Fine-tune the parent, a causal model.
+    """Fine-tune a model.
 
     Args:
         objective: what is learned.
+        model: the parent, as `load_base` gives it, or with another head.
         tuning: the recipe.
         work: the step.
         lessons: the rows.
         tokenizer: of the parent.
         identity: what tells this training from others, besides the parent: options, data.
-        nf4: whether the adapter is learned beside weights rounded to 4 bits.
-        sequences: how many a row adds to a batch.
 
     Returns:
         The trainer, with the best weights in its model, and how it went.
@@ -141,12 +162,10 @@ def fit(
     Raises:
         TrainingError: the parent cannot be trained, the loss diverges, memory is short.
     """
-    dtype = torch.float32 if tuning.method == "full" else precision(tuning.precision)
-    model = load_causal(work, dtype, nf4)
     check_vocabulary(lessons.highest, model, work.name)
-    model.config.use_cache = False
     need = demand(model, tuning)
-    short = make_room(need, tuning, sequences * lessons.largest, work, need.frozen_bytes)
+    tokens = objective.sequences * lessons.largest
+    short = make_room(need, tuning, tokens, work, need.frozen_bytes)
     checkpoint = checkpoints.resumable(work, identity)
     trainer = objective.trainer(
         model=model,
@@ -160,10 +179,12 @@ def fit(
         if parameter.requires_grad:
             # TRL makes an adapter beside 4-bit weights bfloat16, which loses small updates.
             parameter.data = parameter.data.float()
-    return trainer, teach(trainer, tuning, work, checkpoint)
+    if tuning.method == "lora":
+        spare_copies(trainer.model)
+    return trainer, _teach(trainer, tuning, work, checkpoint)
 
 
-def teach(trainer: Any, tuning: Tuning, work: Work, checkpoint: Path | None) -> Curves:
+def _teach(trainer: Any, tuning: Tuning, work: Work, checkpoint: Path | None) -> Curves:
     """Train, from a checkpoint if there is one; the best weights are in the trainer afterwards.
 
     Raises:
@@ -215,21 +236,15 @@ def write_causal(trainer: Any, tuning: Tuning, work: Work) -> None:
     copy_tokenizer(work)
 
 
+def chosen(tuning: Tuning) -> dict[str, str]:
+    """What the recipe left to the machine."""
+    return {"precision": str(precision(tuning.precision)).removeprefix("torch.")}
+
+
 def copy_tokenizer(work: Work) -> None:
     """Copy the tokenizer's files: saved anew by another version, they might not be the same."""
     for name in tokenizer_files(file_names(work.tokenizer)):
         shutil.copyfile(work.tokenizer / name, work.out / name)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the libraries' bars, notes and warnings off the terminal."""
-    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    datasets.disable_progress_bars()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 @contextmanager

@@ -41,6 +41,7 @@ class Lessons:
         groups: of the rows held out, in their order.
         learned: how many different rows are learned from.
         largest: tokens of the largest batch, one sequence a row, padding included.
+        longest: tokens of the longest row.
         highest: the highest token id.
     """
 
@@ -49,6 +50,7 @@ class Lessons:
     groups: tuple[str, ...]
     learned: int
     largest: int
+    longest: int
     highest: int
 
     def figures(self) -> dict[str, float]:
@@ -95,6 +97,7 @@ def prepare(
             len(batch) * max(kept[row].tokens for row in batch)
             for batch in _batches(order, tuning.batch_size)
         ),
+        longest=max(row.tokens for row in kept),
         highest=max(
             max(ids) for row in kept for name, ids in row.columns.items() if name.endswith("ids")
         ),

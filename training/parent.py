@@ -34,20 +34,23 @@ def precision(wanted: Literal["auto", "bfloat16", "float32"]) -> torch.dtype:
     return torch.bfloat16 if any(has.get(unit, False) for unit in units) else torch.float32
 
 
-def load_causal(work: Work, dtype: torch.dtype | Literal["auto"], nf4: bool = False) -> Any:
+def load_causal(work: Work, dtype: torch.dtype, *, nf4: bool = False, eager: bool = False) -> Any:
     """The parent as a causal model, on the device that trains.
 
     Args:
         work: the step.
-        dtype: of its weights; ``auto`` is the checkpoint's own.
+        dtype: of its weights.
         nf4: whether the linear layers' weights are rounded to 4 bits as they are loaded (bitsandbytes,
             scales rounded too, as in the QLoRA paper, arXiv 2305.14314).
+        eager: whether attention is computed without a fused kernel.
 
     Raises:
         TrainingError: it is an adapter, is quantized, or transformers cannot load it.
     """
     check_parent(work)
     options: dict[str, Any] = {"dtype": dtype, "device_map": {"": device()}}
+    if eager:
+        options["attn_implementation"] = "eager"
     if nf4:
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,

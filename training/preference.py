@@ -12,7 +12,6 @@ from training import finetune
 from training.data.rows import Pair
 from training.data.sets import Loaded
 from training.lessons import Row, prepare
-from training.parent import precision
 from training.step import Made, Work
 from training.tokens import TextEncoder, load_tokenizer
 from training.trainers import PreferenceTrainer
@@ -41,35 +40,28 @@ def learn(
     Raises:
         TrainingError: no rows, a parent that cannot be trained, a diverging loss, no memory.
     """
-    with finetune.quiet():
-        tokenizer = load_tokenizer(work)
-        encoder = TextEncoder(tokenizer, tuning.template, work.name)
-        rows = [_row(number, pair, encoder, tuning) for number, pair in enumerate(loaded.rows)]
-        lessons = prepare(rows, tuning, work)
-        work.tell(f"{work.name}: computes what the parent thinks of each pair, then trains")
-        trainer, curves = finetune.fit(
-            finetune.Objective(
-                PreferenceTrainer, trl.DPOConfig, {"beta": beta, "precompute_ref_log_probs": True}
-            ),
-            tuning,
-            work,
-            lessons,
-            tokenizer,
-            {**options, "sha256": loaded.sha256},
-            nf4=nf4,
-            sequences=2,
-        )
-        margins = trainer.margins() if lessons.held is not None else []
-        finetune.write_causal(trainer, tuning, work)
-        curves.write(work.out, work.name)
+    tokenizer = load_tokenizer(work)
+    encoder = TextEncoder(tokenizer, tuning.template, work.name)
+    rows = [_row(number, pair, encoder, tuning) for number, pair in enumerate(loaded.rows)]
+    lessons = prepare(rows, tuning, work)
+    work.tell(f"{work.name}: computes the parent's log-probabilities of all pairs, then trains")
+    own = {"beta": beta, "precompute_ref_log_probs": True}
+    trainer, curves = finetune.fit(
+        finetune.Objective(PreferenceTrainer, trl.DPOConfig, own, sequences=2),
+        finetune.load_base(tuning, work, lessons, nf4=nf4),
+        tuning,
+        work,
+        lessons,
+        tokenizer,
+        {**options, "sha256": loaded.sha256},
+    )
+    margins = trainer.margins() if lessons.held is not None else []
+    finetune.write_causal(trainer, tuning, work)
+    curves.write(work.out, work.name)
     return Made(
         {loaded.name: loaded.sha256},
-        {
-            **lessons.figures(),
-            **curves.figures(),
-            **judged(margins, lessons.groups),
-        },
-        {"precision": str(precision(tuning.precision)).removeprefix("torch.")},
+        {**lessons.figures(), **curves.figures(), **judged(margins, lessons.groups)},
+        finetune.chosen(tuning),
     )
 
 

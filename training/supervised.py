@@ -11,7 +11,6 @@ from training import finetune
 from training.data.rows import Example
 from training.data.sets import Loaded
 from training.lessons import Row, prepare
-from training.parent import precision
 from training.step import Made, Work
 from training.tokens import TextEncoder, labelled, load_tokenizer
 from training.trainers import SupervisedTrainer
@@ -40,26 +39,25 @@ def learn(
     Raises:
         TrainingError: no rows, a parent that cannot be trained, a diverging loss, no memory.
     """
-    with finetune.quiet():
-        tokenizer = load_tokenizer(work)
-        encoder = TextEncoder(tokenizer, tuning.template, work.name)
-        rows = [_row(example, encoder, tuning, answer_only) for example in loaded.rows]
-        lessons = prepare(rows, tuning, work)
-        trainer, curves = finetune.fit(
-            finetune.Objective(SupervisedTrainer, trl.SFTConfig),
-            tuning,
-            work,
-            lessons,
-            tokenizer,
-            {**options, "sha256": loaded.sha256},
-            nf4=nf4,
-        )
-        finetune.write_causal(trainer, tuning, work)
-        curves.write(work.out, work.name)
+    tokenizer = load_tokenizer(work)
+    encoder = TextEncoder(tokenizer, tuning.template, work.name)
+    rows = [_row(example, encoder, tuning, answer_only) for example in loaded.rows]
+    lessons = prepare(rows, tuning, work)
+    trainer, curves = finetune.fit(
+        finetune.Objective(SupervisedTrainer, trl.SFTConfig),
+        finetune.load_base(tuning, work, lessons, nf4=nf4),
+        tuning,
+        work,
+        lessons,
+        tokenizer,
+        {**options, "sha256": loaded.sha256},
+    )
+    finetune.write_causal(trainer, tuning, work)
+    curves.write(work.out, work.name)
     return Made(
         {loaded.name: loaded.sha256},
         {**lessons.figures(), **curves.figures()},
-        {"precision": str(precision(tuning.precision)).removeprefix("torch.")},
+        finetune.chosen(tuning),
     )
 
 

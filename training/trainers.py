@@ -91,3 +91,29 @@ class PreferenceTrainer(_Prepared, trl.DPOTrainer):
                 sides = output.log_probs.sum(1).chunk(2)
             found += zip(sides[0].tolist(), sides[1].tolist(), strict=True)
         return found
+
+
+class UnpairedTrainer(_Prepared, trl.KTOTrainer):
+    """Rows: ``prompt_ids``, ``completion_ids``, ``KL_completion_ids``, ``label``."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        project_labels_only(body(self.model))
+
+
+class RewardTrainer(_Prepared, trl.RewardTrainer):
+    """Rows: ``chosen_ids``, ``rejected_ids``."""
+
+    def margins(self) -> list[float]:
+        """The held-out pairs' margins: the chosen answer's reward less the rejected one's."""
+        self.model.eval()
+        found: list[float] = []
+        batches = DataLoader(
+            self.eval_dataset, self.args.per_device_eval_batch_size, collate_fn=self.data_collator
+        )
+        for batch in batches:
+            with torch.no_grad(), self.compute_loss_context_manager():
+                rewards = self.model(**self._prepare_inputs(batch)).logits.squeeze(-1).float()
+            chosen, rejected = rewards.chunk(2)
+            found += (chosen - rejected).tolist()
+        return found

@@ -10,22 +10,22 @@ from typing import Any, Literal
 class Tuning:
     """How weights are changed, whatever the objective; `training.steps.sft` says what each means."""
 
-    method: Literal["lora", "full"]
-    lora_r: int
-    lora_alpha: int
-    adapter: Literal["merge", "keep"]
     precision: Literal["auto", "bfloat16", "float32"]
     template: Literal["auto", "chat", "plain"]
     batch_size: int
     accumulation: int
     learning_rate: float
-    schedule: Literal["cosine", "constant"]
+    schedule: Literal["cosine", "constant", "linear"]
     warmup_steps: int
     epochs: float
     max_length: int
     validation_share: float
     patience: int
     seed: int
+    method: Literal["lora", "full"] = "lora"
+    lora_r: int = 8
+    lora_alpha: int = 16
+    adapter: Literal["merge", "keep"] = "merge"
     clip: float = 1.0
     weight_decay: float = 0.0
 

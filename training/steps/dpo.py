@@ -82,9 +82,12 @@ def run(options: Options, work: Work) -> Made:
     Raises:
         TrainingError: no rows, a parent that cannot be trained, a diverging loss, no memory.
     """
-    from training.data import sets
-    from training.preference import learn
-    from training.tuning import Tuning
+    from training.quiet import quiet
 
-    loaded = sets.pairs(options.data, work.data)
-    return learn(Tuning.of(options), options.beta, work, loaded, asdict(options))
+    with quiet():
+        from training.data import sets
+        from training.preference import learn
+        from training.tuning import Tuning
+
+        loaded = sets.pairs(options.data, work.data)
+        return learn(Tuning.of(options), options.beta, work, loaded, asdict(options))

@@ -82,11 +82,14 @@ def run(options: Options, work: Work) -> Made:
     Raises:
         TrainingError: no rows, a parent that cannot be trained, a diverging loss, no memory.
     """
-    from training.data import sets
-    from training.supervised import learn
-    from training.tuning import Tuning
+    from training.quiet import quiet
 
-    loaded = sets.examples(options.data, work.data)
-    return learn(
-        Tuning.of(options), work, loaded, asdict(options), answer_only=options.answer_only
-    )
+    with quiet():
+        from training.data import sets
+        from training.supervised import learn
+        from training.tuning import Tuning
+
+        loaded = sets.examples(options.data, work.data)
+        return learn(
+            Tuning.of(options), work, loaded, asdict(options), answer_only=options.answer_only
+        )
