@@ -24,8 +24,11 @@ endif
 
 BIN := .venv/bin
 PIP_ARGS ?= -qq
-INSTALL := $(BIN)/python -m pip --disable-pip-version-check --no-input install $(PIP_ARGS) \
-	--constraint constraints.txt
+# gptqmodel pins an older numpy: where it is, or is about to be, that numpy holds for all packages.
+INSTALL := { if [ -e .venv/.with-quant ]; then grep -v '^numpy==' constraints.txt; \
+	cat constraints-quant.txt; else cat constraints.txt; fi; } > .venv/constraints.txt; \
+	$(BIN)/python -m pip --disable-pip-version-check --no-input install $(PIP_ARGS) \
+	--constraint .venv/constraints.txt
 OR_EXPLAIN := || { echo "setup: failed; make setup PIP_ARGS=-v says more" >&2; exit 1; }
 PYTHON ?= $(firstword $(foreach name,python3.11 python3 python,$(shell \
 	$(name) -c 'import sys; sys.version_info[:2] == (3, 11) and print("$(name)")' 2>/dev/null)))
@@ -41,11 +44,24 @@ help: ## Show this list
 
 setup: .venv/.installed ## Install everything into .venv
 
-eval: .venv/.installed ## Score MODEL (default: smol) on TASKS or SUITE (default: the samples)
-	@$(BIN)/harness eval --model "$$MODEL" $(call flag,SUITE,--suite) $(call flag,TASKS,--tasks) \
-		$(call flag,LIMIT,--limit) $(call flag,DATA,--data) $(call flag,MODELS,--models-dir) \
-		$(call flag,DTYPE,--dtype) $(call flag,BACKEND,--backend) \
-		$(call flag,NUM_FEWSHOT,--num-fewshot) $(call flag,NOISE_FLOOR,--noise-floor) $(ARGS)
+EVAL = $(BIN)/harness eval --model "$$MODEL" $(call flag,SUITE,--suite) $(call flag,TASKS,--tasks) \
+	$(call flag,LIMIT,--limit) $(call flag,DATA,--data) $(call flag,MODELS,--models-dir) \
+	$(call flag,DTYPE,--dtype) $(call flag,BACKEND,--backend) \
+	$(call flag,NUM_FEWSHOT,--num-fewshot) $(call flag,NOISE_FLOOR,--noise-floor)
+TRAIN = $(BIN)/harness-train $(call flag,MODELS,--models) $(call flag,DATA,--data)
+
+# `harness-train --needs` answers with the extras that MODEL lacks here, and the word build.
+# A variable, because make runs a line that holds MAKE itself even where asked not to (make -n).
+AGAIN = $(MAKE) --no-print-directory
+EXTRAS = for need in $$needs; do if [ "$$need" != build ]; then $(AGAIN) .venv/.installed-$$need; fi; done
+
+# What the command line asks for is looked up before minutes of building, not after them.
+eval: .venv/.installed ## Score MODEL (default: smol) on TASKS or SUITE, building it if it is missing
+	@set -e; needs=$$($(TRAIN) --needs -- "$$MODEL"); \
+	case " $$needs " in *" build "*) $(EVAL) $(ARGS) --check;; esac; \
+	$(EXTRAS); \
+	case " $$needs " in *" build "*) $(TRAIN) -- "$$MODEL";; esac; \
+	$(EVAL) $(ARGS)
 
 report: .venv/.installed ## Write the leaderboard from the stored runs
 	@$(BIN)/harness report $(ARGS)
@@ -53,8 +69,9 @@ report: .venv/.installed ## Write the leaderboard from the stored runs
 list: .venv/.installed ## List the models, with what is present here; ARGS=tasks lists the tasks
 	@$(BIN)/harness list $(call flag,MODELS,--models-dir) $(or $(ARGS),models)
 
-train: .venv/.installed ## Build MODEL and the ancestors it lacks
-	@$(BIN)/harness-train $(call flag,MODELS,--models) $(ARGS) -- "$$MODEL"
+train: .venv/.installed ## Build MODEL and the ancestors it lacks; ARGS=--plan only says what
+	@set -e; $(if $(findstring --plan,$(ARGS)),,needs=$$($(TRAIN) --needs $(ARGS) -- "$$MODEL"); $(EXTRAS);) \
+	$(TRAIN) $(ARGS) -- "$$MODEL"
 
 parity: .venv/.installed ## Hold the answers for MODEL against a direct lm-eval run
 	@$(BIN)/python -m tests.parity.run --model "$$MODEL" $(call flag,TASKS,--tasks) \
@@ -79,7 +96,7 @@ lock: ## Pin the newest versions that pyproject.toml allows in constraints.txt
 	@set -e; venv=$$(mktemp -d); trap 'rm -rf "$$venv"' EXIT; \
 	echo "lock: installing without constraints"; \
 	$(PYTHON) -m venv "$$venv"; \
-	"$$venv/bin/pip" install -qq $(call flag,TORCH_INDEX,--extra-index-url) --editable '.[dev]'; \
+	"$$venv/bin/pip" install -qq $(call flag,TORCH_INDEX,--extra-index-url) --editable '.[dev,train]'; \
 	"$$venv/bin/pip" freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' > "$$venv/constraints.txt"; \
 	mv "$$venv/constraints.txt" constraints.txt; \
 	echo "lock: constraints.txt pins $$(wc -l < constraints.txt) packages"
@@ -104,6 +121,20 @@ clean: ## Remove .venv, caches and built packages; runs and reports stay
 	@touch $@
 
 .venv/.installed-dev: .venv/.installed
-	@echo "setup: installing the development tools"
-	@$(INSTALL) --editable '.[dev]' $(OR_EXPLAIN)
+	@echo "setup: installing the development tools, and what training needs"
+	@$(INSTALL) --editable '.[dev,train]' $(OR_EXPLAIN)
+	@touch .venv/.installed-train $@
+
+.venv/.installed-train: .venv/.installed
+	@echo "setup: installing what training needs (trl, peft, bitsandbytes)"
+	@$(INSTALL) --editable '.[train]' $(OR_EXPLAIN)
+	@touch $@
+
+# gptqmodel is built from source, against the torch that is here.
+.venv/.installed-quant: .venv/.installed constraints-quant.txt
+	@echo "setup: installing what GPTQ and AWQ need; some of it is built from source (minutes)"
+	@touch .venv/.with-quant
+	@$(INSTALL) setuptools wheel $(OR_EXPLAIN)
+	@$(INSTALL) --no-build-isolation gptqmodel $(OR_EXPLAIN)
+	@$(INSTALL) --editable '.[quant]' $(OR_EXPLAIN)
 	@touch $@

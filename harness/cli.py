@@ -151,6 +151,9 @@ def _eval_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--resume", metavar="RUN", help="finish a run that was stopped")
     parser.add_argument(
+        "--check", action="store_true", help="look up what was asked for, and stop before weights"
+    )
+    parser.add_argument(
         "--no-journal",
         action="store_true",
         help="ask everything, and keep no answers (answers are kept, and asked once, otherwise)",

@@ -47,8 +47,11 @@ class Dataset:
         split: the split that is scored; without it the data set is of no use.
         samples: folder under ``tasks/samples`` with sample rows of the same layout, if any.
         samples_where: column and value that select the config's rows from the samples (MMLU keeps
-            all subjects in one file).
+            all subjects in one file), or from the shipped file.
         load_options: further arguments of `datasets.load_dataset`, for the hub only.
+        shipped: file under ``tasks/samples`` that is the whole data set: it was written for this
+            project, is read whatever ``--data`` and ``--samples`` say, and is no sample of
+            anything.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Dataset:
     samples: str | None = None
     samples_where: tuple[str, str] | None = None
     load_options: Mapping[str, Any] = field(default_factory=dict)
+    shipped: str | None = None
 
     def __str__(self) -> str:
         return f"{self.name} ({self.config})" if self.config else self.name
@@ -113,11 +117,13 @@ def data_folders(samples: Path, data: str | None, samples_only: bool) -> DataFol
 
 
 def find(dataset: Dataset, folders: DataFolders) -> FoundData:
-    """Locate a data set: the mirror first, then the hub's cache, then the hub.
+    """Locate a data set: shipped whole, else the mirror, then the hub's cache, then the hub.
 
     Raises:
         DataError: nothing serves it; names the files that would.
     """
+    if dataset.shipped is not None:
+        return _find_shipped(dataset, dataset.shipped, folders)
     if folders.samples_only:
         return _find_samples(dataset, folders)
     if folders.mirror is not None:
@@ -147,7 +153,7 @@ def load(found: FoundData) -> tuple[dict[str, datasets.Dataset], DataRecord]:
         rows = _parse_rows(content, path)
         if not rows:
             raise DataError(f"{path} holds no rows; fetch it again")
-        if found.origin == "samples" and found.dataset.samples_where is not None:
+        if found.origin in ("samples", "shipped") and found.dataset.samples_where is not None:
             column, value = found.dataset.samples_where
             rows = [row for row in rows if row.get(column) == value]
         if rows:
@@ -157,6 +163,13 @@ def load(found: FoundData) -> tuple[dict[str, datasets.Dataset], DataRecord]:
     if found.origin == "mirror":
         check_dataset(find_lock(), dataset.name, dataset.config, digests, None)
     return splits, DataRecord(dataset.name, dataset.config, found.origin, digests)
+
+
+def _find_shipped(dataset: Dataset, file: str, folders: DataFolders) -> FoundData:
+    path = folders.samples / file
+    if not path.is_file():
+        raise DataError(f"{path}, the data of {dataset}, is missing; install the project again")
+    return FoundData(dataset, "shipped", {dataset.split: path})
 
 
 def _find_samples(dataset: Dataset, folders: DataFolders) -> FoundData:

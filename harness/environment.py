@@ -32,16 +32,21 @@ def describe_environment(device: str) -> Environment:
         harness=__version__,
         python=platform.python_version(),
         platform=platform.platform(),
-        processor=_processor(),
-        cores=len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1,
+        processor=processor(),
+        cores=cores(),
         threads=torch.get_num_threads(),
         memory_bytes=psutil.virtual_memory().total,
         device=torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
         git_commit=_git_commit(),
-        packages={name: _version(name) for name in PACKAGES},
+        packages={name: version_of(name) for name in PACKAGES},
     )
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def program() -> list[str]:
@@ -64,14 +69,16 @@ def describe_command() -> str:
     return " ".join([*settings, shlex.join([*program(), *sys.argv[1:]])])
 
 
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
+    """An installed distribution's version, or ``not installed``."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "not installed"
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The processor's name, as far as the system tells."""
     try:
         for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
             if line.startswith("model name"):

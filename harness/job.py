@@ -7,11 +7,12 @@ first, then data, then weights, then prompts, and only then is torch imported.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from harness.ancestry import check_ancestry
 from harness.backends.backend import (
     Backend,
     LoadOptions,
@@ -23,14 +24,14 @@ from harness.backends.backend import (
 from harness.catalog import Catalog
 from harness.data import DataFolders, data_folders, find
 from harness.errors import RecordError, UsageError, WeightsError
-from harness.journal import Journal, journal_path, open_journal
+from harness.journal import open_journal
 from harness.open_task import TaskContext
+from harness.recipe import recipe_id
 from harness.records import Environment, ModelRecord, Run, Settings
 from harness.run_folder import RunFolder
 from harness.runner import PlannedTask, Progress, evaluate
 from harness.sources import Artifact, resolve
 from harness.task import Task, TaskChoice
-from harness.types import Answer, Question, Request, Unanswered
 from harness.zoo import ModelSpec, Zoo
 
 Tell = Callable[[str], None]
@@ -63,6 +64,11 @@ def make_job(
         UsageError: a name is unknown, or settings contradict each other.
         DataError: a task's data is nowhere.
     """
+    if spec.stage == "reward":
+        raise UsageError(
+            f"{spec.name} is a reward model: it marks answers and gives none, so it cannot be "
+            f"scored on tasks; `make train MODEL={spec.name}` builds it"
+        )
     check_backend(settings.backend)
     check_dtype(settings.dtype)
     check_head(settings.head)
@@ -98,12 +104,12 @@ def score(
         RecordError: model, versions or machine are not those of the earlier run.
         HarnessError: of many kinds; finished tasks and the answers in the journal are kept.
     """
-    artifact = _weights(job, tell)
-    ready = _make_ready(job, artifact, tell)
+    artifact = obtain_weights(job, tell)
+    ready = make_ready(job, artifact, tell)
     backend = ready.backend
     if backend.facts.remark:
         tell(f"{job.spec.name}: {backend.facts.remark}")
-    run = _new_run(folder, job, artifact, ready, command)
+    run = new_run(folder, job, artifact, ready, command)
     if earlier is not None:
         _check_same(earlier, run)
         run = replace(earlier, identity=run.identity, plan=_plans(earlier.plan, run.plan))
@@ -113,60 +119,8 @@ def score(
         return evaluate(run, folder, backend, ready.planned, open_progress(), journal, relaid)
 
 
-def rescore(
-    job: Job,
-    folder: RunFolder,
-    earlier: Run,
-    journals: Path,
-    command: str,
-    ask: str,
-    open_progress: Callable[[], Progress],
-    tell: Tell,
-) -> Run:
-    """Score an earlier run's answers again, as they stand in the journal; no model is run.
-
-    Args:
-        job: what the earlier run scored.
-        folder: where the new run is kept.
-        earlier: the run whose answers are scored.
-        journals: folder of the journals.
-        command: what repeats it, for the record.
-        ask: the command that asks the model, for the error if an answer is missing.
-        open_progress: makes the progress display.
-        tell: takes lines for the user.
-
-    Raises:
-        RecordError: the weights are not those of the earlier run, or an answer is not stored.
-    """
-    path = journal_path(journals, earlier.identity)
-    if not path.exists():
-        raise RecordError(
-            f"the answers of run {earlier.id} are not here: there is no {path}. Ask them: {ask}"
-        )
-    artifact = _weights(job, tell)
-    if artifact.weights_id != earlier.model.weights_id:
-        raise RecordError(
-            f"{job.spec.name} is not the model of run {earlier.id}: its weights were "
-            f"{earlier.model.weights_id}, are {artifact.weights_id}"
-        )
-    ready = _make_ready(job, artifact, tell)
-    run = _new_run(folder, job, artifact, ready, command)
-    run = replace(
-        run,
-        model=earlier.model,
-        identity=earlier.identity,
-        plan=earlier.plan,
-        rescored_from=earlier.id,
-    )
-    if job.settings.noise_floor:
-        tell(f"{job.spec.name}: no noise floor is measured, because no model is run")
-    backend = _NeverAsked(ready.backend, path, ask)
-    with Journal(journals, earlier.identity, tell) as journal:
-        return evaluate(run, folder, backend, ready.planned, open_progress(), journal)
-
-
 @dataclass(frozen=True)
-class _Ready:
+class Ready:
     """A loaded model and the tasks that it will be asked."""
 
     backend: Backend
@@ -174,9 +128,11 @@ class _Ready:
     load_seconds: float
 
 
-def _weights(job: Job, tell: Tell) -> Artifact:
+def obtain_weights(job: Job, tell: Tell) -> Artifact:
+    """Get and check the model's files, and tell what a user should know of them."""
     spec = job.spec
     tell(f"{spec.name}: {', '.join(task.name for task, _ in job.choices)}")
+    check_ancestry(spec, job.zoo, job.models_dir)
     artifact = resolve(spec, job.zoo, job.models_dir, tell)
     for remark in artifact.notes:
         tell(f"{spec.name}: {remark}")
@@ -185,50 +141,13 @@ def _weights(job: Job, tell: Tell) -> Artifact:
     return artifact
 
 
-def _make_ready(job: Job, artifact: Artifact, tell: Tell) -> _Ready:
+def make_ready(job: Job, artifact: Artifact, tell: Tell) -> Ready:
+    """Build the prompts of every task, and load the model."""
     lazy = _LazyBackend(job, artifact, tell)
     planned = [_open(task, choice, job, lazy) for task, choice in job.choices]
     started = time.perf_counter()
     backend = lazy.get()
-    return _Ready(backend, planned, time.perf_counter() - started)
-
-
-class _NeverAsked:
-    """A Backend that encodes as its model does and leaves every answer to the journal."""
-
-    def __init__(self, backend: Backend, journal: Path, ask: str) -> None:
-        self._backend, self._journal, self._ask = backend, journal, ask
-        self.facts, self.identity = backend.facts, backend.identity
-
-    def encode(self, requests: Sequence[Request]) -> list[Question]:
-        return self._backend.encode(requests)
-
-    def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
-        missing = sum(question.refused is None for question in questions)
-        if missing:
-            raise RecordError(
-                f"{missing:,} answers are not in {self._journal}: prompts have changed, lines of "
-                f"it were lost, or the model had no answer. Ask for them: {self._ask}"
-            )
-        for index, question in enumerate(questions):
-            yield Answer(index, Unanswered(question.refused or ""))
-
-    def relaid(self) -> None:
-        return None
-
-    def tokenize(self, text: str) -> list[int]:
-        return self._backend.tokenize(text)
-
-    def render_chat(
-        self, messages: list[dict[str, str]], add_generation_prompt: bool = True
-    ) -> str:
-        return self._backend.render_chat(messages, add_generation_prompt)
-
-    def reset_peak_memory(self) -> None:
-        self._backend.reset_peak_memory()
-
-    def peak_memory(self) -> int | None:
-        return self._backend.peak_memory()
+    return Ready(backend, planned, time.perf_counter() - started)
 
 
 class _LazyBackend:
@@ -355,13 +274,14 @@ def _default_primary(metrics: Sequence[str]) -> str:
     return (normed or list(metrics))[0]
 
 
-def _new_run(
+def new_run(
     folder: RunFolder,
     job: Job,
     artifact: Artifact,
-    ready: _Ready,
+    ready: Ready,
     command: str,
 ) -> Run:
+    """The record of a run of which nothing is scored yet."""
     from harness.environment import describe_environment
 
     spec, facts = job.spec, ready.backend.facts
@@ -385,6 +305,7 @@ def _new_run(
         licence=spec.licence,
         add_bos=spec.add_bos,
         revision=artifact.revision,
+        recipe_id=recipe_id(spec, job.zoo) if spec.step else None,
     )
     return Run(
         id=folder.path.name,

@@ -23,6 +23,7 @@ from typing import Any
 
 from harness import convert, weights
 from harness.errors import StorageError, WeightsError
+from harness.storage import alone
 from harness.zoo import Source
 
 Progress = Callable[[str], None]
@@ -243,20 +244,9 @@ def _notes(outcome: dict[str, Any], source: Source, model: str) -> list[str]:
 @contextlib.contextmanager
 def _alone(folder: Path, progress: Progress) -> Iterator[None]:
     """Keep a second process from making the same folder at the same time."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with folder.with_name(f".{folder.name}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress(f"waiting for another process that makes {folder}")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        for left in folder.parent.glob(f"{_part(folder)}*"):  # by a process that was killed
-            shutil.rmtree(left, ignore_errors=True)
+    with alone(folder, progress) as held:
+        for left in folder.parent.glob(f"{_part(folder)}*") if held else ():
+            shutil.rmtree(left, ignore_errors=True)  # by a process that was killed
         yield
 
 

@@ -14,18 +14,15 @@ from typing import Any
 
 from harness.errors import WeightsError
 
-PACKAGES: Mapping[str, tuple[str, ...]] = {
-    "nf4": ("bitsandbytes",),
-    "fp4": ("bitsandbytes",),
-    "int8": ("bitsandbytes",),
-    "gptq": ("gptqmodel", "optimum"),
-    "awq": ("gptqmodel",),
-    "easyquant": (),
+PACKAGES: Mapping[str, Mapping[str, str]] = {
+    "nf4": {"bitsandbytes": "train"},
+    "fp4": {"bitsandbytes": "train"},
+    "int8": {"bitsandbytes": "train"},
+    "gptq": {"gptqmodel": "quant", "optimum": "quant"},
+    "awq": {"gptqmodel": "quant"},
+    "easyquant": {},
 }
-"""Scheme to the packages that load it."""
-
-INSTALL = "pip install --no-build-isolation 'lineup-harness[quant]'"
-"""What brings them, in an environment that has torch and setuptools."""
+"""Scheme to the packages that load it, and the extra of this project that brings each."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +63,16 @@ def declared(folder: Path) -> Declared | None:
     return None
 
 
-def require(found: Declared, what: str) -> None:
-    """Raise WeightsError unless the packages that ``what`` needs are installed."""
-    missing = [name for name in PACKAGES[found.scheme] if importlib.util.find_spec(name) is None]
+def require(found: Declared, folder: Path) -> None:
+    """Raise WeightsError unless what loads a checkpoint is installed."""
+    needed = PACKAGES[found.scheme]
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
+        extra = needed[missing[0]]
         raise WeightsError(
-            f"{what} is quantized by {found.scheme}, and to load it {' and '.join(missing)} "
-            f"must be installed: {INSTALL}"
+            f"the model in {folder} is quantized by {found.scheme}, and {' and '.join(missing)}, "
+            f"which {'load' if len(missing) > 1 else 'loads'} it, is not installed: `make "
+            f".venv/.installed-{extra}`, or pip install 'lineup-harness[{extra}]'"
         )
 
 

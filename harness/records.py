@@ -10,7 +10,8 @@ from harness.types import Estimate, Statistic
 
 SCHEMA = 1
 
-Origin = Literal["samples", "mirror", "hub cache", "hub"]
+Origin = Literal["samples", "shipped", "mirror", "hub cache", "hub"]
+"""``samples`` stand in for a benchmark; what is ``shipped`` is a whole data set of this project."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class ModelRecord:
         trust_remote_code: whether the checkpoint's own code was run.
         add_bos: whether prompts begin with BOS; ``None`` left it to the tokenizer.
         notes, licence: from the registry.
+        recipe_id: of a model that a step made (see `harness.recipe`), else ``None``.
     """
 
     name: str
@@ -51,6 +53,7 @@ class ModelRecord:
     licence: str
     revision: str | None = None
     add_bos: bool | None = None
+    recipe_id: str | None = None
 
 
 @dataclass(frozen=True)

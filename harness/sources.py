@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from harness import hub, packages, weights
 from harness.errors import UsageError, WeightsError
+from harness.lineage import Lineage, built_folder, other_recipes, read_lineage
 from harness.lock import Lock, Pin, check_model, find_lock
 from harness.packages import Progress, cache_folder
+from harness.recipe import SHORT
 from harness.zoo import ModelSpec, Source, Zoo
 
 
@@ -58,12 +60,18 @@ class Presence:
         detail: where it is, or how to get it.
         path: its folder, if present.
         disk_bytes: size of its tensor files, if present.
+        lineage: how it was made, if a step made it and it is present.
+        damage: what is wrong with what was built, if it counts as not built for that.
+        others: ids of the recipes by which it was built before, if not by the present one.
     """
 
     state: Literal["present", "absent", "not built"]
     detail: str
     path: Path | None = None
     disk_bytes: int | None = None
+    lineage: Lineage | None = None
+    damage: str | None = None
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,7 @@ class _Folder:
     revision: str | None = None
     notes: tuple[str, ...] = ()
     verified: Mapping[str, str] | None = None
+    written: Mapping[str, str] | None = None
 
 
 def presence(spec: ModelSpec, zoo: Zoo, models_dir: Path | None = None) -> Presence:
@@ -84,10 +93,7 @@ def presence(spec: ModelSpec, zoo: Zoo, models_dir: Path | None = None) -> Prese
         models_dir: folder that holds ``org/name/``; without one, ``HARNESS_MODELS``.
     """
     if spec.source is None:
-        folder = built_folder(spec.name)
-        if (folder / "lineage.json").is_file():
-            return _present(folder, "built")
-        return Presence("not built", f"`make train MODEL={spec.name}` builds it")
+        return _built(spec, zoo)
     fetch = f"`make eval MODEL={spec.name}` fetches it"
     if spec.source.kind == "package":
         folder = packages.converted_folder(spec.source)
@@ -132,6 +138,8 @@ def resolve(
     folder = _folder(spec, zoo, models, lock, tell)
     tensors = weights.check_folder(folder.path, spec.name)
     files = _digests(folder, weights.folder_files(folder.path))
+    if folder.written is not None:
+        _check_unchanged(spec, folder.path, files, folder.written)
     tokenizer = folder.path
     if spec.source and spec.source.kind == "hub":
         revision = spec.source.revision
@@ -161,19 +169,35 @@ def resolve(
     )
 
 
-def built_folder(name: str) -> Path:
-    """Where `harness-train` puts a model that a step makes; whole once it has a lineage.json."""
-    return cache_folder() / "artifacts" / name
+def _built(spec: ModelSpec, zoo: Zoo) -> Presence:
+    folder, how = built_folder(spec, zoo), f"`make train MODEL={spec.name}` builds it"
+    damage = None
+    try:
+        lineage = read_lineage(folder, spec.name)
+    except WeightsError:
+        lineage, damage = None, f"{folder / 'lineage.json'} is not readable"
+    if lineage is not None:
+        if _looks_whole(folder):
+            detail = f"built, recipe {folder.name}"
+            return replace(_present(folder, detail), lineage=lineage)
+        damage = f"files of {folder} are missing"
+    if damage is not None:
+        return Presence("not built", f"damaged: {damage}; {how}", damage=damage)
+    others = tuple(path.name for path in other_recipes(spec, zoo))
+    known = f" (another recipe was: {', '.join(others)})" if others else ""
+    return Presence("not built", f"{how}{known}", others=others)
 
 
 def _folder(
     spec: ModelSpec, zoo: Zoo, models: Path | None, lock: Lock | None, progress: Progress
 ) -> _Folder:
     if spec.source is None:
-        folder = built_folder(spec.name)
-        if not (folder / "lineage.json").is_file():
+        folder = built_folder(spec, zoo)
+        lineage = read_lineage(folder, spec.name)
+        if lineage is None:
             raise WeightsError(_not_built(spec, zoo, models))
-        return _Folder(folder, f"built here from {spec.parent}")
+        words = f"built here from {spec.parent}, recipe {lineage.recipe_id[:SHORT]}"
+        return _Folder(folder, words, written=lineage.files)
     if spec.source.kind == "package":
         made = packages.obtain(spec.source, spec.name, progress)
         words = f"package {spec.source.name}"
@@ -285,10 +309,21 @@ def _not_built(spec: ModelSpec, zoo: Zoo, models: Path | None) -> str:
         lines.append(f"  {ancestor.name}{how}: {found.state}, {found.detail}")
     lines.append(
         f"`make train MODEL={spec.name}` (or `harness-train {spec.name}`) is the command that "
-        "builds what is missing; building arrives in a later version of this harness: this one "
-        "can score models whose weights exist."
+        "builds what is missing; `make eval` does so by itself."
     )
     return "\n".join(lines)
+
+
+def _check_unchanged(
+    spec: ModelSpec, folder: Path, files: Mapping[str, str], written: Mapping[str, str]
+) -> None:
+    """Hold a built folder to the digests that were taken when it was built."""
+    changed = sorted(name for name in {*files, *written} if files.get(name) != written.get(name))
+    if changed:
+        raise WeightsError(
+            f"{spec.name}: {folder} is not as it was built: {', '.join(changed)} changed since. "
+            f"`make train MODEL={spec.name} ARGS=--force` builds it again"
+        )
 
 
 def _models_dir(given: Path | None) -> Path | None:

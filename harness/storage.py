@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -29,6 +31,29 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         except OSError:
             part.unlink(missing_ok=True)
             raise
+
+
+@contextlib.contextmanager
+def alone(folder: Path, tell: Callable[[str], None]) -> Iterator[bool]:
+    """Keep a second process from making the same folder at the same time: it waits, and says so.
+    The system lets go when a process ends, however it ends.
+
+    Yields:
+        Whether the lock is held: not where the system has none.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        yield False
+        return
+    with folder.with_name(f".{folder.name}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            tell(f"waiting for another process that makes {folder}")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield True
 
 
 class explained:

@@ -53,12 +53,17 @@ class Task:
         """The same task on another configuration of its data set (``--dataset-config``).
 
         Raises:
-            UsageError: the task reads several configurations.
+            UsageError: the task reads several configurations, or data that is shipped.
         """
         if len(self.datasets) != 1:
             raise UsageError(
                 f"--dataset-config {config}: {self.name} reads {len(self.datasets)} configurations "
                 "of its data set; only a task that reads one can be pointed elsewhere"
+            )
+        if self.datasets[0].shipped is not None:
+            raise UsageError(
+                f"--dataset-config {config}: the data of {self.name} is shipped with the project "
+                "and has no other configuration; leave the option out"
             )
         return replace(self, datasets=(replace(self.datasets[0], config=config),))
 
@@ -109,7 +114,8 @@ def lm_eval_task(
     """
 
     def open_task(task: Task, context: TaskContext) -> OpenTask:
-        from harness.lm_eval_task import Part, open_lm_eval_task
+        from harness.lm_eval_definition import Part
+        from harness.lm_eval_task import open_lm_eval_task
 
         return open_lm_eval_task([Part(yaml, None, task.datasets[0])], context)
 
@@ -138,7 +144,8 @@ def lm_eval_group(
     """
 
     def open_task(task: Task, context: TaskContext) -> OpenTask:
-        from harness.lm_eval_task import Part, open_lm_eval_task
+        from harness.lm_eval_definition import Part
+        from harness.lm_eval_task import open_lm_eval_task
 
         chosen = zip(parts.items(), task.datasets, strict=True)
         return open_lm_eval_task(
@@ -165,3 +172,20 @@ def token_perplexity(name: str, *, window: int, dataset: Dataset, about: str) ->
         return open_windowed_task(task.datasets[0], window, context)
 
     return Task(name, "token_perplexity", (dataset,), open_task, about)
+
+
+def final_number(name: str, *, dataset: Dataset, about: str) -> Task:
+    """Declare questions whose worked answers end in ``#### <number>``, judged by that number.
+
+    Args:
+        name: ours.
+        dataset: rows with the columns ``question``, ``answer`` and ``group``.
+        about: one line for the list.
+    """
+
+    def open_task(task: Task, context: TaskContext) -> OpenTask:
+        from harness.final_number_task import open_final_number_task
+
+        return open_final_number_task(task.datasets[0], context)
+
+    return Task(name, "exact_match,flexible-extract", (dataset,), open_task, about)

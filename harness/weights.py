@@ -21,7 +21,7 @@ _TOKENIZER = re.compile(
     r"tokenizer.*\.(json|model)"
     r"|(special_tokens_map|added_tokens|vocab|chat_template)\.json"
     r"|chat_template\.jinja"
-    r"|merges\.txt|vocab\.txt|spiece\.model|.*\.tiktoken"
+    r"|merges\.txt|vocab\.txt|(spiece|spm)\.model|.*\.tiktoken"
 )
 _DECIDING = re.compile(
     r".*\.safetensors"

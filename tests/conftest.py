@@ -13,7 +13,16 @@ from typing import Any
 import pytest
 
 from harness.catalog import Catalog, load_catalog
+from harness.cli import main
 from harness.data import DataFolders
+from harness.open_task import TaskContext
+from harness.run_folder import RunFolder
+from harness.runner import PlannedTask
+
+Command = Callable[..., tuple[int, str, str]]
+"""Takes a command's arguments; returns its exit code and what it printed."""
+Plan = Callable[..., PlannedTask]
+"""Takes a task's name and a limit."""
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -94,7 +103,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    texts = [path.read_text("utf-8") for path in (REPOSITORY / "tasks/samples").rglob("*.jsonl")]
+    texts = [path.read_text("utf-8") for path in (REPOSITORY / "tasks/samples").glob("*/*.jsonl")]
     trained = ByteLevelBPETokenizer()
     trained.train_from_iterator(texts, vocab_size=600, special_tokens=["<s>", "</s>"])
     tokenizer = PreTrainedTokenizerFast(
@@ -139,3 +148,45 @@ def tiny_zoo(tiny_model: Path, tmp_path: Path) -> Path:
         "utf-8",
     )
     return path
+
+
+@pytest.fixture
+def harness(
+    tiny_zoo: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Command:
+    """Run a command in this process, on the tiny registry and a report folder of its own."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("HARNESS_ZOO", str(tiny_zoo))
+    monkeypatch.setenv("HARNESS_REPORTS", str(tmp_path / "reports"))
+    monkeypatch.setenv("HARNESS_TASKS", str(REPOSITORY / "tasks"))
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = main(arguments)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def plan(catalog: Catalog, sample_folders: DataFolders) -> Plan:
+    """Open a registered task over the samples."""
+
+    def make(name: str, limit: int | None = 12) -> PlannedTask:
+        task = catalog.task(name)
+        opened = task.open(task, TaskContext(sample_folders, limit=limit))
+        return PlannedTask(task, opened, task.primary, limit)
+
+    return make
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    """An empty run folder."""
+    made = RunFolder(tmp_path / "run")
+    made.create()
+    return made

@@ -14,33 +14,8 @@ from typing import Any
 
 import pytest
 
-from harness.cli import main
 from harness.run_folder import RunFolder, list_runs
-from tests.conftest import REPOSITORY
-
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def harness(
-    tiny_zoo: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Command:
-    """Run a command in this process, on the tiny registry and a report folder of its own."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    monkeypatch.setenv("HARNESS_ZOO", str(tiny_zoo))
-    monkeypatch.setenv("HARNESS_REPORTS", str(tmp_path / "reports"))
-    monkeypatch.setenv("HARNESS_TASKS", str(REPOSITORY / "tasks"))
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = main(arguments)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
+from tests.conftest import REPOSITORY, Command
 
 
 def test_help_is_fast_and_imports_nothing_heavy() -> None:
@@ -99,6 +74,28 @@ def test_a_run_on_a_mirror_is_not_marked_as_samples(harness: Command, real_data:
     assert code == 0
     data = json.loads(out)["results"]["arc_easy"]["data"][0]
     assert data["origin"] == "mirror" and data["dataset"] == "allenai/ai2_arc"
+
+
+@pytest.mark.parametrize("samples", [["--samples"], []])
+def test_data_that_is_shipped_whole_is_not_marked_as_samples(
+    harness: Command, tmp_path: Path, samples: list[str]
+) -> None:
+    """Seven docs are one of each topic; what else is scored on samples is marked all the same."""
+    tasks = "stem,arc_easy" if samples else "stem,stem_numbers"
+    code, out, _ = harness(
+        "eval", "--model", "tiny", "--tasks", tasks, "--limit", "7", "--json", *samples
+    )
+    assert code == 0
+    results = json.loads(out)["results"]
+    assert results["stem"]["docs"] == 7 and len(results["stem"]["groups"]) == 7
+    assert results["stem"]["data"][0]["origin"] == "shipped"
+    board = json.loads((tmp_path / "reports" / "leaderboard.json").read_text("utf-8"))
+    columns = {
+        section: {column["task"] for column in board[section]["columns"]}
+        for section in ("benchmarks", "samples")
+    }
+    assert columns["benchmarks"] == ({"stem"} if samples else {"stem", "stem_numbers"})
+    assert columns["samples"] == ({"arc_easy"} if samples else set())
 
 
 @pytest.mark.parametrize(

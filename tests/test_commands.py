@@ -67,6 +67,8 @@ def test_lock_names_what_it_could_not_resolve(
     out, err = capsys.readouterr()
     assert "not resolved: Qwen/Qwen1.5-0.5B-Chat" in err
     assert "0 resolved" in out
+    assert "not resolved: openai/gsm8k" in err
+    assert "stem" not in err, "what is shipped is not looked for on the hub"
 
 
 def test_lock_pins_a_mirror_and_the_next_run_is_held_to_it(

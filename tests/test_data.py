@@ -154,7 +154,8 @@ def test_a_data_set_without_samples_says_so(sample_folders: DataFolders) -> None
     ],
 )
 def test_odd_files_are_explained(tmp_path: Path, content: bytes, words: str) -> None:
-    from harness.lm_eval_task import Part, open_lm_eval_task
+    from harness.lm_eval_definition import Part
+    from harness.lm_eval_task import open_lm_eval_task
     from harness.open_task import TaskContext
 
     path = tmp_path / "org/name/default/test.jsonl"

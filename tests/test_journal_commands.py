@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,35 +18,11 @@ import pytest
 
 from harness import asking
 from harness.backends.hf import EngineBackend
-from harness.cli import main
 from harness.run_folder import RunFolder, list_runs
 from harness.types import Doc, Question, Response, Score
-from tests.conftest import REPOSITORY
-
-Command = Callable[..., tuple[int, str, str]]
+from tests.conftest import REPOSITORY, Command
 
 SOME = ("--model", "tiny", "--samples", "--limit", "6", "--json")
-
-
-@pytest.fixture
-def harness(
-    tiny_zoo: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Command:
-    """Run a command in this process, on the tiny registry and a report folder of its own."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("HARNESS_ZOO", str(tiny_zoo))
-    monkeypatch.setenv("HARNESS_REPORTS", str(tmp_path / "reports"))
-    monkeypatch.setenv("HARNESS_TASKS", str(REPOSITORY / "tasks"))
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = main(arguments)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
 
 
 @pytest.fixture

@@ -223,7 +223,8 @@ def test_generation_options_are_honoured_or_refused_before_anything_is_asked(
     import yaml
 
     from harness.data import Dataset
-    from harness.lm_eval_task import Part, open_lm_eval_task
+    from harness.lm_eval_definition import Part
+    from harness.lm_eval_task import open_lm_eval_task
 
     definition = tmp_path / "own.yaml"
     definition.write_text(
@@ -251,6 +252,51 @@ def test_generation_options_are_honoured_or_refused_before_anything_is_asked(
     assert isinstance(request, GenerateUntil)
     assert request.temperature == (0.7 if options.get("do_sample") else 0.0)
     assert request.max_new_tokens == options.get("max_new_tokens", 256)
+
+
+def test_repeats_are_asked_and_voted_on(tmp_path: Path, write_rows: Write) -> None:
+    """Self-consistency as lm-eval defines it: three samples a doc, the majority's answer counts.
+
+    Of "7", "8", "7" that is 7: right, although the second sample is wrong.
+    """
+    import yaml
+
+    from harness.data import Dataset
+    from harness.lm_eval_definition import Part
+    from harness.lm_eval_task import open_lm_eval_task
+
+    definition = tmp_path / "own.yaml"
+    definition.write_text(
+        yaml.safe_dump(
+            {
+                "task": "own",
+                "dataset_path": "org/name",
+                "output_type": "generate_until",
+                "test_split": "test",
+                "doc_to_text": "{{q}}",
+                "doc_to_target": "{{a}}",
+                "repeats": 3,
+                "generation_kwargs": {"until": ["\n"], "do_sample": True, "temperature": 0.5},
+                "metric_list": [{"metric": "exact_match"}],
+                "filter_list": [
+                    {
+                        "name": "vote",
+                        "filter": [{"function": "majority_vote"}, {"function": "take_first"}],
+                    }
+                ],
+            }
+        )
+    )
+    write_rows(tmp_path / "org/name/default/test.jsonl", [{"q": "3 + 4 =", "a": "7"}])
+    part = Part(str(definition), None, Dataset("org/name"))
+    opened = open_lm_eval_task([part], TaskContext(DataFolders(tmp_path, tmp_path)))
+    (doc,) = opened.docs
+    requests = opened.requests(doc)
+    assert [r.repeat for r in requests if isinstance(r, GenerateUntil)] == [0, 1, 2]
+    score = opened.score(doc, [Generation("7"), Generation("8"), Generation("7")])
+    assert score.values["exact_match,vote"] == 1.0
+    score = opened.score(doc, [Generation("8"), Generation("8"), Generation("7")])
+    assert score.values["exact_match,vote"] == 0.0
 
 
 def test_more_examples_than_there_are_is_refused_by_number(

@@ -12,16 +12,12 @@ import pytest
 
 from harness.backends.fake import FakeBackend
 from harness.backends.hf import EngineBackend
-from harness.catalog import Catalog
-from harness.cli import main
-from harness.data import DataFolders
 from harness.errors import RecordError
 from harness.journal import Journal
 from harness.noise import compare, spread
-from harness.open_task import TaskContext
 from harness.records import Row, Run
 from harness.run_folder import RunFolder
-from harness.runner import PlannedTask, evaluate
+from harness.runner import evaluate
 from harness.types import (
     Doc,
     GenerateUntil,
@@ -35,11 +31,9 @@ from harness.types import (
     RollingLogProb,
     Unanswered,
 )
-from tests.conftest import REPOSITORY
+from tests.conftest import Command, Plan
 from tests.report.fixtures.runs import choice_row, generated_row, realistic
 
-Plan = Callable[..., PlannedTask]
-Command = Callable[..., tuple[int, str, str]]
 LAYOUTS = ("one way", "another")
 
 
@@ -57,23 +51,6 @@ class Silent:
 
     def finish(self, result: object) -> None:
         pass
-
-
-@pytest.fixture
-def plan(catalog: Catalog, sample_folders: DataFolders) -> Plan:
-    def make(name: str, limit: int | None = 12) -> PlannedTask:
-        task = catalog.task(name)
-        opened = task.open(task, TaskContext(sample_folders, limit=limit))
-        return PlannedTask(task, opened, task.primary, limit)
-
-    return make
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> RunFolder:
-    made = RunFolder(tmp_path / "run")
-    made.create()
-    return made
 
 
 def begun(noise_floor: int | None) -> Run:
@@ -217,27 +194,6 @@ def test_docs_that_could_not_be_asked_again_are_counted(plan: Plan, folder: RunF
     noise = run.results["arc_easy"].noise
     assert noise is not None and (noise.docs, noise.changed, noise.unscored) == (0, 0, 5)
     assert noise.logprob_largest is None
-
-
-@pytest.fixture
-def harness(
-    tiny_zoo: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Command:
-    """Run a command in this process, on the tiny registry and a report folder of its own."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("HARNESS_ZOO", str(tiny_zoo))
-    monkeypatch.setenv("HARNESS_REPORTS", str(tmp_path / "reports"))
-    monkeypatch.setenv("HARNESS_TASKS", str(REPOSITORY / "tasks"))
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = main(arguments)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
 
 
 SOME = ("eval", "--model", "tiny", "--samples", "--limit", "24")

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.backends.fake import FakeBackend
-from harness.catalog import Catalog
-from harness.data import DataFolders
 from harness.journal import Journal
-from harness.open_task import OpenTask, TaskContext
+from harness.open_task import OpenTask
 from harness.records import Row, Run, TaskResult
 from harness.run_folder import RunFolder
-from harness.runner import PlannedTask, evaluate, score_task
+from harness.runner import evaluate, score_task
 from harness.types import (
     Doc,
     GenerateUntil,
@@ -26,6 +24,7 @@ from harness.types import (
     Score,
     Unanswered,
 )
+from tests.conftest import Plan
 from tests.report.fixtures.runs import realistic
 
 
@@ -45,23 +44,6 @@ class Silent:
         self.result = result
 
 
-@pytest.fixture
-def plan(catalog: Catalog, sample_folders: DataFolders) -> Callable[..., PlannedTask]:
-    def make(name: str, limit: int | None = 12) -> PlannedTask:
-        task = catalog.task(name)
-        opened = task.open(task, TaskContext(sample_folders, limit=limit))
-        return PlannedTask(task, opened, task.primary, limit)
-
-    return make
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> RunFolder:
-    made = RunFolder(tmp_path / "run")
-    made.create()
-    return made
-
-
 def empty_run() -> Run:
     return replace(realistic()[0], results={}, status="running")
 
@@ -71,9 +53,7 @@ def shuffled(count: int) -> Sequence[int]:
 
 
 @pytest.mark.parametrize("name", ["arc_easy", "mmlu", "hellaswag", "gsm8k", "wikitext2"])
-def test_every_doc_has_a_row(
-    plan: Callable[..., PlannedTask], folder: RunFolder, name: str
-) -> None:
+def test_every_doc_has_a_row(plan: Plan, folder: RunFolder, name: str) -> None:
     progress = Silent()
     result = score_task(plan(name), FakeBackend(), folder, progress)
     rows = sorted(folder.rows(name), key=lambda row: row.index)
@@ -84,9 +64,7 @@ def test_every_doc_has_a_row(
     assert all(result.primary in row.scores for row in rows)
 
 
-def test_the_order_of_answers_changes_nothing(
-    plan: Callable[..., PlannedTask], tmp_path: Path
-) -> None:
+def test_the_order_of_answers_changes_nothing(plan: Plan, tmp_path: Path) -> None:
     results = []
     for number, order in enumerate((range, shuffled)):
         folder = RunFolder(tmp_path / str(number))
@@ -97,9 +75,7 @@ def test_the_order_of_answers_changes_nothing(
     assert results[0] == results[1]
 
 
-def test_an_unanswered_doc_is_counted_with_its_reason(
-    plan: Callable[..., PlannedTask], folder: RunFolder
-) -> None:
+def test_an_unanswered_doc_is_counted_with_its_reason(plan: Plan, folder: RunFolder) -> None:
     def first_prompt(request: Request) -> Response | None:
         assert isinstance(request, LogLikelihood)
         return Unanswered("out of luck") if request.context == prompt else None
@@ -115,9 +91,7 @@ def test_an_unanswered_doc_is_counted_with_its_reason(
     assert bad.scores == {} and bad.index == 0
 
 
-def test_a_task_without_any_answer_has_no_value(
-    plan: Callable[..., PlannedTask], folder: RunFolder
-) -> None:
+def test_a_task_without_any_answer_has_no_value(plan: Plan, folder: RunFolder) -> None:
     result = score_task(
         plan("gsm8k"), FakeBackend(lambda request: Unanswered("no")), folder, Silent()
     )
@@ -126,9 +100,7 @@ def test_a_task_without_any_answer_has_no_value(
     assert result.unscored == 12
 
 
-def test_finished_tasks_are_kept_when_a_later_one_fails(
-    plan: Callable[..., PlannedTask], folder: RunFolder
-) -> None:
+def test_finished_tasks_are_kept_when_a_later_one_fails(plan: Plan, folder: RunFolder) -> None:
     def stop_at_generation(request: Request) -> Response | None:
         if isinstance(request, GenerateUntil):
             raise KeyboardInterrupt
@@ -147,9 +119,7 @@ def test_finished_tasks_are_kept_when_a_later_one_fails(
     assert all(isinstance(request, GenerateUntil) for request in backend.asked)
 
 
-def test_a_resumed_run_equals_an_undisturbed_one(
-    plan: Callable[..., PlannedTask], tmp_path: Path
-) -> None:
+def test_a_resumed_run_equals_an_undisturbed_one(plan: Plan, tmp_path: Path) -> None:
     folders = [RunFolder(tmp_path / name) for name in ("whole", "resumed")]
     plans = [plan("arc_easy"), plan("hellaswag")]
     for folder in folders:
@@ -168,9 +138,7 @@ def test_a_resumed_run_equals_an_undisturbed_one(
     assert rows(folders[0]) == rows(folders[1])
 
 
-def test_a_run_from_the_journal_is_the_same_run_at_no_cost(
-    plan: Callable[..., PlannedTask], tmp_path: Path
-) -> None:
+def test_a_run_from_the_journal_is_the_same_run_at_no_cost(plan: Plan, tmp_path: Path) -> None:
     """First half, then all: only the rest is asked, and the record is that of one go."""
 
     def scored(name: str, limit: int, journal: Journal | None) -> tuple[TaskResult, list[Row]]:
@@ -195,9 +163,7 @@ def test_a_run_from_the_journal_is_the_same_run_at_no_cost(
         assert result.cost.tokens_per_second is None, "never a made-up figure"
 
 
-def test_a_backend_that_forgets_a_request_is_found_out(
-    plan: Callable[..., PlannedTask], folder: RunFolder
-) -> None:
+def test_a_backend_that_forgets_a_request_is_found_out(plan: Plan, folder: RunFolder) -> None:
     forgetful = FakeBackend(order=lambda count: range(count - 1))
     with pytest.raises(RuntimeError, match="left 1 docs without an answer"):
         score_task(plan("arc_easy"), forgetful, folder, Silent())
@@ -205,7 +171,7 @@ def test_a_backend_that_forgets_a_request_is_found_out(
 
 @pytest.mark.parametrize("bad", [float("nan"), float("-inf"), (float("inf"), 2.0)])
 def test_a_score_that_is_no_number_leaves_the_doc_unscored(
-    plan: Callable[..., PlannedTask], folder: RunFolder, bad: object
+    plan: Plan, folder: RunFolder, bad: object
 ) -> None:
     planned = plan("arc_easy", 3)
 

@@ -18,8 +18,11 @@ from typing import Any
 import pytest
 
 from harness import convert, hub, packages, weights
+from harness.ancestry import changed_parents, check_ancestry
 from harness.errors import StorageError, UsageError, WeightsError
-from harness.sources import Artifact, built_folder, presence, resolve
+from harness.lineage import Lineage, built_folder, write_lineage
+from harness.recipe import recipe_id
+from harness.sources import Artifact, presence, resolve
 from harness.zoo import Zoo, load_zoo
 from tests.tiny_checkpoint import checkpoint, safetensors
 
@@ -283,17 +286,86 @@ def test_what_is_not_built_names_lineage_and_command(zoo: Zoo, tmp_path: Path) -
         "  tuned (step sft): not built",
         "  small (step bnb): not built",
         "`make train MODEL=small` (or `harness-train small`)",
-        "arrives in a later version",
+        "`make eval` does so by itself",
     ):
         assert part in message
 
 
+def built(zoo: Zoo, name: str, parent_weights: str) -> Path:
+    """Lay an artifact where `harness-train` would."""
+    spec = zoo.get(name)
+    folder = checkpoint(built_folder(spec, zoo))
+    assert spec.step is not None
+    lineage = Lineage(
+        model=name,
+        recipe_id=recipe_id(spec, zoo),
+        kind=spec.step.kind,
+        options={},
+        parent=str(spec.parent),
+        parent_weights_id=parent_weights,
+        parent_bytes=16,
+        files=weights.digests(folder, weights.folder_files(folder)),
+        packages={},
+        seed=1,
+        seconds=2.0,
+        when="2026-01-01T00:00:00+00:00",
+        machine="m",
+        harness="0",
+    )
+    write_lineage(folder, lineage)
+    return folder
+
+
 def test_what_is_built_is_taken_once_it_is_finished(zoo: Zoo) -> None:
-    folder = checkpoint(built_folder("tuned"))
-    assert presence(zoo.get("tuned"), zoo).state == "not built"
-    (folder / "lineage.json").write_text("{}", encoding="utf-8")
-    assert presence(zoo.get("tuned"), zoo).state == "present"
-    assert resolve(zoo.get("tuned"), zoo).source == "built here from hubbed"
+    spec = zoo.get("tuned")
+    folder = built(zoo, "tuned", "p")
+    written = (folder / "lineage.json").read_bytes()
+    assert presence(spec, zoo).state == "present"
+    assert resolve(spec, zoo).source == f"built here from hubbed, recipe {folder.name}"
+    (folder / "lineage.json").unlink()
+    assert presence(spec, zoo).state == "not built"
+    for torn in range(0, len(written) - 2, 7):  # less than its closing brace and line end
+        (folder / "lineage.json").write_bytes(written[:torn])
+        assert "lineage.json is not readable" in presence(spec, zoo).detail
+        with pytest.raises(WeightsError, match="counts as not built"):
+            resolve(spec, zoo)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_what_was_changed_after_it_was_built_is_refused(zoo: Zoo, name: str) -> None:
+    folder = built(zoo, "tuned", "p")
+    if name.endswith("json"):
+        (folder / name).write_text('{"other": 1}', "utf-8")
+    else:
+        (folder / name).write_bytes((folder / name).read_bytes()[:-1] + b"\1")
+    with pytest.raises(WeightsError, match=f"{name} changed since.*ARGS=--force"):
+        resolve(zoo.get("tuned"), zoo)
+
+
+def test_a_changed_recipe_finds_nothing_of_the_former(zoo: Zoo, tmp_path: Path) -> None:
+    former = built(zoo, "tuned", "p")
+    path = tmp_path / "model_zoo.yaml"
+    path.write_text(path.read_text("utf-8").replace("kind: sft", "kind: sft, seed: 7"), "utf-8")
+    changed = load_zoo(path)
+    found = presence(changed.get("tuned"), changed)
+    assert found.state == "not built" and former.name in found.detail
+    assert built_folder(changed.get("small"), changed) != built_folder(zoo.get("small"), zoo)
+
+
+def test_a_parent_that_changed_is_named_with_its_child(zoo: Zoo, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    root = checkpoint(models / "org" / "name")
+    built(zoo, "tuned", resolve(zoo.get("hubbed"), zoo, models).weights_id)
+    built(zoo, "small", resolve(zoo.get("tuned"), zoo, models).weights_id)
+    check_ancestry(zoo.get("small"), zoo, models)
+    (root / "config.json").write_text('{"model_type": "other"}', "utf-8")
+    with pytest.raises(WeightsError) as caught:
+        check_ancestry(zoo.get("small"), zoo, models)
+    message = str(caught.value)
+    assert "tuned was made from other weights of hubbed" in message
+    assert "`make train MODEL=small ARGS=--force`" in message
+    assert [link.child.name for link in changed_parents(zoo.get("small"), zoo, models)] == ["tuned"]
+    check_ancestry(zoo.get("small"), zoo)  # a root that is not here cannot be compared
 
 
 def test_digests_are_remembered_until_the_file_changes(

@@ -1,11 +1,14 @@
-"""`harness-train` says what it would do, and that it cannot do it yet."""
+"""`harness-train` says what it will do and how long, before it does it."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import REPOSITORY
 from tests.tiny_checkpoint import checkpoint
 from training.cli import main
 
@@ -20,38 +23,85 @@ models:
 def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     path = tmp_path / "model_zoo.yaml"
     path.write_text(ZOO, encoding="utf-8")
     return str(path)
 
 
-def test_the_walk_is_printed_and_the_refusal_is_honest(
+def test_the_plan_names_every_option_and_builds_nothing(
     zoo: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint(tmp_path / "models" / "org" / "name")
-    assert main(["tuned", "--zoo", zoo, "--models", str(tmp_path / "models")]) == 1
-    out, err = capsys.readouterr()
+    assert main(["tuned", "--plan", "--zoo", zoo, "--models", str(tmp_path / "models")]) == 0
+    out, _ = capsys.readouterr()
     assert out.startswith("root -> tuned\n")
-    assert "root: present, models folder" in out
-    assert "step: dpo\n" in out
+    assert "root   present, models folder" in out
+    assert "tuned  to build (dpo), nothing tells how long: not built" in out
     assert "beta: 0.3\n" in out
     assert "warmup_steps: 200 (default)\n" in out
-    assert "cannot build tuned yet" in err
+    assert "1 model to build" in out
+    assert not (tmp_path / "cache" / "artifacts").exists()
 
 
-def test_what_is_there_needs_no_building(
+def test_a_root_is_not_made_by_a_step(
     zoo: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = checkpoint(tmp_path / "cache" / "artifacts" / "tuned")
-    (folder / "lineage.json").write_text("{}", encoding="utf-8")
-    assert main(["tuned", "--zoo", zoo]) == 0
+    assert main(["root", "--zoo", zoo]) == 2
+    assert "root is not made by a step: `make eval MODEL=root`" in capsys.readouterr().err
+    checkpoint(tmp_path / "models" / "org" / "name")
+    assert main(["root", "--zoo", zoo, "--models", str(tmp_path / "models")]) == 0
     assert "nothing to build" in capsys.readouterr().out
-    assert main(["root", "--zoo", zoo]) == 1
-    assert "root is not made by a step" in capsys.readouterr().err
 
 
-def test_wrong_use_is_exit_code_two(zoo: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_use_is_exit_code_two(
+    zoo: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["tund", "--zoo", zoo]) == 2
     assert "unknown model 'tund': did you mean 'tuned'" in capsys.readouterr().err
+    assert main(["tuned", "--zoo", zoo, "--data", str(tmp_path / "gone")]) == 2
+    assert "gone does not exist; DATA=DIR" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main([])
+
+
+def test_a_misspelt_option_is_named_with_file_and_line(
+    zoo: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(zoo).write_text(ZOO.replace("beta: 0.3", "betta: 0.3"), "utf-8")
+    assert main(["tuned", "--zoo", zoo]) == 2
+    err = capsys.readouterr().err
+    assert f"{zoo}:4: unknown key 'betta'" in err and "did you mean 'beta'?" in err
+
+
+def test_needs_are_words_for_a_makefile(
+    zoo: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is installed here must not decide: first nothing is missing, then trl is."""
+    monkeypatch.setattr("training.extras._installed", lambda name: True)
+    assert main(["tuned", "--needs", "--zoo", zoo]) == 0
+    assert main(["root", "--needs", "--zoo", zoo]) == 0
+    assert main(["no-such-model", "--needs", "--zoo", zoo]) == 0
+    assert capsys.readouterr().out == "build\n"
+    monkeypatch.setattr("training.extras._installed", lambda name: name != "trl")
+    monkeypatch.setattr(
+        "importlib.metadata.requires", lambda name: ["trl<2,>=1.16; extra == 'train'", "numpy>=2"]
+    )
+    assert main(["tuned", "--needs", "--zoo", zoo]) == 0
+    assert capsys.readouterr().out == "train build\n"
+    assert main(["tuned", "--zoo", zoo]) == 1
+    err = capsys.readouterr().err
+    assert "tuned cannot be built: trl is not installed. `make train MODEL=tuned`" in err
+    assert "`pip install 'lineup-harness[train]'`" in err
+
+
+def test_what_make_asks_first_imports_no_torch(zoo: str) -> None:
+    code = (
+        "import sys; from training.cli import main\n"
+        f"for what in '--needs', '--plan': main(['tuned', what, '--zoo', {zoo!r}])\n"
+        "print([n for n in ('torch', 'transformers', 'lm_eval', 'trl') if n in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY
+    )
+    assert done.stdout.splitlines()[-1] == "[]"

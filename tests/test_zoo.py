@@ -293,7 +293,7 @@ def test_a_file_without_yaml_is_refused(tmp_path: Path, content: bytes, says: st
 
 
 def test_every_kind_of_step_has_options_with_defaults() -> None:
-    assert kinds() == ["awq", "bnb", "dpo", "easyquant", "gptq", "kto", "reward", "sft"]
+    assert kinds() == ["awq", "bnb", "dpo", "easyquant", "gptq", "kto", "qlora", "reward", "sft"]
     for kind in kinds():
         options = options_class(kind)()
         assert options.__doc__

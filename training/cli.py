@@ -1,73 +1,146 @@
 """``harness-train MODEL``: builds a model of the registry and the ancestors that are missing.
 
-This version says what would be done; building arrives in a later one.
+Exit codes are those of `harness`: 0 done, 1 failed, 2 wrong use, 130 stopped by the user.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import FrameType
 
-from harness.errors import HarnessError
-from harness.sources import presence
-from harness.step_options import options_class
-from harness.zoo import ModelSpec, load_zoo
+from harness.errors import HarnessError, Interrupted, UsageError
+from harness.progress import note
+from harness.recipe import all_options
+from harness.report.wording import counted
+from harness.zoo import Step, load_zoo
+from training.build import Site, build
+from training.estimate import roughly
+from training.extras import extras_of, loading_kinds, missing
+from training.plan import Station, make_plan
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code: 0 nothing to build, 1 failed, 2 wrong use."""
+    """Run the command; returns its exit code."""
+    options = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return _needs(options) if options.needs else _train(options)
+    except HarnessError as error:
+        print(f"harness-train: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("harness-train: stopped", file=sys.stderr)
+        return Interrupted.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="harness-train", description=__doc__)
     parser.add_argument("model", metavar="MODEL", help="a name in model_zoo.yaml")
     parser.add_argument("--zoo", type=Path, metavar="FILE", help="the registry to read")
     parser.add_argument("--models", type=Path, metavar="DIR", help="holds org/name/ of hub models")
-    arguments = parser.parse_args(argv)
-    try:
-        zoo = load_zoo(arguments.zoo)
-        walk = zoo.lineage(arguments.model)
-        found = [presence(spec, zoo, arguments.models) for spec in walk]
-        print(" -> ".join(spec.name for spec in walk))
-        for spec, here in zip(walk, found, strict=True):
-            print(f"\n{spec.name}: {here.state}, {here.detail}")
-            print("\n".join(f"    {line}" for line in _describe(spec)))
-        if found[-1].state == "present":
-            print(f"\n{walk[-1].name} is present: nothing to build.")
-            return 0
-        if walk[-1].step is None:
-            print(
-                f"\n{walk[-1].name} is not made by a step: `make eval MODEL={walk[-1].name}` "
-                "fetches it.",
-                file=sys.stderr,
+    parser.add_argument("--data", type=Path, metavar="DIR", help="holds ORG/NAME/CONFIG/SPLIT")
+    parser.add_argument("--plan", action="store_true", help="say what would be done, and stop")
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="build MODEL although it is there; go on although a root has changed",
+    )
+    parser.add_argument(
+        "--needs",
+        action="store_true",
+        help="print what MODEL lacks before it can be scored: extras, and the word build",
+    )
+    return parser
+
+
+def _train(options: argparse.Namespace) -> int:
+    zoo = load_zoo(options.zoo)
+    plan = make_plan(zoo, options.model, options.models, options.force)
+    data = _data(options.data)
+    print(" -> ".join(station.spec.name for station in plan))
+    for station in plan:
+        print(f"  {_line(station, max(len(s.spec.name) for s in plan))}")
+        if options.plan and station.spec.step is not None:
+            print("\n".join(f"      {line}" for line in _options(station.spec.step)))
+    wanted, todo = plan[-1], [station for station in plan if station.action != "keep"]
+    if not todo:
+        if wanted.spec.step is None and wanted.presence.state != "present":
+            raise UsageError(
+                f"{wanted.spec.name} is not made by a step: `make eval MODEL={wanted.spec.name}` "
+                "fetches it"
             )
-            return 1
-        print(
-            f"\nThis version cannot build {walk[-1].name} yet: the steps above are checked, but "
-            "running them arrives in a later version. Until then only models whose weights exist "
-            "can be scored (`harness list models`).",
-            file=sys.stderr,
-        )
-        return 1
-    except HarnessError as error:
-        print(f"harness-train: {error}", file=sys.stderr)
-        return error.exit_code
+        print(f"{wanted.spec.name} is present: nothing to build.")
+        return 0
+    print(f"{counted(len(todo), 'model')} to build: {_how_long(todo)}.", flush=True)
+    if options.plan:
+        return 0
+    build(plan, Site(zoo, options.models, data, note))
+    return 0
 
 
-def _describe(spec: ModelSpec) -> list[str]:
+def _needs(options: argparse.Namespace) -> int:
+    """Say it in words that a Makefile can act on; imports nothing heavy. What is wrong with the
+    name is left to the command that follows.
+    """
+    zoo = load_zoo(options.zoo)
+    if options.model not in zoo.models:
+        return 0
+    spec = zoo.get(options.model)
     if spec.step is None:
-        return [f"source: {spec.source}"]
-    return [f"step: {spec.step.kind}", *_options(spec.step.kind, spec.step.options)]
+        return 0
+    plan = make_plan(zoo, options.model, options.models, options.force)
+    todo = [station for station in plan if station.action != "keep"]
+    kinds = [station.spec.step.kind for station in todo if station.spec.step is not None]
+    lacking = missing([*kinds, *loading_kinds(spec, zoo)])
+    print(" ".join([*extras_of(lacking), *(["build"] if todo else [])]))
+    return 0
 
 
-def _options(kind: str, written: Mapping[str, Any]) -> list[str]:
-    checked = options_class(kind)(**written)
+def _line(station: Station, width: int) -> str:
+    name = f"{station.spec.name:<{width}}"
+    if station.action == "keep":
+        return f"{name}  {station.presence.state}, {station.presence.detail}"
+    kind = station.spec.step.kind if station.spec.step is not None else ""
+    return f"{name}  to build ({kind}), {roughly(station.seconds)}: {station.why}"
+
+
+def _how_long(todo: Sequence[Station]) -> str:
+    known = [station.seconds for station in todo if station.seconds is not None]
+    if len(known) == len(todo):
+        return roughly(sum(known))
+    if not known:
+        return "nothing of the kind was built here yet that would tell how long it takes"
+    return f"{roughly(sum(known))} for {len(known)} of them, and nothing tells for the others"
+
+
+def _options(step: Step) -> list[str]:
     return [
-        f"  {field.name}: {getattr(checked, field.name)}"
-        + ("" if field.name in written else " (default)")
-        for field in fields(checked)
+        f"{name}: {value}" + ("" if name in step.options else " (default)")
+        for name, value in all_options(step).items()
     ]
+
+
+def _data(given: Path | None) -> Path | None:
+    written = os.environ.get("HARNESS_DATA")
+    folder = given or (Path(written) if written else None)
+    if folder is None:
+        return None
+    if not folder.expanduser().is_dir():
+        raise UsageError(
+            f"the data folder {folder} does not exist; DATA=DIR (--data, HARNESS_DATA) names a "
+            "folder that holds data sets as DIR/ORG/NAME/CONFIG/SPLIT.jsonl[.gz]"
+        )
+    return folder.expanduser()
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    """Let SIGTERM end a build as Ctrl-C does."""
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from harness.engine.scoring import score_packed
 from harness.engine.selftest import Plan, Score, Verdict, examine
 from harness.engine.shared import score_shared
 from harness.errors import WeightsError
-from harness.memory import peak_resident, reset_peak_resident
+from harness.memory import give_back_free_memory, peak_resident, reset_peak_resident
 from harness.types import Answer, GenerateUntil, Question, Request, Unanswered
 
 VERSION = "1"
@@ -178,4 +178,5 @@ def load(options: LoadOptions) -> EngineBackend:
     encoder = Encoder(tokenizer, model.causal.config, options.add_bos)
     verdict = examine(model, encoder.max_length)
     budget = measured_budget(verdict, encoder.max_length)
+    give_back_free_memory()
     return EngineBackend(verdict, encoder, options.weights_id, budget)

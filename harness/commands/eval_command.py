@@ -47,6 +47,8 @@ def run(options: argparse.Namespace) -> int:
     spec = zoo.get(earlier.model.name if earlier else options.model or DEFAULT_MODEL)
     settings = earlier.settings if earlier else _settings(options, spec, catalog)
     job = make_job(spec, zoo, catalog, settings, options.models_dir)
+    if options.check:
+        return 0
 
     folder = RunFolder(runs_folder(options) / earlier.id) if earlier else new_folder(options, job)
     try:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -15,7 +16,9 @@ from rich.tree import Tree
 
 from harness.catalog import Catalog, load_catalog
 from harness.errors import RecordError
+from harness.lineage import Lineage
 from harness.progress import note
+from harness.recipe import SHORT
 from harness.run_folder import RunFolder, list_runs
 from harness.sources import Presence, presence
 from harness.zoo import ModelSpec, Zoo, load_zoo
@@ -59,6 +62,10 @@ def _tree(zoo: Zoo, spec: ModelSpec, there: dict[str, Presence], tree: Tree | No
     label = f"[bold]{spec.name}[/bold]  {how}  [{style}]{state.state}[/{style}]"
     if state.disk_bytes:
         label += f" [dim]{state.disk_bytes / 1e6:,.0f} MB[/dim]"
+    if state.others or state.damage:
+        label += f" [dim]({'damaged' if state.damage else 'its recipe has changed'})[/dim]"
+    if state.lineage is not None:
+        label += f"\n  [dim]{escape(_recipe(spec, state.lineage))}[/dim]"
     branch = Tree(label) if tree is None else tree.add(label)
     for child in zoo.children(spec.name):
         _tree(zoo, child, there, branch)
@@ -69,6 +76,13 @@ def _how(spec: ModelSpec) -> str:
     if spec.source is not None:
         return str(spec.source)
     return spec.step.kind if spec.step is not None else ""
+
+
+def _recipe(spec: ModelSpec, lineage: Lineage) -> str:
+    """The recipe's id, what the registry writes of it, and what the step chose."""
+    options = {**(spec.step.options if spec.step is not None else {}), **lineage.chosen}
+    written = ", ".join(f"{name} {value}" for name, value in options.items())
+    return f"recipe {lineage.recipe_id[:SHORT]}: {written or 'all defaults'}"
 
 
 def _model_row(zoo: Zoo, name: str, state: Presence) -> dict[str, Any]:
@@ -83,6 +97,8 @@ def _model_row(zoo: Zoo, name: str, state: Presence) -> dict[str, Any]:
         "state": state.state,
         "detail": state.detail,
         "disk_bytes": state.disk_bytes,
+        "path": str(state.path) if state.path else None,
+        "built": msgspec.to_builtins(state.lineage) if state.lineage else None,
         "notes": spec.notes,
     }
 

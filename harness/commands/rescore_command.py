@@ -21,9 +21,10 @@ from harness.commands.eval_command import (
 )
 from harness.environment import describe_command, program
 from harness.errors import RecordError, UnknownName, UsageError
-from harness.job import make_job, rescore
+from harness.job import make_job
 from harness.progress import note, open_progress
 from harness.records import Run
+from harness.rescoring import rescore
 from harness.run_folder import RunFolder, held, list_runs
 from harness.runner import Progress
 from harness.zoo import load_zoo

@@ -58,6 +58,17 @@ class DecodeLayout:
         self._masks: dict[tuple[int | None, torch.dtype], Tensor] = {}
         return positions
 
+    def take_back(self, rows: int) -> None:
+        """Undo `step`, which could not be carried out."""
+        self._lengths[:rows] -= 1
+
+    @torch.inference_mode()
+    def shrink(self, slots: int) -> None:
+        """Give up the slots behind the first so many."""
+        self._slots = slots
+        for layer, (keys, values) in self._kept.items():
+            self._kept[layer] = (keys[:slots].clone(), values[:slots].clone())
+
     @torch.inference_mode()
     def move(self, source: int, target: int) -> None:
         """Move a row to another slot."""

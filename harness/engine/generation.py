@@ -12,9 +12,10 @@ from torch import Tensor
 from harness.engine.attention import using
 from harness.engine.choosing import Chooser
 from harness.engine.decoding import DecodeLayout
-from harness.engine.model import LoadedModel, free_memory
+from harness.engine.model import LoadedModel, free_memory, is_out_of_memory
 from harness.engine.prompts import KeyValueParts, Prompts
 from harness.engine.stopping import Stopping
+from harness.errors import WeightsError
 from harness.types import Answer, GenerateUntil, Generation, LogProb, Question
 
 SLOTS = {"cpu": 32, "cuda": 256}
@@ -65,7 +66,7 @@ def generate_packed(
     stopping = Stopping(model.causal.generation_config, tokenizer)
     batch = _Batch(model, stopping, len(rows), longest)
     prompts = Prompts(model, {i: row.question.tokens[0] for i, row in rows.items()}, budget)
-    while True:
+    while batch.rows or prompts.left:
         admitting = batch.free * ADMIT >= batch.slots
         while admitting and batch.free and prompts.left:
             prompt = prompts.next()
@@ -73,8 +74,9 @@ def generate_packed(
             prompts.release(prompt)
         if batch.rows:
             yield from batch.step()
-        elif not prompts.left:
-            return
+    if batch.evicted:
+        again = {row.index: row.question for row in batch.evicted}
+        yield from generate_packed(model, tokenizer, again, budget)
 
 
 def score_stepwise(
@@ -114,7 +116,13 @@ def score_stepwise(
 
 
 class _Batch:
-    """The rows that grow."""
+    """The rows that grow.
+
+    Attributes:
+        slots: rows at most.
+        rows: those under way.
+        evicted: those that memory did not suffice for; they are to begin anew.
+    """
 
     def __init__(self, model: LoadedModel, stopping: Stopping, rows: int, longest: int) -> None:
         self._model, self._stopping, self._longest = model, stopping, longest
@@ -122,6 +130,7 @@ class _Batch:
         self._layout: DecodeLayout | None = None
         self._choosers: dict[int, Chooser] = {}
         self.rows: list[_Row] = []
+        self.evicted: list[_Row] = []
 
     @property
     def free(self) -> int:
@@ -135,19 +144,42 @@ class _Batch:
             self._layout = DecodeLayout(self.slots, self._model.device)
         config = self._model.causal.generation_config
         self._choosers[row.index] = Chooser.for_question(row.question, config)
-        self._layout.fill(len(self.rows), parts, row.prompt)
         self.rows.append(row)
+        try:
+            self._layout.fill(len(self.rows) - 1, parts, row.prompt)
+        except RuntimeError as error:
+            self._evict(len(self.rows) - 1, error)
+            return
         yield from self._grow(len(self.rows) - 1, state[None])
 
     @torch.inference_mode()
     def step(self) -> Iterator[Answer]:
         """One more token for every row."""
         assert self._layout is not None
-        positions = self._layout.step(len(self.rows))
         ids = torch.tensor([row.tokens[-1] for row in self.rows])
-        with using(self._layout):
-            states = self._model.states(ids[None], position_ids=positions[None])[0]
+        try:
+            positions = self._layout.step(len(self.rows))
+            with using(self._layout):
+                states = self._model.states(ids[None], position_ids=positions[None])[0]
+        except RuntimeError as error:
+            self._layout.take_back(len(self.rows))
+            self._evict(len(self.rows) // 2, error)
+            return
         yield from self._grow(0, states)
+
+    def _evict(self, left: int, error: RuntimeError) -> None:
+        """Go on with the first ``left`` rows only, if memory is what was wanting."""
+        if not is_out_of_memory(error):
+            raise error
+        if not left:
+            raise WeightsError("out of memory: not one row can be generated") from None
+        assert self._layout is not None
+        for row in self.rows[left:]:
+            del self._choosers[row.index]
+        self.evicted += self.rows[left:]
+        del self.rows[left:]
+        self.slots = left
+        self._layout.shrink(left)
 
     def _grow(self, first: int, states: Tensor) -> Iterator[Answer]:
         """Give the rows from ``first`` on their next token; the finished ones leave."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ from harness.engine.head import Head, LinearHead, ModelLogits
 from harness.engine.passes import KeyValues, Pass, PassLayout
 from harness.engine.quantized import Footprint, check, measure, prepare, tune
 from harness.errors import WeightsError
+
+COMPILED_SHAPES = "128"
+"""How many shapes of matrices oneDNN keeps compiled code for. Every pass has a number of tokens of
+its own: with oneDNN's 1,024 the code alone grows to more than a gigabyte."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,7 @@ def load_model(
 
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", COMPILED_SHAPES)
     device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     found, dtype = prepare(path, dtype, device)
     options: dict[str, Any] = {}

@@ -7,7 +7,7 @@ those of the ancestors and its own. Units of like size are padded to one call.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from harness.engine.attention import sdpa
 from harness.engine.trie import Node
+from harness.errors import WeightsError
 
 PADDING = 1.25
 """Units share a call while its padded area stays below this multiple of their own."""
@@ -99,6 +100,28 @@ def make_passes(nodes: Sequence[Node], budget: int) -> list[Pass]:
         present.add(node)
         room -= len(node.tokens)
     return _with_needs(groups)
+
+
+def halved(passes: Sequence[Pass], behead: Callable[[Node, int], Node]) -> list[Pass]:
+    """The same nodes in passes of half the first one's tokens, none longer than that.
+
+    Args:
+        passes: those that did not run yet; the first did not fit into memory.
+        behead: makes a node's first tokens its parent and returns that, as `Node.behead` does.
+
+    Raises:
+        WeightsError: the first pass was a single token.
+    """
+    tokens = passes[0].tokens
+    if tokens == 1:
+        raise WeightsError("out of memory: not one token can be run")
+    budget = -(-tokens // 2)
+    nodes: list[Node] = []
+    for node in (node for left in passes for node in left.nodes):
+        while len(node.tokens) > budget:
+            nodes.append(behead(node, budget))
+        nodes.append(node)
+    return make_passes(nodes, budget)
 
 
 def _with_needs(groups: Sequence[Sequence[Node]]) -> list[Pass]:

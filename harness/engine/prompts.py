@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from harness.engine.model import LoadedModel, is_out_of_memory
-from harness.engine.passes import KeyValues, Pass, make_passes
+from harness.engine.passes import KeyValues, Pass, halved, make_passes
 from harness.engine.trie import Node, build_trie, walk
 from harness.types import Tokens
 
@@ -80,13 +80,21 @@ class Prompts:
         try:
             states, layout = self._model.run(replace(now, kept=now.nodes), self._store)
         except RuntimeError as error:
-            if not is_out_of_memory(error) or len(now.nodes) == 1:
+            if not is_out_of_memory(error):
                 raise
-            nodes = [node for left in self._passes for node in left.nodes]
-            self._passes = deque(make_passes(nodes, now.tokens // 2))
+            self._passes = deque(halved(self._passes, self._behead))
             return
         self._passes.popleft()
         for node in now.nodes:
             for index, length in self._ending.get(node, ()):
                 state = states[layout.row(node, length - 1)].clone()
                 self._ready.append(Prompt(index, length, state, node))
+
+    def _behead(self, node: Node, count: int) -> Node:
+        """Make a node's first tokens its parent, and return that."""
+        head = node.behead(count)
+        self._users[head] = self._users[node]
+        endings = self._ending.pop(node, [])
+        self._ending[head] = [(index, length) for index, length in endings if length <= head.end]
+        self._ending[node] = [(index, length) for index, length in endings if length > head.end]
+        return head

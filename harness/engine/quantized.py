@@ -63,7 +63,7 @@ def prepare(path: Path, dtype: str, device: torch.device) -> tuple[Declared | No
     found = declared(path)
     if found is None:
         return None, dtype
-    require(found, f"the model in {path}")
+    require(found, path)
     quiet()
     if found.scheme == "easyquant":
         import harness.engine.easyquant  # noqa: F401  # registers its loader with transformers

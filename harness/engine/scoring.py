@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +13,9 @@ import torch
 from torch import Tensor
 
 from harness.engine.model import LoadedModel, is_out_of_memory
-from harness.engine.passes import KeyValues, Pass, PassLayout, make_passes
+from harness.engine.passes import KeyValues, Pass, PassLayout, halved, make_passes
 from harness.engine.spans import Span, Sums, spans_of
 from harness.engine.trie import Ids, Node, build_trie, walk
-from harness.errors import WeightsError
 from harness.types import Answer, Question
 
 Wanted = dict[Node, list[tuple[int, int, int]]]
@@ -56,8 +56,7 @@ def score_packed(
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            budget, left = _smaller(passes, wanted)
-            passes = deque(make_passes(left, budget))
+            passes = deque(halved(passes, partial(_behead, wanted)))
             continue
         store.drop(now.done)
         passes.popleft()
@@ -113,25 +112,7 @@ class _Unprojected:
         return numbers, *score_rows(self._model, states, rows, targets)
 
 
-def _smaller(passes: Sequence[Pass], wanted: Wanted) -> tuple[int, list[Node]]:
-    """A budget of half the first of these passes, and their nodes, none of them longer than that.
-
-    Raises:
-        WeightsError: the pass was a single token.
-    """
-    tokens = passes[0].tokens
-    if tokens == 1:
-        raise WeightsError("out of memory: not one token can be run")
-    budget = -(-tokens // 2)
-    nodes: list[Node] = []
-    for node in (node for left in passes for node in left.nodes):
-        while len(node.tokens) > budget:
-            nodes.append(_behead(node, budget, wanted))
-        nodes.append(node)
-    return budget, nodes
-
-
-def _behead(node: Node, count: int, wanted: Wanted) -> Node:
+def _behead(wanted: Wanted, node: Node, count: int) -> Node:
     """Make a node's first tokens its parent, and return that."""
     head = node.behead(count)
     asked = wanted.pop(node, [])

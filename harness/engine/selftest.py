@@ -232,20 +232,25 @@ def _one_by_one(
 
     Where beginnings are ``alike``, a question that begins another one is read off that one's row.
     """
-    rows: list[tuple[Tokens, torch.Tensor]] = []
-    truth: dict[int, tuple[float, bool]] = {}
+    rows: list[tuple[Tokens, list[int]]] = []
     for index, question in sorted(questions.items(), key=lambda item: -_length(item[1])):
         context, continuation = question.tokens
         ids = (context + continuation)[:-1]
-        logits = next((row for known, row in rows if known[: len(ids)] == ids), None)
-        if logits is None:
-            inputs = torch.tensor([ids], device=model.device)
-            logits = model.causal(input_ids=inputs, use_cache=False).logits[0].float()
-            rows += [(ids, logits)] if alike else []
-        own = logits[len(context) - 1 : len(ids)]
-        wanted = torch.tensor(continuation, device=model.device)[:, None]
-        logprob = float(torch.log_softmax(own, -1).gather(1, wanted).sum())
-        truth[index] = logprob, bool((own.argmax(-1) == wanted[:, 0]).all())
+        shared = (members for known, members in rows if alike and known[: len(ids)] == ids)
+        if (members := next(shared, None)) is not None:
+            members.append(index)
+        else:
+            rows.append((ids, [index]))
+    truth: dict[int, tuple[float, bool]] = {}
+    for ids, members in rows:
+        inputs = torch.tensor([ids], device=model.device)
+        logits = model.causal(input_ids=inputs, use_cache=False).logits[0]
+        for index in members:
+            context, continuation = questions[index].tokens
+            own = logits[len(context) - 1 :][: len(continuation)].float()
+            wanted = torch.tensor(continuation, device=model.device)[:, None]
+            logprob = float(torch.log_softmax(own, -1).gather(1, wanted).sum())
+            truth[index] = logprob, bool((own.argmax(-1) == wanted[:, 0]).all())
     return truth
 
 

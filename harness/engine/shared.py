@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import torch
 
-from harness.engine.model import LoadedModel
+from harness.engine.model import LoadedModel, is_out_of_memory
 from harness.engine.plain import score_plain
 from harness.engine.scoring import score_rows
 from harness.engine.spans import Span, Sums, spans_of
@@ -39,12 +39,34 @@ def score_shared(
         spans = [spans_of(questions[index], max_length)[0] for index in indices]
         if len({span.sequence.tobytes() for span in spans}) > 1:
             tail = max(len(span.targets) for span in spans)
-            choices = max(1, budget // tail)
-            for start in range(0, len(indices), choices):
-                part = {index: rest.pop(index) for index in indices[start : start + choices]}
-                yield from _score(model, part, spans[start : start + choices])
+            together = {index: questions[index] for index in indices}
+            for answer in _share(model, together, spans, max(1, budget // tail)):
+                del rest[answer.index]
+                yield answer
     if rest:
         yield from score_plain(model, rest, max_length, budget)
+
+
+def _share(
+    model: LoadedModel, questions: dict[int, Question], spans: list[Span], choices: int
+) -> Iterator[Answer]:
+    """Answer questions of one context, so many at a time, or fewer when memory runs out; those
+    for which there is no room beside the cache are left out.
+    """
+    indices = list(questions)
+    while indices:
+        part = {index: questions[index] for index in indices[:choices]}
+        try:
+            answers = list(_score(model, part, spans[:choices]))
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(part) == 1:
+                return
+            choices = len(part) // 2
+            continue
+        yield from answers
+        del indices[:choices], spans[:choices]
 
 
 @torch.inference_mode()
@@ -59,10 +81,11 @@ def _score(
     ids = torch.zeros(len(spans), max(map(len, tails)), dtype=torch.long)
     for row, tail in enumerate(tails):
         ids[row, : len(tail)] = torch.tensor(tail, dtype=torch.long)
-    after, _ = model.cached_states(ids, cache)
     # The context's last token predicts every choice's first.
-    first = before[:, -1:].expand(len(spans), -1, -1)
-    states = torch.cat([first, after], 1)
+    states = before[:, -1:].expand(len(spans), -1, -1)
+    if ids.shape[1]:
+        after, _ = model.cached_states(ids, cache)
+        states = torch.cat([states, after], 1)
     length = states.shape[1]
     rows = [np.arange(row * length, row * length + len(s.targets)) for row, s in enumerate(spans)]
     targets = [np.frombuffer(span.targets, dtype=np.int32) for span in spans]

@@ -8,9 +8,6 @@ Orders come on standard input, answers go to standard output, one JSON object a 
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
 import os
 import sys
 import time
@@ -19,7 +16,7 @@ from typing import Any, BinaryIO
 
 import torch
 
-from harness.memory import peak_resident, reset_peak_resident
+from harness.memory import give_back_free_memory, peak_resident, reset_peak_resident
 from harness.types import Request
 from tests.bench.messages import Ask, Failed, Loaded, Round, Setup, line, parse, read_requests
 from tests.bench.sides import LmEvalSide, Side, load_side, warm_up_requests
@@ -118,12 +115,10 @@ def _describe(model: Any) -> Loaded:
 
 def _forget_memory(device: torch.device) -> None:
     """Give back what the round before left behind, and begin a new measurement of the peak."""
-    gc.collect()
+    give_back_free_memory()
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
-    with contextlib.suppress(OSError, AttributeError):  # glibc only
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
     reset_peak_resident()
 
 

@@ -183,7 +183,7 @@ def _trained() -> Any:
     """A byte-level BPE of `WORDS` entries, trained on the shipped samples."""
     from tokenizers import ByteLevelBPETokenizer
 
-    texts = [path.read_text("utf-8") for path in (REPOSITORY / "tasks/samples").rglob("*.jsonl")]
+    texts = [path.read_text("utf-8") for path in (REPOSITORY / "tasks/samples").glob("*/*.jsonl")]
     trained = ByteLevelBPETokenizer()
     trained.train_from_iterator(
         texts, vocab_size=WORDS, special_tokens=["<s>", "</s>"], show_progress=False

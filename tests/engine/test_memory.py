@@ -11,7 +11,9 @@ import torch
 
 from harness.backends.backend import Backend, LoadOptions, load_backend
 from harness.engine import generation
-from harness.engine.model import LoadedModel
+from harness.engine.decoding import DecodeLayout
+from harness.engine.model import LoadedModel, load_model
+from harness.engine.shared import score_shared
 from harness.errors import WeightsError
 from harness.types import (
     GenerateUntil,
@@ -97,13 +99,103 @@ def test_other_failures_are_not_taken_for_want_of_memory(
         answers(backend, REQUESTS)
 
 
+PROMPTS: list[Request] = [
+    GenerateUntil(f"Once upon a time there were {number}", (".",), 8) for number in range(6)
+]
+
+
+@pytest.mark.parametrize("tokens", [9, 1])
+def test_a_prompt_that_does_not_fit_is_cut(
+    backend: Backend, tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even a lone one: its second half attends to the first's keys and values."""
+    plenty = answers(backend, PROMPTS)
+    tried = memory_for(tokens, monkeypatch)
+    assert answers(backend, PROMPTS) == plenty
+    assert max(tried) > tokens
+
+
+def rows_for(rows: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let steps of more rows fail, after their first layer; returns how many were tried."""
+    tried: list[int] = []
+    attend: Any = DecodeLayout.attend
+
+    def limited(self: DecodeLayout, layer: int, query: Any, *rest: Any) -> Any:
+        if layer == 1:
+            tried.append(query.shape[2])
+            if query.shape[2] > rows:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+        return attend(self, layer, query, *rest)
+
+    monkeypatch.setattr(DecodeLayout, "attend", limited)
+    return tried
+
+
+@pytest.mark.parametrize("rows", [4, 1])
+def test_rows_that_do_not_fit_begin_anew_later(
+    backend: Backend, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step that failed half-way leaves nothing behind in the rows that go on."""
+    plenty = answers(backend, PROMPTS)
+    tried = rows_for(rows, monkeypatch)
+    assert answers(backend, PROMPTS) == plenty
+    assert max(tried) > rows
+
+
+def test_a_row_whose_prompt_does_not_fit_beside_the_others_waits(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plenty = answers(backend, PROMPTS)
+    fill: Any = DecodeLayout.fill
+
+    def limited(self: DecodeLayout, slot: int, *rest: Any) -> None:
+        if slot == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        fill(self, slot, *rest)
+
+    monkeypatch.setattr(DecodeLayout, "fill", limited)
+    assert answers(backend, PROMPTS) == plenty
+
+
+def test_no_memory_for_a_single_row_is_an_error(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows_for(0, monkeypatch)
+    with pytest.raises(WeightsError, match="not one row"):
+        answers(backend, PROMPTS)
+
+
+@pytest.mark.parametrize("rows", [2, 0])
+def test_choices_that_do_not_fit_beside_a_shared_cache(
+    backend: Backend,
+    checkpoint: Callable[[str], Path],
+    rows: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Fewer choices at a time; where there is room for none, plain rows."""
+    model = load_model(checkpoint("llama"), "float32", False, "float32")
+    questions = dict(enumerate(backend.encode(REQUESTS[:12])))
+    run: Any = LoadedModel.cached_states
+
+    def limited(self: LoadedModel, ids: Any, cache: Any) -> Any:
+        if cache is not None and len(ids) > rows:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return run(self, ids, cache)
+
+    def asked() -> dict[int, float]:
+        found = score_shared(model, questions, 64, 1024, long=1)
+        return {answer.index: answer.response.logprob for answer in found}  # type: ignore[union-attr]
+
+    plenty = asked()
+    monkeypatch.setattr(LoadedModel, "cached_states", limited)
+    little = asked()
+    assert little == pytest.approx(plenty, abs=1e-4)
+
+
 def test_rows_side_by_side_are_as_many_as_memory_holds(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With room for hardly a row they are generated one after another, to the same texts."""
-    prompts: list[Request] = [
-        GenerateUntil(f"Once upon a time there were {number}", (".",), 8) for number in range(6)
-    ]
-    together = answers(backend, prompts)
+    together = answers(backend, PROMPTS)
     monkeypatch.setattr(generation, "free_memory", lambda device: 0)
-    assert answers(backend, prompts) == together
+    assert answers(backend, PROMPTS) == together

@@ -21,6 +21,7 @@ class Options:
     """
 
     quantization: ClassVar[str] = "awq"
+    needs: ClassVar[tuple[str, ...]] = ("gptqmodel", "optimum")
 
     bits: Literal[4] = 4
     group_size: int | Literal["auto"] = "auto"

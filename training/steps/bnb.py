@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from training.step import Made, Work
@@ -19,6 +19,8 @@ class Options:
         double_quantization: nf4 only: whether the scales are rounded too.
     """
 
+    needs: ClassVar[tuple[str, ...]] = ("bitsandbytes",)
+
     scheme: Literal["nf4", "int8"] = "nf4"
     double_quantization: bool = False
 
@@ -33,7 +35,14 @@ class Options:
 
 
 def run(options: Options, work: Work) -> Made:
-    """Round the parent's weights; see `training.bnb.quantize`."""
-    from training.bnb import quantize
+    """Round the parent's weights.
 
-    return quantize(options.scheme, options.double_quantization, work)
+    Raises:
+        TrainingError: the parent cannot be loaded, or has no layer that can be rounded.
+    """
+    from training.quiet import quiet
+
+    with quiet():
+        from training.rounding import round_with_bitsandbytes
+
+        return round_with_bitsandbytes(options.scheme, options.double_quantization, work)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from training.step import Made, Work
 
 
 @dataclass(frozen=True)
@@ -13,27 +16,39 @@ class Options:
 
     Attributes:
         data: name of the preference pairs; ``default`` is the set shipped with the project.
+        template: how a prompt is written: ``chat`` with the tokenizer's chat template, ``plain`` as
+            lm-eval words GSM8K, ``auto`` with a chat template where there is one.
         beta: strength of the tie to the reference model.
         method: ``lora`` trains an adapter and merges it at the end, ``full`` all weights.
         lora_r, lora_alpha: rank and scale of the adapter.
+        adapter: ``merge`` leaves the merged model only, ``keep`` the adapter beside it, in the
+            folder `adapter`.
+        precision: what products are computed in; ``auto`` is bfloat16 where the machine has units
+            for it. What is trained is float32 always.
         batch_size: pairs per batch.
         accumulation: batches per optimizer step.
         learning_rate: peak of the schedule.
         schedule: what follows the warm-up.
         warmup_steps: optimizer steps of linear warm-up.
         epochs: passes over the pairs.
-        max_length: tokens of prompt and answer together.
-        validation_share: share of the pairs that is held out.
+        max_length: tokens of prompt and answer together; pairs with a longer one are left out.
+        validation_share: share of the pairs that is held out, by prompt.
+        patience: how many times in a row the held-out loss may fail to fall, of the five times that
+            it is looked at, before training stops; the best weights are kept.
         seed: of shuffling, the split and the adapter's start.
     """
 
     stage: ClassVar[str] = "dpo"
+    needs: ClassVar[tuple[str, ...]] = ("peft", "trl")
 
     data: str = "default"
+    template: Literal["auto", "chat", "plain"] = "auto"
     beta: float = 0.1
     method: Literal["lora", "full"] = "lora"
     lora_r: int = 8
     lora_alpha: int = 16
+    adapter: Literal["merge", "keep"] = "merge"
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
     batch_size: int = 16
     accumulation: int = 8
     learning_rate: float = 5e-5
@@ -42,10 +57,12 @@ class Options:
     epochs: float = 3.0
     max_length: int = 2048
     validation_share: float = 0.05
+    patience: int = 2
     seed: int = 1234
 
     def __post_init__(self) -> None:
-        for name in ("lora_r", "lora_alpha", "batch_size", "accumulation", "max_length"):
+        counts = ("lora_r", "lora_alpha", "batch_size", "accumulation", "max_length", "patience")
+        for name in counts:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it is at least 1")
         for name in ("beta", "learning_rate", "epochs"):
@@ -57,3 +74,20 @@ class Options:
             raise ValueError(
                 f"validation_share is {self.validation_share}; it is a share: 0 up to 1"
             )
+
+
+def run(options: Options, work: Work) -> Made:
+    """Teach the parent preferences.
+
+    Raises:
+        TrainingError: no rows, a parent that cannot be trained, a diverging loss, no memory.
+    """
+    from training.quiet import quiet
+
+    with quiet():
+        from training.data import sets
+        from training.preference import learn
+        from training.tuning import Tuning
+
+        loaded = sets.pairs(options.data, work.data)
+        return learn(Tuning.of(options), options.beta, work, loaded, asdict(options))

@@ -21,6 +21,7 @@ class Options:
     """
 
     quantization: ClassVar[str] = "gptq"
+    needs: ClassVar[tuple[str, ...]] = ("gptqmodel", "optimum")
 
     bits: Literal[4, 8] = 4
     group_size: int | Literal["auto"] = "auto"

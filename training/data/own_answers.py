@@ -1,0 +1,142 @@
+"""Preference pairs of worked solutions and a model's own wrong answers to the same questions.
+
+A model that is asked several times is wrong in its own ways; setting those answers against the
+worked solution teaches what it gets wrong itself. The model is not here: whoever samples hands in a
+function. Which answers are wrong is checked by their final number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from harness.errors import DataError
+from harness.final_number_task import marked_number
+from harness.storage import explained, write_atomic
+from training.data.rows import Example, Pair
+
+Sample = Callable[[Sequence[Example]], Sequence[Sequence[str]]]
+"""Samples a model's answers: some texts for each of the examples' prompts, in their order."""
+
+GROUP = "own answer"
+_MARKED_LINE = re.compile(r"####[^\n]*")
+
+
+def wrong_answers(reference: str, texts: Sequence[str]) -> list[str]:
+    """The texts that end in another ``#### <number>`` than the reference, each once.
+
+    What follows that line is cut off. A text without one is left out: preferring the solution to
+    it would teach the format alone.
+
+    Raises:
+        ValueError: the reference itself has no ``#### <number>``.
+    """
+    right = marked_number(reference)
+    if right is None:
+        raise ValueError(f"the reference answer has no #### <number>: {reference[-40:]!r}")
+    wrong: dict[str, None] = {}
+    for text in texts:
+        number, end = marked_number(text), _MARKED_LINE.search(text)
+        if end is not None and number is not None and number != right:
+            wrong[text[: end.end()].strip()] = None
+    return list(wrong)
+
+
+def pair(example: Example, texts: Sequence[str]) -> Pair | None:
+    """The solution and the wrong answer nearest to it in length; ``None`` if none was wrong."""
+    wrong = wrong_answers(example.answer, texts)
+    if not wrong:
+        return None
+    rejected = min(wrong, key=lambda answer: abs(len(answer) - len(example.answer)))
+    return Pair(example.prompt, example.answer, rejected, GROUP)
+
+
+def write_pairs(
+    examples: Sequence[Example],
+    sample: Sample,
+    path: Path,
+    *,
+    batch: int,
+    tell: Callable[[str], None],
+) -> int:
+    """Ask about every example and write the pairs to a .jsonl file that `read_pairs` reads.
+
+    What was asked is kept beside it in ``<path>.part``, so that the same call goes on where an
+    interrupted one stopped. The file itself appears when all is done.
+
+    Args:
+        examples: questions with worked solutions that end in ``#### <number>``.
+        sample: asks the model.
+        path: the file to write.
+        batch: examples that are asked about at a time.
+        tell: takes one line for the user after each batch.
+
+    Returns:
+        How many pairs there are.
+
+    Raises:
+        DataError: what was kept is of other examples, or the model was never wrong.
+        StorageError: a file cannot be written.
+    """
+    part = path.with_name(f"{path.name}.part")
+    found = _kept(part, examples)
+    for start in range(len(found), len(examples), batch):
+        asked = examples[start : start + batch]
+        new = [_row(pair(*each)) for each in zip(asked, sample(asked), strict=True)]
+        with explained(part), part.open("a", encoding="utf-8") as file:
+            file.writelines(_line(row) for row in new)
+        found += new
+        wrong = sum(row is not None for row in found)
+        tell(f"{len(found)} of {len(examples)} questions asked, {wrong} answered wrongly")
+    rows = [row for row in found if row is not None]
+    if not rows:
+        raise DataError("no sampled answer ended in a wrong #### <number>: there are no pairs")
+    write_atomic(path, "".join(map(_line, rows)))
+    part.unlink()
+    return len(rows)
+
+
+def _kept(part: Path, examples: Sequence[Example]) -> list[dict[str, Any] | None]:
+    """The rows of an earlier call, ``None`` for a question without a wrong answer.
+
+    Begins the file if there is none, and cuts off a line that was torn when the call ended.
+    """
+    digest = _digest(examples)
+    with explained(part):
+        if not part.exists():
+            part.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(digest + "\n", "utf-8")
+        content = part.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        if whole != content:
+            part.write_bytes(whole)
+    first, *lines = whole.decode("utf-8").split("\n")[:-1] or [""]
+    if first != digest:
+        raise DataError(f"{part} was begun with other questions; remove it to start anew")
+    return [json.loads(line) for line in lines]
+
+
+def _digest(examples: Sequence[Example]) -> str:
+    content = json.dumps([asdict(example) for example in examples], ensure_ascii=False)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _line(row: dict[str, Any] | None) -> str:
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def _row(found: Pair | None) -> dict[str, Any] | None:
+    """A pair in TRL's layout, which keeps prompts of several turns."""
+    if found is None:
+        return None
+    return {
+        "prompt": [asdict(message) for message in found.prompt],
+        "chosen": found.chosen,
+        "rejected": found.rejected,
+        "group": found.group,
+    }

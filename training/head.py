@@ -1,0 +1,119 @@
+"""Log-probabilities of the learned tokens only: TRL's vocabulary projection, spared on a CPU.
+
+TRL's trainers ask a model for ``fused_lm_head=True``: log-probabilities of the labels instead of
+logits. On a GPU TRL projects the labelled positions only; elsewhere all of them, prompts and padding
+included, and it computes entropies and ranks that nobody reads here. This stands in for that
+projection where the vocabulary's weights are not trained. It is held equal to TRL's by a test.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+from torch import Tensor
+from trl.trainer.utils import FusedCausalLMOutput
+
+from training.tokens import IGNORED
+
+_PIECE_ELEMENTS = 1 << 25
+"""Logits that are held at a time: 128 MB."""
+_RESHAPED_BY = (
+    "final_logit_softcapping",
+    "logit_scale",
+    "logits_scaling",
+    "lm_head_multiplier",
+    "output_multiplier",
+)
+
+
+class _LogProbs(torch.autograd.Function):
+    """``log softmax(states @ weight.T + bias)[targets]`` and its gradient for ``states``.
+
+    The gradient of a log-probability, ``weight[target] - softmax @ weight``, is computed while the
+    softmax is at hand, so that logits are neither kept nor computed again.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, states: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor
+    ) -> Tensor:
+        """States ``[rows, width]``, weight ``[vocabulary, width]``, targets ``[rows]``."""
+        found = torch.empty(len(states), dtype=torch.float32, device=states.device)
+        slopes = torch.empty_like(states, dtype=torch.float32) if ctx.needs_input_grad[0] else None
+        rows = max(1, _PIECE_ELEMENTS // len(weight))
+        for start in range(0, len(states), rows):
+            piece = slice(start, start + rows)
+            logits = states[piece].float() @ weight.T
+            if bias is not None:
+                logits += bias
+            wanted = logits.gather(1, targets[piece, None])[:, 0]
+            highest = logits.amax(1, keepdim=True)
+            weighed = logits.sub_(highest).exp_()
+            total = weighed.sum(1)
+            found[piece] = wanted - highest[:, 0] - total.log()
+            if slopes is not None:
+                slopes[piece] = weight[targets[piece]] - (weighed @ weight) / total[:, None]
+        if slopes is not None:
+            ctx.save_for_backward(slopes)
+        ctx.dtype = states.dtype
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        """The gradient for the states alone."""
+        (slopes,) = ctx.saved_tensors
+        return (gradients[0][:, None] * slopes).to(ctx.dtype), None, None, None
+
+
+def project_labels_only(causal: Any) -> bool:
+    """Give a model that a TRL trainer has prepared this projection, if it can use it.
+
+    Args:
+        causal: a transformers causal model (without PEFT's wrapper).
+
+    Returns:
+        Whether it was done: on a CPU, for a plain linear head that is not trained.
+    """
+    layer = causal.get_output_embeddings()
+    config = causal.config.get_text_config()
+    if (
+        type(layer) is not torch.nn.Linear
+        or layer.weight.device.type != "cpu"
+        or layer.weight.requires_grad
+        or not layer.weight.is_floating_point()
+        or getattr(config, "output_router_logits", False)
+        or any(getattr(config, name, None) not in (None, 1.0) for name in _RESHAPED_BY)
+    ):
+        return False
+    before = causal.forward
+    weight = layer.weight.detach().float()
+    bias = None if layer.bias is None else layer.bias.detach().float()
+
+    @functools.wraps(before)
+    def forward(
+        *arguments: Any, fused_lm_head: bool = False, labels: Tensor | None = None, **others: Any
+    ) -> Any:
+        if not fused_lm_head or labels is None:
+            if labels is not None:
+                others["labels"] = labels
+            return before(*arguments, fused_lm_head=fused_lm_head, **others)
+        items = others.pop("num_items_in_batch", None)
+        others["use_cache"] = False
+        states = causal.base_model(*arguments, **others).last_hidden_state[:, :-1]
+        mask = labels[:, 1:] != IGNORED
+        found = _LogProbs.apply(states[mask], weight, bias, labels[:, 1:][mask])
+        log_probs = found.new_zeros(mask.shape).masked_scatter(mask, found)
+        nothing = log_probs.new_zeros(mask.shape)
+        return FusedCausalLMOutput(
+            loss=-log_probs.sum() / (mask.sum().clamp(min=1) if items is None else items),
+            log_probs=log_probs,
+            entropy=nothing,
+            mean_logits=nothing,
+            is_top1=nothing.bool(),
+            label_mask=mask,
+        )
+
+    causal.forward = forward
+    return True

@@ -1,0 +1,106 @@
+"""Collects what ``lineage.json`` says of a step that was just done."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from harness import __version__, weights
+from harness.environment import cores, processor
+from harness.lineage import Lineage
+from harness.recipe import all_options, recipe_id
+from harness.sources import Artifact
+from harness.zoo import ModelSpec, Zoo
+from training.step import Made
+
+PACKAGES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "numpy",
+    "trl",
+    "peft",
+    "bitsandbytes",
+    "gptqmodel",
+    "optimum",
+)
+"""The packages whose version can change what a step makes."""
+
+
+def versions() -> dict[str, str]:
+    """Those of `PACKAGES` that are installed, with their versions."""
+    found: dict[str, str] = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def describe(
+    spec: ModelSpec,
+    zoo: Zoo,
+    parent: Artifact,
+    out: Path,
+    made: Made,
+    seconds: float,
+    resumed: bool,
+    tell: Callable[[str], None],
+) -> Lineage:
+    """Everything that is known of a model that was just made.
+
+    Args:
+        spec: its entry; it has a step.
+        zoo: the registry.
+        parent: what it was made from.
+        out: the finished files.
+        made: what the step reported.
+        seconds: what the step took.
+        resumed: whether it was taken up after an interruption.
+        tell: told of figures that are no numbers.
+    """
+    assert spec.step is not None and spec.parent is not None
+    options = all_options(spec.step)
+    seed = options.get("seed")
+    return Lineage(
+        model=spec.name,
+        recipe_id=recipe_id(spec, zoo),
+        kind=spec.step.kind,
+        options=options,
+        parent=spec.parent,
+        parent_weights_id=parent.weights_id,
+        parent_bytes=parent.disk_bytes,
+        files=weights.digests(out, weights.folder_files(out)),
+        packages=versions(),
+        seed=seed if isinstance(seed, int) else None,
+        seconds=round(seconds, 3),
+        when=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=_machine(),
+        harness=__version__,
+        data=dict(made.data),
+        figures=_numbers(spec.name, made.figures, tell),
+        chosen=dict(made.chosen),
+        resumed=resumed,
+    )
+
+
+def _numbers(
+    model: str, figures: Mapping[str, float], tell: Callable[[str], None]
+) -> dict[str, float]:
+    """JSON has no NaN, and a record no flag for one: what is undefined is left out, and said."""
+    undefined = sorted(name for name, value in figures.items() if not math.isfinite(value))
+    if undefined:
+        tell(f"{model}: not recorded, because it is no number: {', '.join(undefined)}")
+    return {name: float(value) for name, value in figures.items() if name not in undefined}
+
+
+def _machine() -> str:
+    torch = sys.modules.get("torch")  # not imported for this: a step that used it has it loaded
+    if torch is not None and torch.cuda.is_available():
+        return f"{torch.cuda.get_device_name()}, {processor()}"
+    return f"{processor()}, {cores()} cores"

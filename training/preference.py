@@ -1,0 +1,111 @@
+"""Direct preference optimization on pairs (Rafailov et al. 2023, arXiv 2305.18290)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import trl
+
+from harness.stats import wilson_interval
+from training import finetune
+from training.data.rows import Pair
+from training.data.sets import Loaded
+from training.lessons import Row, prepare
+from training.step import Made, Work
+from training.tokens import TextEncoder, load_tokenizer
+from training.trainers import PreferenceTrainer
+from training.tuning import Tuning
+
+
+def learn(
+    tuning: Tuning,
+    beta: float,
+    work: Work,
+    loaded: Loaded[Pair],
+    options: Mapping[str, Any],
+    *,
+    nf4: bool = False,
+) -> Made:
+    """Teach the parent to prefer chosen answers, tied to itself, and write the result.
+
+    Args:
+        tuning: the recipe.
+        beta: strength of the tie to the reference, which is the parent.
+        work: the step.
+        loaded: the pairs.
+        options: all of the step's options; a checkpoint made with others is not resumed from.
+        nf4: whether the adapter is learned beside weights rounded to 4 bits.
+
+    Raises:
+        TrainingError: no rows, a parent that cannot be trained, a diverging loss, no memory.
+    """
+    tokenizer = load_tokenizer(work)
+    encoder = TextEncoder(tokenizer, tuning.template, work.name)
+    rows = [_row(number, pair, encoder, tuning) for number, pair in enumerate(loaded.rows)]
+    lessons = prepare(rows, tuning, work)
+    work.tell(f"{work.name}: computes the parent's log-probabilities of all pairs, then trains")
+    own = {"beta": beta, "precompute_ref_log_probs": True}
+    trainer, curves = finetune.fit(
+        finetune.Objective(PreferenceTrainer, trl.DPOConfig, own, sequences=2),
+        finetune.load_base(tuning, work, lessons, nf4=nf4),
+        tuning,
+        work,
+        lessons,
+        tokenizer,
+        {**options, "sha256": loaded.sha256},
+    )
+    margins = trainer.margins() if lessons.held is not None else []
+    finetune.write_causal(trainer, tuning, work)
+    curves.write(work.out, work.name)
+    return Made(
+        {loaded.name: loaded.sha256},
+        {**lessons.figures(), **curves.figures(), **judged(margins, lessons.groups)},
+        finetune.chosen(tuning),
+    )
+
+
+def judged(margins: Sequence[float], groups: Sequence[str]) -> dict[str, float]:
+    """Reward accuracy on held-out pairs: how often the chosen answer's reward is the higher one.
+
+    Args:
+        margins: the chosen answer's reward less the rejected one's, of each pair.
+        groups: the pairs' groups.
+
+    Returns:
+        ``reward_accuracy`` with its Wilson interval of 95%, ``reward_margin`` (the mean), and the
+        accuracy of each group where there are several; nothing if there are no pairs.
+    """
+    if not margins:
+        return {}
+    won = sum(margin > 0 for margin in margins)
+    low, high = wilson_interval(won, len(margins))
+    found = {
+        "reward_accuracy": won / len(margins),
+        "reward_accuracy_low": low,
+        "reward_accuracy_high": high,
+        "reward_margin": sum(margins) / len(margins),
+    }
+    by_group: dict[str, list[bool]] = {}
+    for margin, group in zip(margins, groups, strict=True):
+        by_group.setdefault(group, []).append(margin > 0)
+    if len(by_group) > 1:
+        for group, wins in sorted(by_group.items()):
+            found[f"reward_accuracy/{group}"] = sum(wins) / len(wins)
+            found[f"held_out_rows/{group}"] = len(wins)
+    return found
+
+
+def _row(number: int, pair: Pair, encoder: TextEncoder, tuning: Tuning) -> Row | None:
+    """Ids of a pair; ``None`` where one answer would be cut, as the other would win by its end."""
+    prompt, (chosen, rejected) = encoder.answers(pair.prompt, pair.chosen, pair.rejected)
+    tokens = len(prompt) + max(len(chosen), len(rejected))
+    if tokens > tuning.max_length:
+        return None
+    columns = {
+        "row": number,
+        "prompt_ids": prompt,
+        "chosen_ids": chosen,
+        "rejected_ids": rejected,
+    }
+    return Row(columns, pair.prompt, pair.group, tokens)
