@@ -12,7 +12,5 @@ def render(prompt: Sequence[Message], tokenizer: Any, template: str) -> str:
     """The text that an answer follows."""
     if template == "chat" or (template == "auto" and tokenizer.chat_template):
         turns = [{"role": m.role, "content": m.content} for m in prompt]
-        return str(
-            tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        )
+        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
     return f"Question: {prompt[-1].content}\nAnswer:"
