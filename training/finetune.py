@@ -28,6 +28,7 @@ from training.tokens import check_vocabulary
 from training.tuning import Tuning
 from training.watch import Watch, is_out_of_memory
 
+
 @dataclass(frozen=True)
 class Objective:
     """What is learned.
@@ -47,7 +48,7 @@ class Objective:
 
 _SCHEDULES = {"cosine": "cosine", "constant": "constant_with_warmup", "linear": "linear"}
 EAGER_TOKENS = 512
-"""The longest rows for which attention is written out on a CPU: its memory grows as their square."""
+"""The longest rows for which attention is written out on a CPU: its memory grows by the square."""
 EVALUATIONS = 5
 """How often the held-out rows are looked at during a training, besides its start."""
 

@@ -40,8 +40,8 @@ def load_causal(work: Work, dtype: torch.dtype, *, nf4: bool = False, eager: boo
     Args:
         work: the step.
         dtype: of its weights.
-        nf4: whether the linear layers' weights are rounded to 4 bits as they are loaded (bitsandbytes,
-            scales rounded too, as in the QLoRA paper, arXiv 2305.14314).
+        nf4: whether the linear layers' weights are rounded to 4 bits as they are loaded
+            (bitsandbytes; scales rounded too, as in the QLoRA paper, arXiv 2305.14314).
         eager: whether attention is computed without a fused kernel.
 
     Raises:
@@ -52,13 +52,16 @@ def load_causal(work: Work, dtype: torch.dtype, *, nf4: bool = False, eager: boo
     if eager:
         options["attn_implementation"] = "eager"
     if nf4:
-        options["quantization_config"] = BitsAndBytesConfig(
+        options["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=dtype,
         )
-    return _load(AutoModelForCausalLM, work, options)
+    model = _load(AutoModelForCausalLM, work, options)
+    if nf4:
+        _keep_differentiable(model)
+    return model
 
 
 def load_classifier(work: Work) -> Any:
@@ -96,6 +99,18 @@ def check_parent(work: Work) -> None:
                 f"({config['quantization_config'].get('quant_method', 'unknown method')}), and "
                 "rounded weights cannot be trained: train its parent, and quantize the result"
             )
+
+
+def _keep_differentiable(model: Any) -> None:
+    """Forbid bitsandbytes to repack 4-bit weights at the first look at the held-out rows.
+
+    On CPUs with bfloat16 units, a layer that is run in evaluation mode packs its weights for a
+    kernel without a backward pass, and keeps them so: all later training steps would lose the
+    gradients of the layers below.
+    """
+    for layer in model.modules():
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            layer.support_avx512bf16_for_cpu = False
 
 
 def own_dtype(work: Work) -> torch.dtype:

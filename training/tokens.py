@@ -62,8 +62,8 @@ class TextEncoder:
     def __post_init__(self) -> None:
         if self.template == "chat" and not self.tokenizer.chat_template:
             raise TrainingError(
-                f"{self.name}: template is chat, but the tokenizer has no chat template; `template: "
-                "plain` needs none"
+                f"{self.name}: template is chat, but the tokenizer has no chat template; "
+                "`template: plain` needs none"
             )
 
     @property
@@ -75,8 +75,8 @@ class TextEncoder:
     ) -> tuple[list[int], list[list[int]]]:
         """Ids of the prompt, and of each answer with the end token.
 
-        Prompt and answer are tokenized as one text, as they are when a benchmark scores an answer. A
-        token that spans their border belongs to the answer.
+        Prompt and answer are tokenized as one text, as they are when a benchmark scores an
+        answer. A token that spans their border belongs to the answer.
 
         Raises:
             TrainingError: the tokenizer has no end token: a model could not learn to stop.
@@ -124,7 +124,7 @@ def _shared(first: Sequence[int], second: Sequence[int]) -> int:
 def labelled(
     prompt: list[int], answer: list[int], max_length: int, answer_only: bool
 ) -> dict[str, list[int]] | None:
-    """A row for supervised learning, cut to ``max_length``; ``None`` if nothing is left to learn."""
+    """A row for supervised learning, cut to ``max_length``; ``None`` if no answer is left."""
     ids = (prompt + answer)[:max_length]
     hidden = min(len(prompt), len(ids)) if answer_only else 0
     if hidden == len(ids):
