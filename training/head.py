@@ -49,12 +49,12 @@ class _LogProbs(torch.autograd.Function):
             if bias is not None:
                 logits += bias
             wanted = logits.gather(1, targets[piece, None])[:, 0]
-            highest = logits.amax(1, keepdim=True)
-            weighed = logits.sub_(highest).exp_()
-            total = weighed.sum(1)
-            found[piece] = wanted - highest[:, 0] - total.log()
+            highest = logits.amax(1)
+            shares = logits.softmax(1)
+            # The most likely token's share is 1 / sum(exp(logits - highest)).
+            found[piece] = wanted - highest + shares.amax(1).log()
             if slopes is not None:
-                slopes[piece] = weight[targets[piece]] - (weighed @ weight) / total[:, None]
+                slopes[piece] = weight[targets[piece]] - shares @ weight
         if slopes is not None:
             ctx.save_for_backward(slopes)
         ctx.dtype = states.dtype
