@@ -101,7 +101,6 @@ class TextEncoder:
 
     def _ids(self, text: str) -> list[int]:
         # A chat template writes the special tokens itself.
-        # A chat template writes the tokens at the beginning itself.
         plain = choose(self.tokenizer, self.template) == "plain"
         return list(self.tokenizer(text, add_special_tokens=plain)["input_ids"])
 

@@ -76,7 +76,7 @@ def test_a_chat_template_writes_the_special_tokens_itself(tokenizer: Any) -> Non
     ids, (answer,) = encoder.answers((Message("user", "and"),), "is four")
     assert (ids, answer) == ([4, 5, 3], [6, 7, 0])
     tokenizer.chat_template = None
-    with pytest.raises(TrainingError, match="no chat template"):
+    with pytest.raises(TrainingError, match="needs a tokenizer with a chat template"):
         TextEncoder(tokenizer, "chat", "test")
 
 
