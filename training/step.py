@@ -1,4 +1,4 @@
-"""What a step is given, and what it reports: `run(options, work) -> Made` in training/steps/<kind>.py."""
+"""What a step is given, and what it reports: ``run(options, work) -> Made`` in each step's file."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Work:
         name: the model that is made, as the registry calls it.
         parent: folder of the parent's weights, an ordinary Hugging Face folder.
         tokenizer: folder of its tokenizer; ``parent`` for most models.
-        out: an empty folder to fill with the result: config, safetensors, tokenizer, curves. It becomes the
-            artifact only after the step has returned.
+        out: an empty folder to fill with the result: config, safetensors, tokenizer, curves. It
+            becomes the artifact only after the step has returned.
         scratch: a folder that survives an interruption: checkpoints to resume from.
         data: the user's data folder (ORG/NAME/CONFIG/SPLIT), or ``None``.
         trust_remote_code: whether Python code inside the parent may run.
-        tell: takes one line for the user.
+        tell: takes one line for the user, which begins with the model's name.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Made:
 
     Attributes:
         data: name to sha256 of what was learned from or calibrated on.
-        figures: plain numbers worth keeping: losses, held-out reward accuracy, bytes, outlier share.
+        figures: plain numbers worth keeping: losses, held-out reward accuracy, outlier share.
         chosen: options that the recipe left to the step, as they were picked (group_size).
     """
 

@@ -9,7 +9,7 @@ from typing import Any
 from harness.errors import TrainingError
 from harness.weights import file_names, tokenizer_files
 from training.data.rows import Message
-from training.data.template import render
+from training.data.template import Template, choose, continuation, render
 from training.step import Work
 
 IGNORED = -100
@@ -56,19 +56,8 @@ class TextEncoder:
     """
 
     tokenizer: Any
-    template: str
+    template: Template
     name: str
-
-    def __post_init__(self) -> None:
-        if self.template == "chat" and not self.tokenizer.chat_template:
-            raise TrainingError(
-                f"{self.name}: template is chat, but the tokenizer has no chat template; "
-                "`template: plain` needs none"
-            )
-
-    @property
-    def _chats(self) -> bool:
-        return self.template != "plain" and bool(self.tokenizer.chat_template)
 
     def answers(
         self, prompt: Sequence[Message], *answers: str
@@ -80,6 +69,7 @@ class TextEncoder:
 
         Raises:
             TrainingError: the tokenizer has no end token: a model could not learn to stop.
+            UsageError: it has no chat template, and ``chat`` was asked for.
         """
         end = self.tokenizer.eos_token_id
         if end is None:
@@ -87,26 +77,27 @@ class TextEncoder:
                 f"{self.name}: the tokenizer has no end-of-text token, so the model could not "
                 "learn where an answer ends; name one in its tokenizer_config.json"
             )
-        text = render(prompt, self.tokenizer, self.template)
-        alone = _without_end(self._ids(text), end)
+        alone = _without_end(self._ids(render(prompt, self.tokenizer, self.template)), end)
         wholes = [
-            [*_without_end(self._ids(self._joined(text, answer)), end), end] for answer in answers
+            [*_without_end(self._ids(self._text(prompt, answer)), end), end] for answer in answers
         ]
         border = min(_shared(alone, whole) for whole in wholes)
         return alone[:border], [whole[border:] for whole in wholes]
 
     def whole(self, prompt: Sequence[Message], answer: str) -> list[int]:
         """Ids of prompt and answer as one text that ends with the end token, if there is one."""
-        ids = self._ids(self._joined(render(prompt, self.tokenizer, self.template), answer))
+        ids = self._ids(self._text(prompt, answer))
         end = self.tokenizer.eos_token_id
         return ids if end is None or ids[-1:] == [end] else [*ids, end]
 
-    def _joined(self, text: str, answer: str) -> str:
-        return text + answer if self._chats else f"{text} {answer}"
+    def _text(self, prompt: Sequence[Message], answer: str) -> str:
+        text = render(prompt, self.tokenizer, self.template)
+        return text + continuation(answer, self.tokenizer, self.template)
 
     def _ids(self, text: str) -> list[int]:
         # A chat template writes the special tokens itself.
-        return list(self.tokenizer(text, add_special_tokens=not self._chats)["input_ids"])
+        plain = choose(self.tokenizer, self.template) == "plain"
+        return list(self.tokenizer(text, add_special_tokens=plain)["input_ids"])
 
 
 def _without_end(ids: list[int], end: int) -> list[int]:

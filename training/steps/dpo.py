@@ -39,6 +39,7 @@ class Options:
     """
 
     stage: ClassVar[str] = "dpo"
+    needs: ClassVar[tuple[str, ...]] = ("peft", "trl")
 
     data: str = "default"
     template: Literal["auto", "chat", "plain"] = "auto"

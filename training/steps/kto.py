@@ -42,6 +42,7 @@ class Options:
     """
 
     stage: ClassVar[str] = "kto"
+    needs: ClassVar[tuple[str, ...]] = ("peft", "trl")
 
     data: str = "default"
     template: Literal["auto", "chat", "plain"] = "auto"

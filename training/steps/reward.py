@@ -36,6 +36,7 @@ class Options:
     """
 
     stage: ClassVar[str] = "reward"
+    needs: ClassVar[tuple[str, ...]] = ("peft", "trl")
 
     data: str = "default"
     template: Literal["auto", "chat", "plain"] = "auto"

@@ -38,6 +38,7 @@ class Options:
     """
 
     stage: ClassVar[str] = "sft"
+    needs: ClassVar[tuple[str, ...]] = ("peft", "trl")
 
     data: str = "default"
     template: Literal["auto", "chat", "plain"] = "auto"
