@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.errors import TrainingError, UsageError
+from harness.errors import TrainingError
 from harness.weights import file_names, tokenizer_files
 from training.data.rows import Message
 from training.data.template import Template, choose, continuation, render
@@ -59,12 +59,6 @@ class TextEncoder:
     template: Template
     name: str
 
-    def __post_init__(self) -> None:
-        try:
-            choose(self.tokenizer, self.template)
-        except UsageError as error:
-            raise TrainingError(f"{self.name}: {error}") from None
-
     def answers(
         self, prompt: Sequence[Message], *answers: str
     ) -> tuple[list[int], list[list[int]]]:
@@ -75,6 +69,7 @@ class TextEncoder:
 
         Raises:
             TrainingError: the tokenizer has no end token: a model could not learn to stop.
+            UsageError: it has no chat template, and ``chat`` was asked for.
         """
         end = self.tokenizer.eos_token_id
         if end is None:
@@ -82,21 +77,21 @@ class TextEncoder:
                 f"{self.name}: the tokenizer has no end-of-text token, so the model could not "
                 "learn where an answer ends; name one in its tokenizer_config.json"
             )
-        text = render(prompt, self.tokenizer, self.template)
-        alone = _without_end(self._ids(text), end)
+        alone = _without_end(self._ids(render(prompt, self.tokenizer, self.template)), end)
         wholes = [
-            [*_without_end(self._ids(self._joined(text, answer)), end), end] for answer in answers
+            [*_without_end(self._ids(self._text(prompt, answer)), end), end] for answer in answers
         ]
         border = min(_shared(alone, whole) for whole in wholes)
         return alone[:border], [whole[border:] for whole in wholes]
 
     def whole(self, prompt: Sequence[Message], answer: str) -> list[int]:
         """Ids of prompt and answer as one text that ends with the end token, if there is one."""
-        ids = self._ids(self._joined(render(prompt, self.tokenizer, self.template), answer))
+        ids = self._ids(self._text(prompt, answer))
         end = self.tokenizer.eos_token_id
         return ids if end is None or ids[-1:] == [end] else [*ids, end]
 
-    def _joined(self, text: str, answer: str) -> str:
+    def _text(self, prompt: Sequence[Message], answer: str) -> str:
+        text = render(prompt, self.tokenizer, self.template)
         return text + continuation(answer, self.tokenizer, self.template)
 
     def _ids(self, text: str) -> list[int]:

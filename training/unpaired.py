@@ -9,7 +9,6 @@ from typing import Any
 import trl
 from datasets import Dataset
 
-from harness.errors import TrainingError
 from training import finetune
 from training.data.rows import Marked
 from training.data.sets import Loaded
@@ -37,15 +36,8 @@ def learn(
         options: all of the step's options; a checkpoint made with others is not resumed from.
 
     Raises:
-        TrainingError: no rows, all marked alike, a parent that cannot be trained, a diverging loss,
-            no memory.
+        TrainingError: no rows, a parent that cannot be trained, a diverging loss, no memory.
     """
-    if len({row.good for row in loaded.rows}) == 1:
-        kind = "good" if loaded.rows[0].good else "bad"
-        raise TrainingError(
-            f"{work.name}: all {len(loaded.rows):,} answers of {loaded.name} are marked {kind}; "
-            "kto needs both kinds"
-        )
     tokenizer = load_tokenizer(work)
     encoder = TextEncoder(tokenizer, tuning.template, work.name)
     rows = [_row(marked, encoder, tuning) for marked in loaded.rows]

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from datasets import Dataset
 
-from harness.errors import TrainingError
 from tests.training.conftest import QUICK
 from tests.training.plain import causal, log_probs, tokenizer_of
 from tests.training.test_sft import held_out_rows
@@ -48,15 +47,3 @@ def test_each_row_takes_its_neighbours_answer() -> None:
     """Five rows by three: 1 2 3 | 4 5 become 3 1 2 | 5 4."""
     rows = Dataset.from_dict({"completion_ids": [[1], [2], [3], [4], [5]]})
     assert mismatched(rows, 3)["KL_completion_ids"][:] == [[3], [1], [2], [5], [4]]
-
-
-def test_answers_that_are_all_marked_alike_teach_nothing(
-    work: Work, choices: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from training.data import sets
-
-    both = sets.marked(choices, None)
-    good = tuple(row for row in both.rows if row.good)
-    monkeypatch.setattr(sets, "marked", lambda name, data: sets.Loaded(good, both.sha256, "half"))
-    with pytest.raises(TrainingError, match="all 80 answers of half are marked good"):
-        run(Options(data=choices, **QUICK), work)

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from harness.errors import TrainingError
+from harness.errors import TrainingError, UsageError
 from training.data.rows import Message
 from training.held_out import hold_out, lay_out, optimizer_steps
 from training.room import Demand, make_room
@@ -76,8 +76,8 @@ def test_a_chat_template_writes_the_special_tokens_itself(tokenizer: Any) -> Non
     ids, (answer,) = encoder.answers((Message("user", "and"),), "is four")
     assert (ids, answer) == ([4, 5, 3], [6, 7, 0])
     tokenizer.chat_template = None
-    with pytest.raises(TrainingError, match="needs a tokenizer with a chat template"):
-        TextEncoder(tokenizer, "chat", "test")
+    with pytest.raises(UsageError, match="needs a tokenizer with a chat template"):
+        TextEncoder(tokenizer, "chat", "test").answers((Message("user", "and"),), "is four")
 
 
 def test_the_answers_to_a_prompt_stay_on_one_side() -> None:

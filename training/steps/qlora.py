@@ -40,6 +40,7 @@ class Options:
         validation_share: share of the data that is held out, by prompt.
         patience: how many times in a row the held-out loss may fail to fall, of the five times that
             it is looked at, before training stops; the best weights are kept.
+        answer_only: sft only: whether the loss leaves the prompt out.
         seed: of shuffling, the split and the adapter's start.
     """
 
@@ -62,6 +63,7 @@ class Options:
     max_length: int = 2048
     validation_share: float = 0.05
     patience: int = 2
+    answer_only: bool = True
     seed: int = 1234
 
     def __post_init__(self) -> None:
@@ -104,4 +106,6 @@ def run(options: Options, work: Work) -> Made:
             pairs = sets.pairs(options.data, work.data)
             return preference.learn(tuning, options.beta, work, pairs, written, nf4=True)
         examples = sets.examples(options.data, work.data)
-        return supervised.learn(tuning, work, examples, written, nf4=True)
+        return supervised.learn(
+            tuning, work, examples, written, answer_only=options.answer_only, nf4=True
+        )
