@@ -46,7 +46,7 @@ class Curves:
 
     def figures(self) -> dict[str, float]:
         """The numbers that a lineage keeps: losses before and after, and steps."""
-        kept = {"steps": len(self.train), "best_step": self.best_step}
+        kept: dict[str, float] = {"steps": len(self.train), "best_step": self.best_step}
         if self.train:
             tail = [entry["loss"] for entry in self.train[-max(1, len(self.train) // 10) :]]
             kept["train_loss"] = sum(tail) / len(tail)

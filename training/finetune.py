@@ -21,12 +21,13 @@ from training.curves import Curves, read_history
 from training.held_out import optimizer_steps
 from training.lessons import Lessons
 from training.lowrank import spare_copies
-from training.parent import device, load_causal, own_dtype, precision
+from training.parent import device, load_causal, own_dtype, precision, write_attention_out
 from training.room import demand, make_room
 from training.step import Work
 from training.tokens import check_vocabulary
 from training.tuning import Tuning
 from training.watch import Watch, is_out_of_memory
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -47,7 +48,7 @@ class Objective:
 
 _SCHEDULES = {"cosine": "cosine", "constant": "constant_with_warmup", "linear": "linear"}
 EAGER_TOKENS = 512
-"""The longest rows for which attention is written out on a CPU: its memory grows as their square."""
+"""The longest rows for which attention is written out on a CPU: its memory grows by the square."""
 EVALUATIONS = 5
 """How often the held-out rows are looked at during a training, besides its start."""
 
@@ -122,16 +123,17 @@ def load_base(tuning: Tuning, work: Work, lessons: Lessons, *, nf4: bool = False
     Args:
         tuning: the recipe.
         work: the step.
-        lessons: the rows; short ones run without a fused attention kernel on a CPU, whose
-            backward pass takes longer for them.
+        lessons: the rows.
         nf4: whether its weights are rounded to 4 bits, for an adapter to be learned beside them.
 
     Raises:
         TrainingError: it cannot be loaded or trained.
     """
     dtype = torch.float32 if tuning.method == "full" else precision(tuning.precision)
-    eager = device().type == "cpu" and lessons.longest <= EAGER_TOKENS
-    model = load_causal(work, dtype, nf4=nf4, eager=eager)
+    model = load_causal(work, dtype, nf4=nf4)
+    check_vocabulary(lessons.highest, model, work.name)
+    if device().type == "cpu" and lessons.longest <= EAGER_TOKENS:
+        write_attention_out(model, lessons.probe)
     model.config.use_cache = False
     return model
 
@@ -162,7 +164,6 @@ def fit(
     Raises:
         TrainingError: the parent cannot be trained, the loss diverges, memory is short.
     """
-    check_vocabulary(lessons.highest, model, work.name)
     need = demand(model, tuning)
     tokens = objective.sequences * lessons.largest
     short = make_room(need, tuning, tokens, work, need.frozen_bytes)
@@ -227,10 +228,11 @@ def write_causal(trainer: Any, tuning: Tuning, work: Work) -> None:
     if tuning.method == "lora":
         folder = work.out / "adapter" if tuning.adapter == "keep" else work.scratch / "adapter"
         trained.save_pretrained(folder)
-        whole = load_causal(work, torch.float32)
+        (folder / "README.md").unlink(missing_ok=True)  # PEFT's form, not filled in
+        whole = load_causal(work, torch.float32, where=torch.device("cpu"))
         merged = PeftModel.from_pretrained(whole, folder).merge_and_unload()
     else:
-        merged = load_causal(work, torch.float32)
+        merged = load_causal(work, torch.float32, where=torch.device("cpu"))
         merged.load_state_dict(trained.state_dict())
     merged.to(own_dtype(work)).save_pretrained(work.out)
     copy_tokenizer(work)

@@ -1,9 +1,9 @@
 """Log-probabilities of the learned tokens only: TRL's vocabulary projection, spared on a CPU.
 
 TRL's trainers ask a model for ``fused_lm_head=True``: log-probabilities of the labels instead of
-logits. On a GPU TRL projects the labelled positions only; elsewhere all of them, prompts and padding
-included, and it computes entropies and ranks that nobody reads here. This stands in for that
-projection where the vocabulary's weights are not trained. It is held equal to TRL's by a test.
+logits. On a GPU TRL projects the labelled positions only; elsewhere all of them, prompts and
+padding included, and it computes entropies and ranks that nobody reads here. This stands in for
+that projection where the vocabulary's weights are not trained. A test holds it equal to TRL's.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ class _LogProbs(torch.autograd.Function):
             if bias is not None:
                 logits += bias
             wanted = logits.gather(1, targets[piece, None])[:, 0]
-            highest = logits.amax(1, keepdim=True)
-            weighed = logits.sub_(highest).exp_()
-            total = weighed.sum(1)
-            found[piece] = wanted - highest[:, 0] - total.log()
+            highest = logits.amax(1)
+            shares = logits.softmax(1)
+            # The most likely token's share is 1 / sum(exp(logits - highest)).
+            found[piece] = wanted - highest + shares.amax(1).log()
             if slopes is not None:
-                slopes[piece] = weight[targets[piece]] - (weighed @ weight) / total[:, None]
+                slopes[piece] = weight[targets[piece]] - shares @ weight
         if slopes is not None:
             ctx.save_for_backward(slopes)
         ctx.dtype = states.dtype
@@ -103,7 +103,9 @@ def project_labels_only(causal: Any) -> bool:
         others["use_cache"] = False
         states = causal.base_model(*arguments, **others).last_hidden_state[:, :-1]
         mask = labels[:, 1:] != IGNORED
-        found = _LogProbs.apply(states[mask], weight, bias, labels[:, 1:][mask])
+        found = _LogProbs.apply(  # type: ignore[no-untyped-call]
+            states[mask], weight, bias, labels[:, 1:][mask]
+        )
         log_probs = found.new_zeros(mask.shape).masked_scatter(mask, found)
         nothing = log_probs.new_zeros(mask.shape)
         return FusedCausalLMOutput(

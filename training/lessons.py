@@ -13,6 +13,9 @@ from training.held_out import hold_out, lay_out
 from training.step import Work
 from training.tuning import Tuning
 
+PROBED = 32
+"""Tokens of a row that a model is tried with."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -43,6 +46,7 @@ class Lessons:
         largest: tokens of the largest batch, one sequence a row, padding included.
         longest: tokens of the longest row.
         highest: the highest token id.
+        probe: the beginning of one row, to try a model with.
     """
 
     train: Dataset
@@ -52,6 +56,7 @@ class Lessons:
     largest: int
     longest: int
     highest: int
+    probe: tuple[int, ...]
 
     def figures(self) -> dict[str, float]:
         """Numbers for the lineage."""
@@ -100,6 +105,9 @@ def prepare(
         longest=max(row.tokens for row in kept),
         highest=max(
             max(ids) for row in kept for name, ids in row.columns.items() if name.endswith("ids")
+        ),
+        probe=tuple(
+            next(ids for name, ids in kept[0].columns.items() if name.endswith("ids"))[:PROBED]
         ),
     )
 

@@ -90,7 +90,7 @@ def _give(layer: Any) -> None:
         base = layer.base_layer
         if x.dtype != base.weight.dtype:
             return before(x)  # type: ignore[no-any-return]
-        return _LowRank.apply(  # type: ignore[no-any-return]
+        return _LowRank.apply(  # type: ignore[no-any-return, no-untyped-call]
             x,
             base.weight,
             base.bias,

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
+from safetensors import safe_open
 from transformers import (
-    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     BitsAndBytesConfig,
 )
 
 from harness.errors import TrainingError
-from harness.weights import file_names
+from harness.weights import file_names, folder_files
 from training.step import Work
+
+_DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16}
+"""As safetensors names them; all others are trained and written in float32."""
 
 
 def device() -> torch.device:
@@ -34,31 +39,38 @@ def precision(wanted: Literal["auto", "bfloat16", "float32"]) -> torch.dtype:
     return torch.bfloat16 if any(has.get(unit, False) for unit in units) else torch.float32
 
 
-def load_causal(work: Work, dtype: torch.dtype, *, nf4: bool = False, eager: bool = False) -> Any:
-    """The parent as a causal model, on the device that trains.
+def load_causal(
+    work: Work,
+    dtype: torch.dtype,
+    *,
+    nf4: bool = False,
+    where: torch.device | None = None,
+) -> Any:
+    """The parent as a causal model.
 
     Args:
         work: the step.
         dtype: of its weights.
-        nf4: whether the linear layers' weights are rounded to 4 bits as they are loaded (bitsandbytes,
-            scales rounded too, as in the QLoRA paper, arXiv 2305.14314).
-        eager: whether attention is computed without a fused kernel.
+        nf4: whether the linear layers' weights are rounded to 4 bits as they are loaded
+            (bitsandbytes; scales rounded too, as in the QLoRA paper, arXiv 2305.14314).
+        where: the device; without one, that which trains.
 
     Raises:
         TrainingError: it is an adapter, is quantized, or transformers cannot load it.
     """
     check_parent(work)
-    options: dict[str, Any] = {"dtype": dtype, "device_map": {"": device()}}
-    if eager:
-        options["attn_implementation"] = "eager"
+    options: dict[str, Any] = {"dtype": dtype, "device_map": {"": where or device()}}
     if nf4:
-        options["quantization_config"] = BitsAndBytesConfig(
+        options["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=dtype,
         )
-    return _load(AutoModelForCausalLM, work, options)
+    model = _load(AutoModelForCausalLM, work, options)
+    if nf4:
+        _keep_differentiable(model)
+    return model
 
 
 def load_classifier(work: Work) -> Any:
@@ -98,11 +110,59 @@ def check_parent(work: Work) -> None:
             )
 
 
+def write_attention_out(model: Any, ids: Sequence[int]) -> bool:
+    """Let attention be computed without a fused kernel, if that computes the same.
+
+    On a CPU the fused kernel's backward pass takes two to three times as long for short rows. But
+    transformers holds two versions of some models' attention that do not agree (Falcon's ALiBi), so
+    both are tried on one row first.
+
+    Args:
+        model: a causal model.
+        ids: the row, of some twenty tokens.
+
+    Returns:
+        Whether it was done.
+    """
+    before = model.config._attn_implementation
+    near = 0.05 if model.dtype == torch.bfloat16 else 1e-3
+    row = torch.tensor([list(ids)], device=model.device)
+    model.eval()
+    try:
+        with torch.no_grad():
+            fused = model(input_ids=row).logits.float()
+            model.set_attn_implementation("eager")
+            written = model(input_ids=row).logits.float()
+    except (ValueError, NotImplementedError):
+        model.set_attn_implementation(before)
+        return False
+    if (written - fused).norm() <= near * fused.norm():
+        return True
+    model.set_attn_implementation(before)
+    return False
+
+
+def _keep_differentiable(model: Any) -> None:
+    """Forbid bitsandbytes to repack 4-bit weights at the first look at the held-out rows.
+
+    On CPUs with bfloat16 units, a layer that is run in evaluation mode packs its weights for a
+    kernel without a backward pass, and keeps them so: all later training steps would lose the
+    gradients of the layers below.
+    """
+    for layer in model.modules():
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            layer.support_avx512bf16_for_cpu = False
+
+
 def own_dtype(work: Work) -> torch.dtype:
-    """What the parent's weights are stored in, by its config; float32 if it does not say."""
-    config = AutoConfig.from_pretrained(work.parent, trust_remote_code=work.trust_remote_code)
-    dtype = getattr(config, "dtype", None)
-    return dtype if isinstance(dtype, torch.dtype) else torch.float32
+    """What the parent's weights are stored in: most of its matrices, counted in its files."""
+    counts: Counter[str] = Counter()
+    for name in folder_files(work.parent):
+        if name.endswith(".safetensors"):
+            with safe_open(work.parent / name, "pt") as tensors:
+                slices = [tensors.get_slice(key) for key in tensors.keys()]  # noqa: SIM118
+                counts.update(part.get_dtype() for part in slices if len(part.get_shape()) > 1)
+    return _DTYPES.get(counts.most_common(1)[0][0] if counts else "", torch.float32)
 
 
 def _load(kind: Any, work: Work, options: dict[str, Any]) -> Any:

@@ -82,10 +82,10 @@ def judged(margins: Sequence[float], groups: Sequence[str]) -> dict[str, float]:
     low, high = wilson_interval(won, len(margins))
     found = {
         "reward_accuracy": won / len(margins),
-        "reward_accuracy_low": low,
-        "reward_accuracy_high": high,
         "reward_margin": sum(margins) / len(margins),
     }
+    if low is not None and high is not None:
+        found |= {"reward_accuracy_low": low, "reward_accuracy_high": high}
     by_group: dict[str, list[bool]] = {}
     for margin, group in zip(margins, groups, strict=True):
         by_group.setdefault(group, []).append(margin > 0)

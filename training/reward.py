@@ -13,11 +13,11 @@ from training import finetune
 from training.data.rows import Pair
 from training.data.sets import Loaded
 from training.held_out import optimizer_steps
-from training.lessons import Row, prepare
+from training.lessons import Lessons, Row, prepare
 from training.parent import load_classifier
 from training.preference import judged
 from training.step import Made, Work
-from training.tokens import TextEncoder, load_tokenizer
+from training.tokens import TextEncoder, check_vocabulary, load_tokenizer
 from training.trainers import RewardTrainer
 from training.tuning import Tuning
 
@@ -54,7 +54,7 @@ def learn(
     own = {"center_rewards_coefficient": centring or None}
     trainer, curves = finetune.fit(
         finetune.Objective(RewardTrainer, trl.RewardConfig, own, sequences=2),
-        load_classifier(work),
+        classifier(work, lessons),
         tuning,
         work,
         lessons,
@@ -70,6 +70,13 @@ def learn(
         {**lessons.figures(), **curves.figures(), **judged(margins, lessons.groups)},
         finetune.chosen(tuning),
     )
+
+
+def classifier(work: Work, lessons: Lessons) -> Any:
+    """The parent with its new output; refused if it does not know the rows' tokens."""
+    model = load_classifier(work)
+    check_vocabulary(lessons.highest, model, work.name)
+    return model
 
 
 def _row(pair: Pair, encoder: TextEncoder, tuning: Tuning) -> Row | None:

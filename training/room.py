@@ -115,7 +115,8 @@ def _what_fits(need: Demand, tuning: Tuning, tokens: int, memory: int) -> str:
         rows, accumulation = (rows + 1) // 2, accumulation * 2
         if need.bytes(tokens * rows // tuning.batch_size, True) <= memory:
             return (
-                f"batch_size: {rows} with accumulation: {accumulation} would fit, and learns the same"
+                f"batch_size: {rows} with accumulation: {accumulation} would fit, and learns the "
+                "same"
             )
     per_row = tokens // tuning.batch_size
     length = per_row

@@ -21,19 +21,19 @@ def round_with_bitsandbytes(
     Raises:
         TrainingError: the parent cannot be loaded, or has no layer that can be rounded.
     """
-    import bitsandbytes
+    from bitsandbytes.nn.modules import Linear4bit, Linear8bitLt
 
     check_parent(work)
     dtype = precision("auto")
     config = (
-        BitsAndBytesConfig(
+        BitsAndBytesConfig(  # type: ignore[no-untyped-call]
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=double_quantization,
             bnb_4bit_compute_dtype=dtype,
         )
         if scheme == "nf4"
-        else BitsAndBytesConfig(load_in_8bit=True)
+        else BitsAndBytesConfig(load_in_8bit=True)  # type: ignore[no-untyped-call]
     )
     try:
         model = AutoModelForCausalLM.from_pretrained(
@@ -49,8 +49,7 @@ def round_with_bitsandbytes(
         raise TrainingError(
             f"{work.name}: its parent in {work.parent} cannot be rounded: {reason}"
         ) from None
-    kinds = (bitsandbytes.nn.Linear4bit, bitsandbytes.nn.Linear8bitLt)
-    if not any(isinstance(module, kinds) for module in model.modules()):
+    if not any(isinstance(module, Linear4bit | Linear8bitLt) for module in model.modules()):
         raise TrainingError(
             f"{work.name}: bitsandbytes rounded no layer of {work.parent}: it rounds linear layers "
             "of torch, and this architecture has none of them"

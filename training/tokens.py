@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.errors import TrainingError
+from harness.errors import TrainingError, UsageError
 from harness.weights import file_names, tokenizer_files
 from training.data.rows import Message
-from training.data.template import render
+from training.data.template import Template, choose, continuation, render
 from training.step import Work
 
 IGNORED = -100
@@ -56,27 +56,22 @@ class TextEncoder:
     """
 
     tokenizer: Any
-    template: str
+    template: Template
     name: str
 
     def __post_init__(self) -> None:
-        if self.template == "chat" and not self.tokenizer.chat_template:
-            raise TrainingError(
-                f"{self.name}: template is chat, but the tokenizer has no chat template; `template: "
-                "plain` needs none"
-            )
-
-    @property
-    def _chats(self) -> bool:
-        return self.template != "plain" and bool(self.tokenizer.chat_template)
+        try:
+            choose(self.tokenizer, self.template)
+        except UsageError as error:
+            raise TrainingError(f"{self.name}: {error}") from None
 
     def answers(
         self, prompt: Sequence[Message], *answers: str
     ) -> tuple[list[int], list[list[int]]]:
         """Ids of the prompt, and of each answer with the end token.
 
-        Prompt and answer are tokenized as one text, as they are when a benchmark scores an answer. A
-        token that spans their border belongs to the answer.
+        Prompt and answer are tokenized as one text, as they are when a benchmark scores an
+        answer. A token that spans their border belongs to the answer.
 
         Raises:
             TrainingError: the tokenizer has no end token: a model could not learn to stop.
@@ -102,11 +97,12 @@ class TextEncoder:
         return ids if end is None or ids[-1:] == [end] else [*ids, end]
 
     def _joined(self, text: str, answer: str) -> str:
-        return text + answer if self._chats else f"{text} {answer}"
+        return text + continuation(answer, self.tokenizer, self.template)
 
     def _ids(self, text: str) -> list[int]:
         # A chat template writes the special tokens itself.
-        return list(self.tokenizer(text, add_special_tokens=not self._chats)["input_ids"])
+        plain = choose(self.tokenizer, self.template) == "plain"
+        return list(self.tokenizer(text, add_special_tokens=plain)["input_ids"])
 
 
 def _without_end(ids: list[int], end: int) -> list[int]:
@@ -124,7 +120,7 @@ def _shared(first: Sequence[int], second: Sequence[int]) -> int:
 def labelled(
     prompt: list[int], answer: list[int], max_length: int, answer_only: bool
 ) -> dict[str, list[int]] | None:
-    """A row for supervised learning, cut to ``max_length``; ``None`` if nothing is left to learn."""
+    """A row for supervised learning, cut to ``max_length``; ``None`` if no answer is left."""
     ids = (prompt + answer)[:max_length]
     hidden = min(len(prompt), len(ids)) if answer_only else 0
     if hidden == len(ids):

@@ -30,7 +30,7 @@ def body(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-class SupervisedTrainer(_Prepared, trl.SFTTrainer):
+class SupervisedTrainer(_Prepared, trl.SFTTrainer):  # type: ignore[misc]
     """Rows: ``input_ids``, ``labels``."""
 
     def __init__(self, **arguments: Any) -> None:
@@ -38,7 +38,7 @@ class SupervisedTrainer(_Prepared, trl.SFTTrainer):
         project_labels_only(body(self.model))
 
 
-class PreferenceTrainer(_Prepared, trl.DPOTrainer):
+class PreferenceTrainer(_Prepared, trl.DPOTrainer):  # type: ignore[misc]
     """Rows: ``row`` (its number), ``prompt_ids``, ``chosen_ids``, ``rejected_ids``.
 
     The parent's log-probabilities are computed once per pair, before training, where TRL would
@@ -93,7 +93,7 @@ class PreferenceTrainer(_Prepared, trl.DPOTrainer):
         return found
 
 
-class UnpairedTrainer(_Prepared, trl.KTOTrainer):
+class UnpairedTrainer(_Prepared, trl.KTOTrainer):  # type: ignore[misc]
     """Rows: ``prompt_ids``, ``completion_ids``, ``KL_completion_ids``, ``label``."""
 
     def __init__(self, **arguments: Any) -> None:
@@ -101,7 +101,7 @@ class UnpairedTrainer(_Prepared, trl.KTOTrainer):
         project_labels_only(body(self.model))
 
 
-class RewardTrainer(_Prepared, trl.RewardTrainer):
+class RewardTrainer(_Prepared, trl.RewardTrainer):  # type: ignore[misc]
     """Rows: ``chosen_ids``, ``rejected_ids``."""
 
     def margins(self) -> list[float]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Tuning:
-    """How weights are changed, whatever the objective; `training.steps.sft` says what each means."""
+    """How weights are changed, whatever the objective; see `training.steps.sft`."""
 
     precision: Literal["auto", "bfloat16", "float32"]
     template: Literal["auto", "chat", "plain"]

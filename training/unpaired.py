@@ -43,8 +43,8 @@ def learn(
     if len({row.good for row in loaded.rows}) == 1:
         kind = "good" if loaded.rows[0].good else "bad"
         raise TrainingError(
-            f"{work.name}: all {len(loaded.rows):,} answers of {loaded.name} are marked {kind}; kto "
-            "needs both kinds"
+            f"{work.name}: all {len(loaded.rows):,} answers of {loaded.name} are marked {kind}; "
+            "kto needs both kinds"
         )
     tokenizer = load_tokenizer(work)
     encoder = TextEncoder(tokenizer, tuning.template, work.name)

@@ -1,4 +1,4 @@
-"""What looks on while a model is trained: progress, time to save, and losses that are no numbers."""
+"""What looks on while a model is trained: progress, time to save, losses that are no numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SAVE_EVERY_SECONDS = 60.0
 _WATCHED = {"loss": "loss", "grad_norm": "gradient's norm", "eval_loss": "validation loss"}
 
 
-class Watch(TrainerCallback):  # type: ignore[misc]
+class Watch(TrainerCallback):
     """One line of progress every few seconds, a checkpoint every minute, and a stop at NaN.
 
     A value that is not finite is seen in the step in which it arises, before anything is saved:
@@ -56,14 +56,14 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
-        logs: dict[str, float],
-        **_: Any,
+        **others: Any,
     ) -> None:
         """Check what was logged and pass it on.
 
         Raises:
             TrainingError: a loss or a gradient is NaN or infinite.
         """
+        logs: dict[str, float] = others["logs"]
         for key, words in _WATCHED.items():
             value = logs.get(key)
             if value is not None and not math.isfinite(value):
