@@ -37,7 +37,7 @@ def test_the_plan_names_every_option_and_builds_nothing(
     out, _ = capsys.readouterr()
     assert out.startswith("root -> tuned\n")
     assert "root   present, models folder" in out
-    assert "tuned  to build (dpo), nothing tells how long: not built" in out
+    assert "tuned  to build (dpo), under a minute: not built" in out
     assert "beta: 0.3\n" in out
     assert "warmup_steps: 200 (default)\n" in out
     assert "1 model to build" in out

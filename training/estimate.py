@@ -7,7 +7,12 @@ from typing import Any
 
 from harness.lineage import Lineage
 
-SECONDS_PER_GB: Mapping[str, float] = {"gptq": 230.0}
+SECONDS_PER_GB: Mapping[str, float] = {
+    "sft": 1320.0,
+    "dpo": 3760.0,
+    "bnb": 10.0,
+    "gptq": 230.0,
+}
 """For a kind that was never done on this machine: seconds per GB of the parent (and per epoch, for
 one that has epochs), as measured on two CPU cores with the recipes of `smol`.
 """
