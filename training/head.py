@@ -17,8 +17,8 @@ from trl.trainer.utils import FusedCausalLMOutput
 
 from training.tokens import IGNORED
 
-_PIECE_ELEMENTS = 1 << 25
-"""Logits that are held at a time: 128 MB."""
+_PIECE_ELEMENTS = 1 << 24
+"""Logits that are held at a time: 64 MB, and as much for their softmax."""
 _RESHAPED_BY = (
     "final_logit_softcapping",
     "logit_scale",
@@ -26,6 +26,22 @@ _RESHAPED_BY = (
     "lm_head_multiplier",
     "output_multiplier",
 )
+
+
+class _Pieces:
+    """Memory for logits and their softmax, kept from one piece to the next.
+
+    Asked anew of the system for each, its pages alone took longer than the products.
+    """
+
+    def __init__(self, vocabulary: int) -> None:
+        self.rows = max(1, _PIECE_ELEMENTS // vocabulary)
+        self._logits = torch.empty(self.rows, vocabulary)
+        self._shares = torch.empty(self.rows, vocabulary)
+
+    def take(self, rows: int) -> tuple[Tensor, Tensor]:
+        """Two matrices of so many rows, with anything in them."""
+        return self._logits[:rows], self._shares[:rows]
 
 
 class _LogProbs(torch.autograd.Function):
@@ -37,20 +53,25 @@ class _LogProbs(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, states: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor
+        ctx: Any,
+        states: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        pieces: _Pieces,
     ) -> Tensor:
         """States ``[rows, width]``, weight ``[vocabulary, width]``, targets ``[rows]``."""
         found = torch.empty(len(states), dtype=torch.float32, device=states.device)
         slopes = torch.empty_like(states, dtype=torch.float32) if ctx.needs_input_grad[0] else None
-        rows = max(1, _PIECE_ELEMENTS // len(weight))
-        for start in range(0, len(states), rows):
-            piece = slice(start, start + rows)
-            logits = states[piece].float() @ weight.T
+        for start in range(0, len(states), pieces.rows):
+            piece = slice(start, start + pieces.rows)
+            logits, shares = pieces.take(len(states[piece]))
+            torch.mm(states[piece].float(), weight.T, out=logits)
             if bias is not None:
                 logits += bias
             wanted = logits.gather(1, targets[piece, None])[:, 0]
             highest = logits.amax(1)
-            shares = logits.softmax(1)
+            torch.softmax(logits, 1, out=shares)
             # The most likely token's share is 1 / sum(exp(logits - highest)).
             found[piece] = wanted - highest + shares.amax(1).log()
             if slopes is not None:
@@ -61,10 +82,10 @@ class _LogProbs(torch.autograd.Function):
         return found
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
         """The gradient for the states alone."""
         (slopes,) = ctx.saved_tensors
-        return (gradients[0][:, None] * slopes).to(ctx.dtype), None, None, None
+        return (gradients[0][:, None] * slopes).to(ctx.dtype), None, None, None, None
 
 
 def project_labels_only(causal: Any) -> bool:
@@ -88,7 +109,7 @@ def project_labels_only(causal: Any) -> bool:
     ):
         return False
     before = causal.forward
-    weight = layer.weight.detach().float()
+    weight, pieces = layer.weight.detach().float(), _Pieces(len(layer.weight))
     bias = None if layer.bias is None else layer.bias.detach().float()
 
     @functools.wraps(before)
@@ -104,7 +125,7 @@ def project_labels_only(causal: Any) -> bool:
         states = causal.base_model(*arguments, **others).last_hidden_state[:, :-1]
         mask = labels[:, 1:] != IGNORED
         found = _LogProbs.apply(  # type: ignore[no-untyped-call]
-            states[mask], weight, bias, labels[:, 1:][mask]
+            states[mask], weight, bias, labels[:, 1:][mask], pieces
         )
         log_probs = found.new_zeros(mask.shape).masked_scatter(mask, found)
         nothing = log_probs.new_zeros(mask.shape)
