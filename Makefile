@@ -83,8 +83,9 @@ bench: .venv/.installed ## Time the engine against lm-eval; TASKS picks works, L
 		$(call flag,LIMIT,--docs) $(call flag,DATA,--data) $(call flag,DTYPE,--dtype) \
 		$(call flag,BACKEND,--backend) $(call flag,MODELS,--models-dir) $(ARGS)
 
+# One thread a worker: two workers of two threads each wait for one another's cores, ten times as long.
 test: .venv/.installed-dev ## Run the tests
-	@$(BIN)/python -m pytest -q $(PYTEST_ARGS) $(ARGS)
+	@OMP_NUM_THREADS="$${OMP_NUM_THREADS:-1}" $(BIN)/python -m pytest -q $(PYTEST_ARGS) $(ARGS)
 
 check: .venv/.installed-dev ## Lint, formatting, types, and the direction of imports
 	@$(BIN)/ruff check
