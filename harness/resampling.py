@@ -131,13 +131,14 @@ def paired_bootstrap(
         base: what each doc adds to the sums of the base; shape (n, k).
         model: the same of the model.
         value: sums of shape (resamples, k) to metrics of shape (resamples,).
-        resamples: 10,000 for up to 50,000 docs, fewer for more, no fewer than 2,000, by default.
+        resamples: by default as many as take seconds: 100,000 for up to 50 docs, 10,000 for up to
+            50,000, no fewer than 2,000. p cannot be less than they can tell.
         seed: the same seed gives the same result.
     """
     n = len(base)
-    count = resamples or min(10_000, max(2_000, 500_000_000 // max(n, 1)))
     if n < 2:
         return Resampled(UNDEFINED, None, None, 0)
+    count = resamples or _affordable(n)
     sums = _weighted_sums(np.hstack([base, model]), count, seed)
     with np.errstate(all="ignore"):
         drawn = value(sums[:, base.shape[1] :]) - value(sums[:, : base.shape[1]])
@@ -157,6 +158,11 @@ def paired_bootstrap(
     if place < 1:
         return Resampled(UNDEFINED, p, stderr, count)
     return Resampled((float(drawn[place - 1]), float(drawn[-place])), p, stderr, count)
+
+
+def _affordable(n: int) -> int:
+    """Resamples of n docs; for few docs many, whose small p-values must outlast an adjustment."""
+    return max(min(100_000, 5_000_000 // n), min(10_000, max(2_000, 500_000_000 // n)))
 
 
 def _weighted_sums(statistics: Floats, count: int, seed: int) -> Floats:

@@ -95,7 +95,7 @@ def test_a_metric_that_should_fall(tmp_path: Path) -> None:
     assert found.base is not None and found.model is not None
     assert found.model == pytest.approx(found.base / math.exp(0.05))
     assert found.verdict == "better" and found.flips is None and found.p_mcnemar is None
-    assert found.test.startswith("paired bootstrap over docs, 10,000 resamples, seed")
+    assert found.test.startswith("paired bootstrap over docs, 100,000 resamples, seed")
 
 
 def test_equal_answers_differ_in_nothing(tmp_path: Path) -> None:

@@ -215,6 +215,14 @@ def test_few_docs_and_undefined_resamples_have_no_interval() -> None:
     assert paired_bootstrap(beyond, beyond + 1, perplexity).interval == (None, None)
 
 
+def test_resamples_follow_from_the_docs() -> None:
+    """Twelve tests of twenty docs each can still be told: p goes down to 3e-4."""
+    base, model = documents(20, seed=4, shift=0.5)
+    found = paired_bootstrap(base, model, ratio)
+    assert found.resamples == 100_000 and found.p is not None and 12 * found.p < 0.05
+    assert paired_bootstrap(*documents(600, seed=4), ratio).resamples == 10_000
+
+
 def test_the_bootstrap_takes_docs_in_blocks() -> None:
     """200,000 docs by 2,000 resamples would be 3.2 GB of weights at once: it stays under 100 MB.
     A million docs took 11 s and 165 MB on two busy cores.

@@ -60,18 +60,18 @@ def summary(comparison: Comparison) -> str:
 
 
 def head(comparison: Comparison) -> list[str]:
-    """Column names."""
+    """Column names, broken where the cells below are short."""
     return [
         "task",
         "metric",
         clean(comparison.base.label),
         clean(comparison.model.label),
-        "difference (95% interval)",
+        "difference\n(95% interval)",
         "docs",
-        "to right / to wrong",
+        "to right /\nto wrong",
         "p",
-        "p, adjusted",
-        "would have shown",
+        "p,\nadjusted",
+        "would\nhave shown",
         "verdict",
     ]
 

@@ -198,6 +198,7 @@ def table(
     *,
     left: set[int],
     bold: Collection[tuple[int, int]] = (),
+    bad: Collection[tuple[int, int]] = (),
     title: str = "",
 ) -> Table:
     """Lay out a table; names and figures are broken over lines where they must be, never cut.
@@ -206,7 +207,8 @@ def table(
         head: the columns' names.
         rows: their cells, as plain text.
         left: columns that are flush left.
-        bold: cells to stand out, as (row, column).
+        bold: cells that stand out as good, as (row, column).
+        bad: cells that stand out as bad.
         title: above the table.
     """
     drawn = Table(
@@ -223,10 +225,11 @@ def table(
         )
     for line, row in enumerate(rows):
         # Text, never markup: a model called "[red]" is a name.
-        cells = [
-            Text(cell, style="bold green" if (line, place) in bold else "")
-            for place, cell in enumerate(row)
+        styles = [
+            "bold green" if (line, place) in bold else "bold red" if (line, place) in bad else ""
+            for place in range(len(row))
         ]
+        cells = [Text(cell, style=style) for cell, style in zip(row, styles, strict=True)]
         drawn.add_row(*cells)
     return drawn
 

@@ -30,18 +30,17 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         say(console, "scored on the shipped samples: not comparable with the benchmarks")
     names, cells = head(comparison), rows(comparison)
     if console.is_terminal:
-        decided = {
-            (line, _VERDICT)
-            for line, row in enumerate(cells)
-            if row[_VERDICT] in ("better", "worse")
-        }
-        drawn = table(names, cells, left={0, 1, _VERDICT}, bold=decided)
+        better, worse = (
+            {(line, _VERDICT) for line, row in enumerate(cells) if row[_VERDICT] == verdict}
+            for verdict in ("better", "worse")
+        )
+        drawn = table(names, cells, left={0, 1, _VERDICT}, bold=better, bad=worse)
         free = console.options.update(width=10_000)
         if Measurement.get(console, free, drawn).maximum <= console.width:
             console.print(drawn)
         else:
             for row in cells:
-                say(console, _sentence(names, row))
+                say(console, _sentence(comparison, row))
     else:
         for row in cells:
             say(console, "\t".join(row))
@@ -58,11 +57,11 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
             say(console, line, style="dim")
 
 
-def _sentence(names: list[str], row: list[str]) -> str:
+def _sentence(comparison: Comparison, row: list[str]) -> str:
     """A row that is too wide for the terminal, as a line that wraps."""
     task, metric, base, model, difference, docs, flips, p, adjusted, visible, verdict = row
     return (
-        f"{task}, {metric}: {names[2]} {base}, {names[3]} {model}, difference {difference}, "
-        f"{docs} docs, {names[6]} {flips}, p {p}, adjusted {adjusted}: {verdict} "
-        f"({visible} would have shown)"
+        f"{task}, {metric}: {comparison.base.label} {base}, {comparison.model.label} {model}, "
+        f"difference {difference}, {docs} docs, to right / to wrong {flips}, p {p}, "
+        f"adjusted {adjusted}: {verdict} ({visible} would have shown)"
     )
