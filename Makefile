@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-OPTIONS := MODEL SUITE TASKS LIMIT DATA MODELS DTYPE BACKEND NUM_FEWSHOT NOISE_FLOOR TORCH_INDEX
+OPTIONS := MODEL BASE SUITE TASKS LIMIT DATA MODELS DTYPE BACKEND NUM_FEWSHOT NOISE_FLOOR TORCH_INDEX
 MODEL ?= smol
 
 # Recipes read an option from the environment, as "$$MODEL": whatever a value contains, spaces,
@@ -34,7 +34,7 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3 python,$(shell \
 	$(name) -c 'import sys; sys.version_info[:2] == (3, 11) and print("$(name)")' 2>/dev/null)))
 PYTEST_ARGS ?= -n 2 --dist loadgroup
 
-.PHONY: help setup eval report list test check parity bench train lock clean
+.PHONY: help setup eval compare report list test check parity bench train lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +62,11 @@ eval: .venv/.installed ## Score MODEL (default: smol) on TASKS or SUITE, buildin
 	$(EXTRAS); \
 	case " $$needs " in *" build "*) $(TRAIN) -- "$$MODEL";; esac; \
 	$(EVAL) $(ARGS)
+
+compare: .venv/.installed ## Say whether MODEL (or several: A,B) is better or worse than BASE
+	@if [ -z "$$BASE" ]; then \
+		echo "compare: name two models: make compare BASE=smol MODEL=smol-dpo" >&2; exit 2; fi
+	@$(BIN)/harness compare $(call flag,TASKS,--tasks) $(ARGS) -- "$$BASE" "$$MODEL"
 
 report: .venv/.installed ## Write the leaderboard from the stored runs
 	@$(BIN)/harness report $(ARGS)
