@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-OPTIONS := MODEL SUITE TASKS LIMIT DATA MODELS DTYPE BACKEND NUM_FEWSHOT NOISE_FLOOR TORCH_INDEX
+OPTIONS := MODEL BASE SUITE TASKS LIMIT DATA MODELS DTYPE BACKEND NUM_FEWSHOT NOISE_FLOOR TORCH_INDEX
 MODEL ?= smol
 
 # Recipes read an option from the environment, as "$$MODEL": whatever a value contains, spaces,
@@ -34,7 +34,7 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3 python,$(shell \
 	$(name) -c 'import sys; sys.version_info[:2] == (3, 11) and print("$(name)")' 2>/dev/null)))
 PYTEST_ARGS ?= -n 2 --dist loadgroup
 
-.PHONY: help setup eval report list test check parity bench train lock clean
+.PHONY: help setup eval compare report list test check parity bench train lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -63,6 +63,11 @@ eval: .venv/.installed ## Score MODEL (default: smol) on TASKS or SUITE, buildin
 	case " $$needs " in *" build "*) $(TRAIN) -- "$$MODEL";; esac; \
 	$(EVAL) $(ARGS)
 
+compare: .venv/.installed ## Say whether MODEL (or several: A,B) is better or worse than BASE
+	@if [ -z "$$BASE" ]; then \
+		echo "compare: name two models: make compare BASE=smol MODEL=smol-dpo" >&2; exit 2; fi
+	@$(BIN)/harness compare $(call flag,TASKS,--tasks) $(ARGS) -- "$$BASE" "$$MODEL"
+
 report: .venv/.installed ## Write the leaderboard from the stored runs
 	@$(BIN)/harness report $(ARGS)
 
@@ -83,8 +88,9 @@ bench: .venv/.installed ## Time the engine against lm-eval; TASKS picks works, L
 		$(call flag,LIMIT,--docs) $(call flag,DATA,--data) $(call flag,DTYPE,--dtype) \
 		$(call flag,BACKEND,--backend) $(call flag,MODELS,--models-dir) $(ARGS)
 
+# One thread a worker: two workers of two threads each wait for one another's cores, ten times as long.
 test: .venv/.installed-dev ## Run the tests
-	@$(BIN)/python -m pytest -q $(PYTEST_ARGS) $(ARGS)
+	@OMP_NUM_THREADS="$${OMP_NUM_THREADS:-1}" $(BIN)/python -m pytest -q $(PYTEST_ARGS) $(ARGS)
 
 check: .venv/.installed-dev ## Lint, formatting, types, and the direction of imports
 	@$(BIN)/ruff check

@@ -19,6 +19,7 @@ from harness.errors import HarnessError, UsageError, closest
 
 COMMANDS = {
     "eval": "score a model on tasks, and write records and a leaderboard",
+    "compare": "tell whether models are better or worse than a base, doc by doc",
     "rescore": "score a run's answers again after a metric changed; no model is run",
     "report": "write the leaderboard of all runs (Markdown, JSON, HTML)",
     "show": "print one run: its scores, or some of its docs",
@@ -161,6 +162,17 @@ def _eval_options(parser: argparse.ArgumentParser) -> None:
     _shared_options(parser)
 
 
+def _compare_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("base", metavar="BASE", help="a model's name, or a run's id")
+    parser.add_argument(
+        "models", metavar="MODEL", nargs="+", help="models or runs to hold against it"
+    )
+    parser.add_argument(
+        "--tasks", metavar="A,B", help="compare these tasks (default: all, which must be the same)"
+    )
+    _shared_options(parser)
+
+
 def _rescore_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", help="a run's id (`harness list runs`)")
     parser.add_argument(
@@ -225,6 +237,7 @@ def _shared_options(parser: argparse.ArgumentParser) -> None:
 
 _OPTIONS = {
     "eval": _eval_options,
+    "compare": _compare_options,
     "rescore": _rescore_options,
     "report": _report_options,
     "show": _show_options,

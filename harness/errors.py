@@ -51,6 +51,21 @@ class TrainingError(HarnessError):
     """A step cannot be done, or failed while it was done."""
 
 
+class IncomparableRuns(HarnessError):
+    """Two runs did not do the same work, so a difference between their scores says nothing.
+
+    Attributes:
+        base, model: the two, as the user knows them.
+        differences: what differs, a line each.
+    """
+
+    def __init__(self, base: str, model: str, differences: Iterable[str], advice: str = "") -> None:
+        self.base, self.model, self.differences = base, model, tuple(differences)
+        lines = [f"{base} and {model} did not do the same work:"]
+        lines += [f"  {difference}" for difference in self.differences]
+        super().__init__("\n".join([*lines, *([advice] if advice else [])]))
+
+
 class RecordError(HarnessError):
     """A stored run cannot be read: half-written, of another schema, or not a run at all."""
 

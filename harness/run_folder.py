@@ -17,13 +17,15 @@ import os
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from harness.errors import RecordError
 from harness.records import SCHEMA, Row, Run
 from harness.storage import UNDECODABLE, explained, write_atomic
+
+RowT = TypeVar("RowT")
 
 
 class RunFolder:
@@ -88,7 +90,15 @@ class RunFolder:
         Raises:
             RecordError: they cannot be read, or are not there: a committed baseline has no rows.
         """
-        decoder = msgspec.json.Decoder(Row)
+        return self.rows_as(task, Row)
+
+    def rows_as(self, task: str, kind: type[RowT]) -> Iterator[RowT]:
+        """Yield the rows as another dataclass with some of a Row's fields: the rest is not read.
+
+        Raises:
+            RecordError: as `rows` does.
+        """
+        decoder = msgspec.json.Decoder(kind)
         path = self.rows_path(task)
         try:
             with path.open("rb") as lines:

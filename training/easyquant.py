@@ -20,7 +20,7 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
@@ -34,6 +34,7 @@ from harness.engine.easyquant import (
 )
 from harness.errors import TrainingError
 from training.finetune import copy_tokenizer
+from training.layers import linear_layers
 from training.parent import check_parent, device
 from training.proof import proven
 from training.step import Made, Work
@@ -86,25 +87,6 @@ def quantize(bits: int, outlier_sigma: float, range_steps: int, work: Work) -> M
         "reconstruction_error": lost / energy,
     }
     return Made(figures=proven(work, "easyquant") | figures)
-
-
-def linear_layers(model: Any) -> dict[str, Any]:
-    """Name to layer: all linear layers but the vocabulary projection.
-
-    Raises:
-        TrainingError: there is none.
-    """
-    head = model.get_output_embeddings()
-    found = {
-        name: layer
-        for name, layer in model.named_modules()
-        if isinstance(layer, nn.Linear | Conv1D) and layer is not head
-    }
-    if not found:
-        raise TrainingError(
-            "easyquant found no layer to round: it rounds linear layers of torch and transformers"
-        )
-    return found
 
 
 @torch.no_grad()

@@ -15,7 +15,8 @@ def quiet() -> Iterator[None]:
     The user is told how a step goes by `Work.tell`. The libraries would add thousands of lines, of
     deprecations and of kernels that are for other machines.
     """
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    for name in ("bitsandbytes", "torchao", "torch.utils._pytree"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import datasets

@@ -19,9 +19,11 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 from harness.backends.backend import BackendFacts, LoadOptions
-from harness.engine.quantized import check, measure, prepare, tune
-from harness.errors import WeightsError
+from harness.engine.model import load_model
+from harness.engine.quantized import check, measure
+from harness.errors import HarnessError, WeightsError
 from harness.memory import peak_resident, reset_peak_resident
+from harness.quantization import declared
 from harness.types import (
     Answer,
     GenerateUntil,
@@ -274,17 +276,11 @@ def load(options: LoadOptions) -> LmEvalBackend:
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     device = "cuda:0" if torch.cuda.is_available() else "cpu"
-    found, dtype = prepare(options.path, options.dtype, torch.device(device))
-    if found is not None and not found.inside:
-        raise WeightsError(
-            f"lm-eval cannot load {options.path}: what it is quantized by does not stand in its "
-            "config.json; --backend hf can"
-        )
     try:
         model = _QuietHFLM(
-            pretrained=str(options.path),
+            pretrained=_quantized(options) or str(options.path),
             tokenizer=str(options.tokenizer),
-            dtype=dtype,
+            dtype=options.dtype,
             # lm-eval's default sums log-probabilities in the model's dtype: in bfloat16 a window of
             # -2,704 nats is then off by up to 8.
             softmax_dtype="float32",
@@ -293,12 +289,23 @@ def load(options: LoadOptions) -> LmEvalBackend:
             add_bos_token=options.add_bos,
             trust_remote_code=options.trust_remote_code,
         )
+    except HarnessError:
+        raise
     except Exception as error:  # custom code, torn files, unknown architectures: many kinds
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WeightsError(f"the model in {options.path} cannot be loaded: {reason}") from None
-    tune(model.model)
-    check(measure(model.model), found, options.quantization, options.path)
+    check(measure(model.model), declared(options.path), options.quantization, options.path)
     return LmEvalBackend(model, options.weights_id)
+
+
+def _quantized(options: LoadOptions) -> Any:
+    """A quantized model as the engine loads it; ``None`` for any other, which lm-eval loads."""
+    if declared(options.path) is None:
+        return None
+    loaded = load_model(
+        options.path, options.dtype, options.trust_remote_code, "model", options.quantization
+    )
+    return loaded.causal
 
 
 def _length(question: Question) -> int:

@@ -14,8 +14,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from harness.engine.attention import using
 from harness.engine.head import Head, LinearHead, ModelLogits
+from harness.engine.loaders import loader_config, prepare, tune
 from harness.engine.passes import KeyValues, Pass, PassLayout
-from harness.engine.quantized import Footprint, check, measure, prepare, tune
+from harness.engine.quantized import Footprint, check, measure
 from harness.errors import WeightsError
 
 COMPILED_SHAPES = "128"
@@ -104,9 +105,9 @@ def load_model(
     found, dtype = prepare(path, dtype, device)
     options: dict[str, Any] = {}
     try:
-        if found is not None and not found.inside:
+        if found is not None:
             config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
-            config.quantization_config = dict(found.config)
+            config.quantization_config = loader_config(found, device)
             options["config"] = config
         causal: Any = AutoModelForCausalLM.from_pretrained(
             path,
@@ -118,7 +119,7 @@ def load_model(
     except Exception as error:  # custom code, torn files, unknown architectures: many kinds
         raise cannot_load(path, error) from None
     causal.eval()
-    tune(causal)
+    tune(causal, dtype)
     footprint = measure(causal)
     check(footprint, found, quantization, path)
     own = ModelLogits(str(causal.dtype).removeprefix("torch."))

@@ -1,13 +1,10 @@
-"""Loading quantized checkpoints, and finding out whether what was loaded is quantized.
+"""Finding out whether a loaded model is quantized, and what it takes.
 
 Nothing here believes a file: layers are counted by their class, and bytes by their tensors.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,11 +12,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from harness.errors import WeightsError
-from harness.quantization import Declared, declared, require
+from harness.quantization import Declared
 
 SLACK = 2
 """Bits per weight that scales, zeros and outliers may take above the weights' own."""
@@ -46,52 +42,6 @@ class Footprint:
     bits: float | None
     share: float
     kernels: str
-
-
-def prepare(path: Path, dtype: str, device: torch.device) -> tuple[Declared | None, str]:
-    """Make a checkpoint's loader ready; what it is said to be, and the dtype to load it in.
-
-    Args:
-        path: the checkpoint's folder.
-        dtype: ``auto`` or the name of a torch dtype. On a CPU ``auto`` is bfloat16 for GPTQ and
-            AWQ: most checkpoints say float16, and gptqmodel's CPU kernels are for bfloat16.
-        device: where it will run.
-
-    Raises:
-        WeightsError: the method is unknown, or its package is not installed.
-    """
-    found = declared(path)
-    if found is None:
-        return None, dtype
-    require(found, path)
-    quiet()
-    if found.scheme == "easyquant":
-        import harness.engine.easyquant  # noqa: F401  # registers its loader with transformers
-    if found.scheme in ("gptq", "awq") and dtype == "auto" and device.type == "cpu":
-        dtype = "bfloat16"
-    return found, dtype
-
-
-def quiet() -> None:
-    """Silence the packages that load quantized models, and let gptqmodel start on few cores."""
-    # Read when gptqmodel is imported: with one worker its first task waits for a second for ever.
-    os.environ.setdefault("GPTQMODEL_CPU_WORKERS", str(max(2, (os.cpu_count() or 1) // 2)))
-    for name in ("bitsandbytes", "torchao", "gptqmodel", "torch.utils._pytree"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=r"bitsandbytes|gptqmodel|optimum|defuser")
-
-
-def tune(causal: Any) -> None:
-    """Let bitsandbytes' 4-bit layers compute in the model's dtype, and by unpacking on a CPU.
-
-    On CPUs with AVX512-BF16 they would take a fused kernel instead, which rounds their scales and
-    took five times as long on 512 tokens (the two were equal on 32).
-    """
-    for layer in causal.modules():
-        if type(layer).__name__ == "Linear4bit":
-            layer.support_avx512bf16_for_cpu = False
-            layer.compute_dtype = causal.dtype
-            layer.compute_type_is_set = True
 
 
 def measure(causal: Any) -> Footprint:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import escape
 
+from harness.choices import chosen, per_char
 from harness.records import Row, TaskResult
 from harness.report.wording import clean, metric_name, visible
 from harness.run_folder import RunFolder
@@ -128,11 +128,8 @@ def excerpt(text: str) -> Excerpt:
 
 
 def _choices(row: Row, primary: str) -> tuple[Choice, ...]:
-    per_char = [
-        logprob / length if (length := len(_bare(continuation))) else None
-        for continuation, logprob in zip(row.continuations, row.logprobs, strict=False)
-    ]
-    chosen = _chosen(row, per_char, primary) if len(row.continuations) > 1 else None
+    each = per_char(row.continuations, row.logprobs)
+    choice = chosen(row.continuations, row.logprobs, primary)
     # Where only the contexts differ (WinoGrande) all continuations are equal: none is "the" gold.
     distinct = len(set(row.continuations)) == len(row.continuations) > 1
     return tuple(
@@ -140,27 +137,13 @@ def _choices(row: Row, primary: str) -> tuple[Choice, ...]:
             text=excerpt(continuation),
             context=excerpt(row.contexts[position]) if position < len(row.contexts) else None,
             logprob=row.logprobs[position],
-            per_char=per_char[position],
+            per_char=each[position],
             greedy=position < len(row.greedy) and row.greedy[position],
-            chosen=position == chosen,
+            chosen=position == choice,
             gold=distinct and continuation.strip() == row.target.strip(),
         )
         for position, continuation in enumerate(row.continuations[: len(row.logprobs)])
     )
-
-
-def _chosen(row: Row, per_char: Sequence[float | None], primary: str) -> int | None:
-    """The choice the primary metric scores: acc_norm compares per character, acc as it is."""
-    if primary.partition(",")[0] not in ("acc", "acc_norm", "exact_match"):
-        return None
-    values = per_char if primary.startswith("acc_norm") else list(row.logprobs)
-    known = [value for value in values if value is not None]
-    return values.index(max(known)) if known and len(known) == len(values) else None
-
-
-def _bare(continuation: str) -> str:
-    # The leading space joins the choice to the context; lm-eval's length does not count it.
-    return continuation.removeprefix(" ")
 
 
 def _statistic(value: Statistic) -> str:

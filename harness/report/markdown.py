@@ -64,11 +64,11 @@ def _section(section: Section) -> list[str]:
         "",
         escape(headline(section)),
         "",
-        *_table(head, rows),
+        *table(head, rows),
         "",
         f"**Bold**: {BEST}.",
         "",
-        *_table(cost_head, [_costs(row) for row in section.rows]),
+        *table(cost_head, [_costs(row) for row in section.rows]),
         "",
         *([escape(note), ""] if (note := machines_note(section)) else []),
         "<details><summary>What the columns are</summary>",
@@ -122,6 +122,7 @@ def _column_line(column: Column) -> str:
     )
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lay out a table of escaped cells; all columns but the first are flush right."""
     align = [":--", *["--:"] * (len(head) - 1)]
     return [f"| {' | '.join(row)} |" for row in (head, align, *rows)]

@@ -38,35 +38,35 @@ def print_leaderboard(board: Leaderboard, console: Console) -> None:
     """Print the leaderboard: one table if the terminal is wide enough, else a line per result."""
     sections = [section for section in (board.benchmarks, board.samples) if section.rows]
     if not sections:
-        _say(console, "No run has a finished task yet: `make eval` scores a first model.")
+        say(console, "No run has a finished task yet: `make eval` scores a first model.")
     for section in sections:
         if not console.is_terminal:
             _plain_section(section, console)
             continue
-        table = _wide(section)
+        drawn = _wide(section)
         # Measured without a limit: within one, rich answers how far it could squeeze the table.
         free = console.options.update(width=10_000)
-        if Measurement.get(console, free, table).maximum > console.width:
-            table = _long(section)
+        if Measurement.get(console, free, drawn).maximum > console.width:
+            drawn = _long(section)
         console.print()
-        console.print(table)
-        _say(console, headline(section))
-        _say(console, f"* {BEST}", style="dim")
+        console.print(drawn)
+        say(console, headline(section))
+        say(console, f"* {BEST}", style="dim")
     for note in board.notes:
-        _say(console, f"not shown: {note}")
+        say(console, f"not shown: {note}")
 
 
 def print_run(run: Run, console: Console) -> None:
     """Print one run: the model, then every estimate of every finished task."""
     model = run.model
-    _say(console, f"{model.name} ({model.dtype}), run {run.id}, {run.status}", style="bold")
+    say(console, f"{model.name} ({model.dtype}), run {run.id}, {run.status}", style="bold")
     if run.plan:
-        _say(console, f"answered by {run.settings.backend}: {run.plan}")
+        say(console, f"answered by {run.settings.backend}: {run.plan}")
     if run.on_samples:
-        _say(console, "scored on the shipped samples: not comparable with the benchmarks")
+        say(console, "scored on the shipped samples: not comparable with the benchmarks")
     missing = [task for task in run.settings.tasks if task not in run.results]
     if run.status != "complete" and missing:
-        _say(console, f"not scored: {', '.join(missing)}")
+        say(console, f"not scored: {', '.join(missing)}")
     head = ["task", "metric", "value (95% interval)", "n", "notes", "time", "tokens/s"]
     rows: list[list[str]] = []
     for result in run.results.values():
@@ -92,22 +92,22 @@ def print_run(run: Run, console: Console) -> None:
                 ]
             )
     if not run.results:
-        _say(console, "no task was finished")
+        say(console, "no task was finished")
     elif not rows:
-        _say(console, "no estimates were recorded")
+        say(console, "no estimates were recorded")
     elif console.is_terminal:
-        console.print(_table(head, rows, left={0, 1, 4}))
+        console.print(table(head, rows, left={0, 1, 4}))
     else:
         for row in rows:
-            _say(console, "\t".join(cell or ABSENT for cell in row))
+            say(console, "\t".join(cell or ABSENT for cell in row))
     for result in run.results.values():
         for remark in remarks(result):
-            _say(console, remark, style="yellow")
+            say(console, remark, style="yellow")
     noises = [(result.task, result.noise) for result in run.results.values() if result.noise]
     for task, noise in noises:
-        _say(console, f"{task}: {noise_words(noise)}")
+        say(console, f"{task}: {noise_words(noise)}")
     if noises and console.is_terminal:
-        _say(console, ABOUT_NOISE, style="dim")
+        say(console, ABOUT_NOISE, style="dim")
 
 
 def remarks(result: TaskResult) -> list[str]:
@@ -151,7 +151,7 @@ def _wide(section: Section) -> Table:
         for place, cell in enumerate(row.cells)
         if cell is not None and cell.surely_best
     }
-    return _table(head, rows, left={0}, bold=best, title=section.title)
+    return table(head, rows, left={0}, bold=best, title=section.title)
 
 
 def _long(section: Section) -> Table:
@@ -168,19 +168,19 @@ def _long(section: Section) -> Table:
                 best.add((len(rows), 2))
             rows.append([name, row.label, _cell(cell).replace("\n", "; ")])
             name = ""
-    return _table(["task", "model", "score"], rows, left={0, 1}, bold=best, title=section.title)
+    return table(["task", "model", "score"], rows, left={0, 1}, bold=best, title=section.title)
 
 
 def _plain_section(section: Section, console: Console) -> None:
-    _say(console, f"# {section.title}")
+    say(console, f"# {section.title}")
     for place, column in enumerate(section.columns):
         metric = column_metric(column)
         for row in section.rows:
             cell = row.cells[place]
             if cell is not None:
                 score = _cell(cell).replace("\n", "; ")
-                _say(console, f"{row.label}\t{column.label}\t{metric}\t{score}")
-    _say(console, f"# {headline(section)}")
+                say(console, f"{row.label}\t{column.label}\t{metric}\t{score}")
+    say(console, f"# {headline(section)}")
 
 
 def _cell(cell: Cell | None) -> str:
@@ -192,37 +192,50 @@ def _cell(cell: Cell | None) -> str:
     return "\n".join([text, *cell_marks(cell)])
 
 
-def _table(
+def table(
     head: list[str],
     rows: list[list[str]],
     *,
     left: set[int],
     bold: Collection[tuple[int, int]] = (),
+    bad: Collection[tuple[int, int]] = (),
     title: str = "",
 ) -> Table:
-    table = Table(
+    """Lay out a table; names and figures are broken over lines where they must be, never cut.
+
+    Args:
+        head: the columns' names.
+        rows: their cells, as plain text.
+        left: columns that are flush left.
+        bold: cells that stand out as good, as (row, column).
+        bad: cells that stand out as bad.
+        title: above the table.
+    """
+    drawn = Table(
         box=box.SIMPLE_HEAD,
         title=Text(title, style="bold") if title else None,
         title_justify="left",
     )
     for place, name in enumerate(head):
-        table.add_column(
+        drawn.add_column(
             Text(name),
             justify="left" if place in left else "right",
             no_wrap=place not in left,
-            overflow="fold",  # a figure or a name is broken over lines, never cut
+            overflow="fold",
         )
     for line, row in enumerate(rows):
         # Text, never markup: a model called "[red]" is a name.
-        cells = [
-            Text(cell, style="bold green" if (line, place) in bold else "")
-            for place, cell in enumerate(row)
+        styles = [
+            "bold green" if (line, place) in bold else "bold red" if (line, place) in bad else ""
+            for place in range(len(row))
         ]
-        table.add_row(*cells)
-    return table
+        cells = [Text(cell, style=style) for cell, style in zip(row, styles, strict=True)]
+        drawn.add_row(*cells)
+    return drawn
 
 
-def _say(console: Console, line: str, style: str = "") -> None:
+def say(console: Console, line: str, style: str = "") -> None:
+    """Print a line of plain text; into a pipe with the tabs by which a program splits it."""
     kept = "\t".join(clean(part) for part in line.split("\t"))
     if console.is_terminal:
         console.print(Text(kept, style=style), soft_wrap=True)

@@ -65,6 +65,31 @@ def small(value: float) -> str:
     return f"{value:.2g}"
 
 
+def change(value: float | None, unit: str) -> str:
+    """Write a difference with its sign, one digit finer than a value; proportions in points."""
+    if value is None or not math.isfinite(value):
+        return UNDEFINED
+    value, digits = value * (100 if unit == "proportion" else 1), _DECIMALS.get(unit, 3) + 1
+    rounded = round(value, digits) + 0.0
+    return f"{rounded:+,.{digits}f}".replace("-", "−") if rounded else f"{0:.{digits}f}"
+
+
+def changes(delta: Estimate) -> str:
+    """Write a difference with its interval: ``+1.20 (−0.35 to +2.75)``."""
+    ends = [change(end, delta.unit) for end in (delta.low, delta.high)]
+    between = UNDEFINED if set(ends) == {UNDEFINED} else " to ".join(ends)
+    return f"{change(delta.value, delta.unit)} ({between})"
+
+
+def probability(p: float | None) -> str:
+    """Write a p-value: ``0.034``, ``<0.001``; as it is on its own side of 0.05."""
+    if p is None:
+        return ABSENT
+    if p < 0.001:
+        return "<0.001"
+    return f"{p:.4f}" if 0.0495 <= p < 0.0505 else f"{p:.3f}"
+
+
 def interval(estimate: Estimate) -> str:
     """Write the 95% interval without its value: ``52.1 to 56.1``."""
     low, high = number(estimate.low, estimate.unit), number(estimate.high, estimate.unit)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from training.step import Made, Work
 
 
 @dataclass(frozen=True)
@@ -12,9 +15,10 @@ class Options:
 
     Attributes:
         bits: bits per weight.
-        group_size: input weights that share one scale; ``auto`` is 128, else the largest of 64
-            and 32 that divides the model's width.
-        calibration: the text that shows how active the weights are.
+        group_size: input weights that share one scale; ``auto`` is the largest of 128, 64 and 32
+            that divides the width of every quantized layer's input.
+        calibration: the text that shows how active the weights are: ``wikitext2``, or ``sft``, the
+            questions and answers of the step sft, which also stand in where WikiText-2 is not.
         calibration_texts: how many pieces of it.
         calibration_length: tokens per piece.
         seed: which pieces.
@@ -36,3 +40,26 @@ class Options:
         for name in ("calibration_texts", "calibration_length"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it is at least 1")
+
+
+def run(options: Options, work: Work) -> Made:
+    """Round the parent's weights; see `training.calibrated`.
+
+    Raises:
+        TrainingError: the group size fits no layer, the architecture is unknown to the quantizer,
+            or the result is no better than noise.
+    """
+    from training.quiet import quiet
+
+    with quiet():
+        from training.calibrated import Recipe, quantize
+
+        recipe = Recipe(
+            options.bits,
+            options.group_size,
+            options.calibration,
+            options.calibration_texts,
+            options.calibration_length,
+            options.seed,
+        )
+        return quantize("awq", recipe, work)

@@ -16,7 +16,8 @@ from harness.engine.model import load_model
 from tests.conftest import REPOSITORY
 from tests.training.quantization import rtn
 from tests.training.quantization.wide import PACKED, PARAMETERS, made
-from training.easyquant import LONGEST_GAP, MOST, linear_layers, outliers_of, pack
+from training.easyquant import LONGEST_GAP, MOST, outliers_of, pack
+from training.layers import linear_layers
 from training.steps import easyquant
 
 EVERYTHING = 1e9

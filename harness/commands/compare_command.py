@@ -1,0 +1,190 @@
+"""`harness compare`: models against a base, doc by doc, from runs that are on disk."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+
+from harness.commands.eval_command import runs_folder
+from harness.compare import Comparison, StoredRun, compare_runs
+from harness.errors import IncomparableRuns, RecordError, UnknownName, UsageError
+from harness.progress import note
+from harness.records import Run
+from harness.run_folder import RunFolder, list_runs
+from harness.same_work import work_differences
+from harness.storage import write_atomic
+from harness.zoo import Zoo, load_zoo
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command."""
+    names = [options.base, *(name for given in options.models for name in given.split(",") if name)]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(
+                f"{name!r} is named {names.count(name)} times: name two models, or two runs of one "
+                "by their ids (`harness list runs`)"
+            )
+    stored, zoo = _stored(runs_folder(options)), load_zoo(options.zoo)
+    found = [_runs_of(name, stored, zoo, options) for name in names]
+    tasks = _tasks(options.tasks, found)
+    base, models = _chosen(found, tasks)
+    named: dict[str, str] = {}
+    for name, each in zip(names, [base, *models], strict=True):
+        if (other := named.setdefault(each.run.id, name)) != name:
+            raise UsageError(
+                f"{other!r} and {name!r} are the same run, {each.run.id}: name two "
+                "(`harness list runs`)"
+            )
+    try:
+        comparisons = compare_runs(base, models, tasks)
+    except IncomparableRuns as error:
+        unlike = next(each for each in models if error.model in (each.run.model.name, each.run.id))
+        advice = _advice(base.run, unlike.run)
+        raise IncomparableRuns(error.base, error.model, error.differences, advice) from None
+    _publish(comparisons, options)
+    return 0
+
+
+def _publish(comparisons: Sequence[Comparison], options: argparse.Namespace) -> None:
+    """Write a page for each, and print them all."""
+    from harness.report.markdown_comparison import comparison_markdown
+    from harness.report.terminal_comparison import print_comparison
+
+    written = []
+    for comparison in comparisons:
+        name = f"{_plain(comparison.base.label)}--{_plain(comparison.model.label)}.md"
+        written.append(Path(options.reports) / "compare" / name)
+        write_atomic(written[-1], comparison_markdown(comparison))
+    if options.json:
+        print(msgspec.json.format(msgspec.json.encode(comparisons)).decode("utf-8"))
+        return
+    console = Console()
+    for comparison in comparisons:
+        print_comparison(comparison, console)
+    for path in written:
+        note(f"report: {path}")
+
+
+def _stored(runs: Path) -> list[StoredRun]:
+    """All runs that can be read, the newest first; the others are named."""
+    stored = []
+    for path in list_runs(runs):
+        folder = RunFolder(path)
+        try:
+            stored.append(StoredRun(folder.read(), folder))
+        except RecordError as error:
+            note(f"left out: {error}")
+    return sorted(stored, key=lambda each: (each.run.created, each.run.id), reverse=True)
+
+
+def _runs_of(
+    name: str, stored: Sequence[StoredRun], zoo: Zoo, options: argparse.Namespace
+) -> list[StoredRun]:
+    """The run of that id, or the complete runs of the model of that name, the newest first.
+
+    Raises:
+        UnknownName: there is neither a run nor a model of that name.
+        UsageError: the run is not complete.
+        RecordError: the model has no complete run.
+    """
+    runs = runs_folder(options)
+    for each in stored:
+        if name in (each.run.id, each.folder.path.name):
+            if each.run.status != "complete":
+                raise UsageError(
+                    f"run {name} is {each.run.status}: finish it first, with "
+                    f"`harness eval --resume {name}`"
+                )
+            return [each]
+    of_model = [each for each in stored if each.run.model.name == name]
+    complete = [each for each in of_model if each.run.status == "complete"]
+    if complete:
+        return complete
+    if not of_model and name not in zoo.models:
+        models = {*zoo.models, *(each.run.model.name for each in stored)}
+        known = {*models, *(each.folder.path.name for each in stored)}
+        raise UnknownName("model or run", name, known, f"the registry and {runs}")
+    done = next((each.run for each in stored if each.run.status == "complete"), None)
+    command = f"make eval MODEL={shlex.quote(name)}" if done is None else _make_eval(name, done)
+    raise RecordError(f"{name} has no complete run under {runs}. This makes one: {command}")
+
+
+def _tasks(written: str | None, found: Sequence[Sequence[StoredRun]]) -> list[str] | None:
+    if written is None:
+        return None
+    tasks = list(dict.fromkeys(name.strip() for name in written.split(",") if name.strip()))
+    if not tasks:
+        raise UsageError("--tasks is empty; name tasks that were scored (`harness show RUN`)")
+    scored = {task for runs in found for each in runs for task in each.run.results}
+    for task in tasks:
+        if task not in scored:
+            raise UnknownName("task", task, scored, "the runs of these models")
+    return tasks
+
+
+def _chosen(
+    found: Sequence[Sequence[StoredRun]], tasks: Sequence[str] | None
+) -> tuple[StoredRun, list[StoredRun]]:
+    """The newest run of the base with which each other has a run of equal work, and those runs.
+
+    Where there is none, the newest of each, so that what differs can be said.
+    """
+    bases, *others = found
+    for base in bases:
+        models = []
+        for runs in others:
+            equal = (
+                each
+                for each in runs
+                if each.run.id != base.run.id and not work_differences(base.run, each.run, tasks)
+            )
+            if (model := next(equal, None)) is None:
+                break
+            models.append(model)
+        else:
+            return base, models
+    return bases[0], [runs[0] for runs in others]
+
+
+def _advice(base: Run, model: Run) -> str:
+    """What makes the two runs' work the same."""
+    if base.model.chat_template != model.model.chat_template:
+        return "Give both the same chat_template in the registry, and score both again."
+    shared = [task for task in base.results if task in model.results]
+    advice = f"This asks {model.model.name} the same: {_make_eval(model.model.name, base)}"
+    if shared and set(shared) != {*base.results, *model.results}:
+        advice += f"\nOr compare what both have, if it is equal: --tasks {','.join(shared)}"
+    return advice
+
+
+def _make_eval(model: str, like: Run) -> str:
+    """The `make eval` that asks a model what another run asked."""
+    settings = like.settings
+    variables = {
+        "MODEL": model,
+        "SUITE": settings.suite,
+        "TASKS": None if settings.suite else ",".join(settings.tasks),
+        "LIMIT": settings.limit,
+        "NUM_FEWSHOT": settings.num_fewshot,
+        "DATA": settings.data,
+    }
+    arguments = ["--samples"] if settings.samples and not settings.suite else []
+    for task, config in settings.dataset_configs.items():
+        arguments += ["--dataset-config", f"{task}={config}"]
+    variables["ARGS"] = shlex.join(arguments) or None
+    written = [
+        f"{name}={shlex.quote(str(value))}"
+        for name, value in variables.items()
+        if value is not None
+    ]
+    return " ".join(["make", "eval", *written])
+
+
+def _plain(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "+-_." else "-" for c in name)

@@ -1,0 +1,196 @@
+"""Compares runs of equal work with a base, doc by doc; refuses unequal work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from harness.difference import Difference, judged, metric_difference, zero_one_difference
+from harness.errors import IncomparableRuns
+from harness.paired import holm
+from harness.pairing import Pair, pair_docs
+from harness.records import Run, TaskResult
+from harness.reduction import Reduced, reduced, scored_pairs
+from harness.run_folder import RunFolder
+from harness.same_work import labels, work_differences
+from harness.types import Estimate
+
+POOLED = "all accuracy tasks"
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run and where its rows are."""
+
+    run: Run
+    folder: RunFolder
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of two runs that are compared.
+
+    Attributes:
+        label: its model's name, or its own id where both are of one model.
+    """
+
+    label: str
+    run: str
+    model: str
+    weights_id: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A model against a base on the same docs.
+
+    Attributes:
+        differences: every metric of every task, a task's primary metric first.
+        pooled: over the tasks whose primary metric is a proportion of right docs, every doc
+            counted once; ``None`` where fewer than two tasks have one.
+        family: how many p-values the adjustment is over; those of the other models count.
+        on_samples: whether any task was scored on the shipped samples.
+        notes: what differs beside the model, and what a reader should know.
+    """
+
+    base: Side
+    model: Side
+    differences: tuple[Difference, ...]
+    pooled: Difference | None
+    family: int
+    on_samples: bool
+    notes: tuple[str, ...]
+
+
+def compare_runs(
+    base: StoredRun, models: Sequence[StoredRun], tasks: Sequence[str] | None = None
+) -> tuple[Comparison, ...]:
+    """Compare each model's run with the base's.
+
+    p-values are adjusted for the number of all that are shown (Holm), and verdicts go by that.
+
+    Args:
+        base: what the others are compared with.
+        models: one or several runs.
+        tasks: the tasks to compare; by default all, which then must be the same on both sides.
+
+    Raises:
+        IncomparableRuns: the work was not the same; lists what differs.
+        RecordError: rows are missing or damaged.
+    """
+    return _adjusted([_compared(base, model, tasks) for model in models])
+
+
+def _compared(base: StoredRun, model: StoredRun, tasks: Sequence[str] | None) -> Comparison:
+    names = labels(base.run, model.run)
+    if found := work_differences(base.run, model.run, tasks):
+        raise IncomparableRuns(*names, found)
+    asked = list(base.run.results) if tasks is None else list(tasks)
+    paired: dict[str, list[Pair]] = {}
+    for task in asked:
+        paired[task], unlike = pair_docs(base.folder, model.folder, task)
+        found += unlike
+    if found:
+        raise IncomparableRuns(*names, found)
+    of_base = {task: base.run.results[task] for task in asked}
+    of_model = {task: model.run.results[task] for task in asked}
+    return Comparison(
+        base=_side(base.run, names[0]),
+        model=_side(model.run, names[1]),
+        differences=tuple(
+            metric_difference(of_base[task], of_model[task], metric, paired[task])
+            for task in asked
+            for metric in _primary_first(of_base[task])
+        ),
+        pooled=_pooled(of_base, of_model, paired),
+        family=0,
+        on_samples=any(result.on_samples for result in of_base.values()),
+        notes=tuple(_notes(base.run, model.run, *names)),
+    )
+
+
+def _adjusted(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
+    """Adjust every p-value for all of them."""
+    shown = [each for comparison in comparisons for each in _all(comparison)]
+    adjusted = holm([each.p for each in shown if each.p is not None])
+    in_turn = iter(adjusted)
+
+    def final(difference: Difference) -> Difference:
+        return difference if difference.p is None else judged(difference, next(in_turn))
+
+    return tuple(
+        replace(
+            comparison,
+            differences=tuple(map(final, comparison.differences)),
+            pooled=None if comparison.pooled is None else final(comparison.pooled),
+            family=len(adjusted),
+        )
+        for comparison in comparisons
+    )
+
+
+def _all(comparison: Comparison) -> list[Difference]:
+    return [*comparison.differences, *([comparison.pooled] if comparison.pooled else [])]
+
+
+def _pooled(
+    base: Mapping[str, TaskResult],
+    model: Mapping[str, TaskResult],
+    paired: Mapping[str, Sequence[Pair]],
+) -> Difference | None:
+    """The difference over all accuracy tasks, stratified by task and group."""
+    parts: dict[str, Reduced] = {}
+    for task, pairs in paired.items():
+        metric = base[task].primary
+        recorded = base[task].estimates[metric], model[task].estimates[metric]
+        if not recorded[0].higher_is_better or not scored_pairs(metric, pairs):
+            continue
+        found = reduced(metric, recorded, pairs)
+        if found is not None and found.kind == "zero or one":
+            parts[task] = found
+    # Samples stand in for a benchmark; their docs do not belong among real ones.
+    if len(parts) < 2 or len({base[task].on_samples for task in parts}) > 1:
+        return None
+    strata = [
+        (task, group)
+        for task, part in parts.items()
+        for group in part.groups or [None] * len(part.pairs)
+    ]
+    made = Difference(
+        task=POOLED,
+        metric="primary metrics",
+        primary=True,
+        base=None,
+        model=None,
+        delta=Estimate(None, None, None, None, len(strata), "none", "proportion", True),
+        test="",
+        left_out=sum(len(paired[task]) - len(part.pairs) for task, part in parts.items()),
+    )
+    first = np.concatenate([part.base[:, 0] for part in parts.values()])
+    second = np.concatenate([part.model[:, 0] for part in parts.values()])
+    return zero_one_difference(made, first, second, strata)
+
+
+def _primary_first(result: TaskResult) -> list[str]:
+    return sorted(result.estimates, key=lambda metric: metric != result.primary)
+
+
+def _side(run: Run, label: str) -> Side:
+    return Side(label, run.id, run.model.name, run.model.weights_id)
+
+
+def _notes(base: Run, model: Run, first: str, second: str) -> Iterable[str]:
+    """What differs beside the model, and may move an answer by rounding."""
+    if base.model.weights_id == model.model.weights_id:
+        yield f"{first} and {second} have the same weights"
+    for what, of_base, of_model in (
+        ("answered by", base.settings.backend, model.settings.backend),
+        ("logits in", base.settings.head, model.settings.head),
+        ("dtype", base.model.dtype, model.model.dtype),
+        ("harness", base.environment.harness, model.environment.harness),
+        ("device", base.environment.device, model.environment.device),
+    ):
+        if of_base != of_model:
+            yield f"{what}: {of_base} for {first}, {of_model} for {second}"

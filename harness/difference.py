@@ -1,0 +1,254 @@
+"""The difference of one metric between two runs: interval, test, flips, and what would have shown.
+
+Which test it is follows from what a doc contributes, never from the figures that came out:
+
+- zeros and ones: Tango's score test and interval, with McNemar's exact test beside it;
+- other numbers: a sign-flip permutation test and the interval that inverts it;
+- sums (perplexities): a paired bootstrap;
+- macro averages: Student's t, groups fixed and docs sampled within them;
+- anything else (texts that a corpus metric reads at once): no test.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from harness import paired
+from harness.choices import chosen
+from harness.pairing import Pair
+from harness.records import NoiseFloor, TaskResult
+from harness.reduction import SCALES, Floats, reduced, scored_pairs
+from harness.resampling import SEED, paired_bootstrap, sign_flip
+from harness.stats import UNDEFINED, Interval
+from harness.types import Estimate
+
+ALPHA = 0.05
+Verdict = Literal["better", "worse", "no difference seen", "not tested"]
+
+
+@dataclass(frozen=True)
+class Flips:
+    """Docs whose answer changed.
+
+    Attributes:
+        gained: wrong of the base, right of the model.
+        lost: right of the base, wrong of the model.
+        still_wrong: wrong of both, with another answer; ``None`` where rows do not say which
+            answer was taken (generations).
+    """
+
+    gained: int
+    lost: int
+    still_wrong: int | None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One metric of one task, model against base, over the docs that both scored.
+
+    Attributes:
+        task: its name.
+        metric: its name in the records.
+        primary: whether it is the task's primary metric.
+        base, model: the metric of each side over these docs.
+        delta: model minus base, in the metric's own unit, with its 95% interval.
+        test: what ``p`` comes from, in words, or why there is none.
+        p: two-sided; below 0.05 exactly when the interval leaves out 0.
+        p_mcnemar: McNemar's exact test, for zeros and ones.
+        flips: for zeros and ones.
+        visible: the smallest difference that would have shown with 80% power, at the discordance
+            or spread that was seen; ``None`` where that is unknown, or none would have.
+        left_out: docs that at least one side could not score.
+        noise: noise floors of base and model, where they were measured.
+        p_holm: ``p`` adjusted for all that is shown.
+        verdict: by ``p_holm``, at 5%.
+    """
+
+    task: str
+    metric: str
+    primary: bool
+    base: float | None
+    model: float | None
+    delta: Estimate
+    test: str
+    p: float | None = None
+    p_mcnemar: float | None = None
+    flips: Flips | None = None
+    visible: float | None = None
+    left_out: int = 0
+    noise: tuple[NoiseFloor | None, NoiseFloor | None] = (None, None)
+    p_holm: float | None = None
+    verdict: Verdict = "not tested"
+
+
+@dataclass(frozen=True)
+class _Tested:
+    """What a test says of a difference."""
+
+    interval: Interval
+    stderr: float | None
+    method: str
+    test: str
+    p: float | None
+    visible: float | None
+
+
+def metric_difference(
+    base: TaskResult, model: TaskResult, metric: str, pairs: Sequence[Pair]
+) -> Difference:
+    """One metric's difference over the docs in which both sides have a value."""
+    recorded = base.estimates[metric], model.estimates[metric]
+    scored = scored_pairs(metric, pairs)
+    unit, better = recorded[0].unit, recorded[0].higher_is_better
+    made = Difference(
+        task=base.task,
+        metric=metric,
+        primary=metric == base.primary,
+        base=None,
+        model=None,
+        delta=Estimate(None, None, None, None, len(scored), "none", unit, better),
+        test="no test: no doc was scored on both sides",
+        left_out=len(pairs) - len(scored),
+        noise=(base.noise, model.noise) if metric == base.primary else (None, None),
+    )
+    if not scored:
+        return made
+    found = reduced(metric, recorded, pairs)
+    if found is None:
+        return replace(
+            made,
+            base=recorded[0].value,
+            model=recorded[1].value,
+            test="no test: the metric is neither a mean of the docs' values nor a ratio of sums",
+        )
+    if found.kind == "zero or one":
+        first, second = found.base[:, 0], found.model[:, 0]
+        filled = zero_one_difference(made, first, second, found.groups)
+        still_wrong = _other_wrong(metric, found.pairs, first, second, 0.0 if better else 1.0)
+        assert filled.flips is not None
+        return replace(filled, flips=replace(filled.flips, still_wrong=still_wrong))
+    if found.kind == "sums":
+        return _filled(made, found.values, _of_sums(found.base, found.model, unit), unit)
+    change = found.model[:, 0] - found.base[:, 0]
+    if found.kind == "macro":
+        return _filled(made, found.values, _of_macro(change, found.groups or []), unit)
+    return _filled(made, found.values, _of_numbers(change), "score")
+
+
+def zero_one_difference(
+    made: Difference, base: Floats, model: Floats, strata: Sequence[Hashable] | None
+) -> Difference:
+    """Fill in a difference of proportions: Tango, McNemar, flips.
+
+    Args:
+        made: the rest of it.
+        base: 0 or 1 per doc.
+        model: likewise.
+        strata: what the docs are drawn within, if there is such a thing.
+    """
+    change = model - base
+    n, ups, downs = len(change), int((change > 0).sum()), int((change < 0).sum())
+    effect = paired.design_effect(change, strata) if strata is not None else 1.0
+    counts = ups / effect, downs / effect, n / effect
+    stratified = ", stratified" if strata is not None else ""
+    tested = _Tested(
+        interval=paired.tango_interval(*counts),
+        stderr=float(np.std(change, ddof=1)) * math.sqrt(effect / n) if n > 1 else None,
+        method=f"Tango's score interval{stratified}",
+        test=f"Tango's score test{stratified}",
+        p=paired.tango_p(*counts),
+        visible=paired.visible_proportion((ups + downs) / n, n / effect),
+    )
+    values = float(base.mean()), float(model.mean())
+    filled = _filled(made, values, tested, "proportion")
+    gained, lost = (ups, downs) if made.delta.higher_is_better else (downs, ups)
+    mcnemar = paired.exact_mcnemar_p(ups, downs)
+    return replace(filled, flips=Flips(gained, lost, None), p_mcnemar=mcnemar)
+
+
+def judged(difference: Difference, p_holm: float) -> Difference:
+    """Add the adjusted p, and the verdict that follows from it."""
+    verdict: Verdict = "no difference seen"
+    if p_holm < ALPHA and difference.delta.value is not None:
+        rose = difference.delta.value > 0
+        verdict = "better" if rose == difference.delta.higher_is_better else "worse"
+    return replace(difference, p_holm=p_holm, verdict=verdict)
+
+
+def _filled(
+    made: Difference, values: tuple[float, float], tested: _Tested, unit: str
+) -> Difference:
+    """Put values and a test into a difference; what is no number is left undefined."""
+    if not all(map(math.isfinite, values)):
+        base, model = (value if math.isfinite(value) else None for value in values)
+        return replace(made, base=base, model=model, test="no test: a value is undefined")
+    delta = replace(
+        made.delta,
+        value=values[1] - values[0],
+        low=tested.interval[0],
+        high=tested.interval[1],
+        stderr=tested.stderr,
+        method=tested.method,
+        unit=unit,
+    )
+    return replace(
+        made,
+        base=values[0],
+        model=values[1],
+        delta=delta,
+        test=tested.test,
+        p=tested.p,
+        visible=tested.visible,
+    )
+
+
+def _of_numbers(change: Floats) -> _Tested:
+    found = sign_flip(change)
+    visible = paired.visible_mean(found.stderr, len(change) - 1) if found.stderr else None
+    drawn = found.resamples != 2 ** min(len(change), 60)
+    how = f"{found.resamples:,} patterns, seed {SEED}" if drawn else "all patterns of signs"
+    test = f"sign-flip permutation test, {how}"
+    method = "the shifts that the sign-flip test allows"
+    return _Tested(found.interval, found.stderr, method, test, found.p, visible)
+
+
+def _of_sums(base: Floats, model: Floats, unit: str) -> _Tested:
+    found = paired_bootstrap(base, model, lambda sums: SCALES[unit](sums[:, 0] / sums[:, 1]))
+    visible = paired.visible_mean(found.stderr, len(base) - 1) if found.stderr else None
+    p = 1.0 if np.array_equal(base, model) else found.p
+    test = f"paired bootstrap over docs, {found.resamples:,} resamples, seed {SEED}"
+    method = "percentile interval of the paired bootstrap, widened to Student's t"
+    if p is None:
+        test = "no test: too few docs, or no spread, to resample"
+    return _Tested(found.interval, found.stderr, method, test, p, visible)
+
+
+def _of_macro(change: Floats, groups: Sequence[Hashable]) -> _Tested:
+    value, error, freedom = paired.macro_difference(change, groups)
+    method = f"Student's t over {len(set(groups))} groups, docs sampled within each"
+    if error is None:
+        if not change.any():
+            return _Tested(UNDEFINED, None, method, method, 1.0, None)
+        alone = "no test: a group has one doc, or nothing varies within any"
+        return _Tested(UNDEFINED, None, method, alone, None, None)
+    p, visible = paired.t_p(value, error, freedom), paired.visible_mean(error, freedom)
+    return _Tested(paired.t_interval(value, error, freedom), error, method, method, p, visible)
+
+
+def _other_wrong(
+    metric: str, pairs: Sequence[Pair], base: Floats, model: Floats, wrong: float
+) -> int | None:
+    """Docs that are wrong on both sides with different choices, where rows tell the choices."""
+    count = 0
+    for place, pair in enumerate(pairs):
+        answers = [chosen(doc.continuations, doc.logprobs, metric) for doc in pair]
+        if None in answers:
+            return None
+        if base[place] == wrong == model[place] and answers[0] != answers[1]:
+            count += 1
+    return count

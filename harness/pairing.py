@@ -1,0 +1,65 @@
+"""Pairs the docs of two runs by id, and holds their prompts against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.errors import RecordError
+from harness.run_folder import RunFolder
+from harness.types import Statistic
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredDoc:
+    """What a comparison reads of a `harness.records.Row`."""
+
+    doc_id: str
+    index: int
+    group: str | None
+    continuations: tuple[str, ...]
+    logprobs: tuple[float, ...]
+    scores: Mapping[str, Statistic]
+    unscored: str | None
+    request_digest: str
+
+
+Pair = tuple[ScoredDoc, ScoredDoc]
+"""One doc, of the base and of the model."""
+
+
+def pair_docs(base: RunFolder, model: RunFolder, task: str) -> tuple[list[Pair], list[str]]:
+    """Read a task's rows of both runs and pair them by the docs' ids.
+
+    Returns:
+        The pairs, in the base's order, and what differs, a line each: docs of one side alone, and
+        docs with other prompts.
+
+    Raises:
+        RecordError: rows are missing or damaged, or a doc stands twice in them.
+    """
+    first, second = _by_id(base, task), _by_id(model, task)
+    pairs = [(doc, second[name]) for name, doc in first.items() if name in second]
+    pairs.sort(key=lambda pair: pair[0].index)
+    found = []
+    if len(pairs) < max(len(first), len(second)):
+        alone = f"{len(first) - len(pairs):,} docs only in {base.path.name}"
+        found.append(f"{task}: {alone}, {len(second) - len(pairs):,} only in {model.path.name}")
+    others = sum(one.request_digest != other.request_digest for one, other in pairs)
+    if others:
+        found.append(f"{task}: {others:,} of {len(pairs):,} docs with other prompts")
+    return pairs, found
+
+
+def groups_of(pairs: Sequence[Pair]) -> list[str | None] | None:
+    """The docs' groups, or ``None`` where the task has none."""
+    groups = [doc.group for doc, _ in pairs]
+    return groups if any(group is not None for group in groups) else None
+
+
+def _by_id(folder: RunFolder, task: str) -> dict[str, ScoredDoc]:
+    docs: dict[str, ScoredDoc] = {}
+    for doc in folder.rows_as(task, ScoredDoc):
+        if docs.setdefault(doc.doc_id, doc) is not doc:
+            raise RecordError(f"{folder.rows_path(task)}: the doc {doc.doc_id} stands twice in it")
+    return docs

@@ -1,0 +1,127 @@
+"""From two runs' paired rows to the numbers that a test takes.
+
+A record names its metrics and their units, and holds what each doc contributed. From these follows
+how the docs make the metric; it is believed only if it gives both recorded values again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.paired import macro_difference
+from harness.pairing import Pair, ScoredDoc, groups_of
+from harness.types import Estimate, Statistic
+
+Floats = NDArray[np.float64]
+Kind = Literal["zero or one", "number", "sums", "macro"]
+
+SCALES: Mapping[str, Callable[[Floats], Floats]] = {
+    "perplexity": lambda rate: np.exp(-rate),
+    "bits/byte": lambda rate: -rate / math.log(2),
+}
+"""From log-likelihood per unit to a metric, by the metric's unit."""
+
+_ALIKE = 1e-6
+"""A value that is computed again may differ from the recorded one by this share of it."""
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """A metric over the docs that both sides scored.
+
+    Attributes:
+        kind: what a doc contributes: 0 or 1; a number; sums (log-likelihood and units); or a
+            number to a mean over groups.
+        base, model: what each doc contributes; shape (n, 1), of sums (n, 2).
+        values: the metric of each side; not finite where it is undefined.
+        groups: per doc, where the task has groups.
+        pairs: the docs.
+    """
+
+    kind: Kind
+    base: Floats
+    model: Floats
+    values: tuple[float, float]
+    groups: list[str | None] | None
+    pairs: list[Pair]
+
+
+def scored_pairs(metric: str, pairs: Sequence[Pair]) -> list[Pair]:
+    """The pairs in which both docs have a value for the metric."""
+    key, _ = _key(metric, pairs)
+    return [pair for pair in pairs if all(key in doc.scores for doc in pair)]
+
+
+def reduced(
+    metric: str, recorded: tuple[Estimate, Estimate], pairs: Sequence[Pair]
+) -> Reduced | None:
+    """Reduce a metric of two runs; ``None`` where the docs do not give the recorded values.
+
+    Args:
+        metric: its name in the records.
+        recorded: the two runs' estimates.
+        pairs: all docs, at least one of them scored on both sides.
+    """
+    key, macro = _key(metric, pairs)
+    unit = recorded[0].unit
+    for side, estimate in enumerate(recorded):
+        docs = [pair[side] for pair in pairs if key in pair[side].scores]
+        if not all(_fits(unit, doc.scores[key]) for doc in docs):
+            return None
+        if not _equal(_value(_columns(docs, key), unit, macro, docs), estimate.value):
+            return None
+    scored = scored_pairs(metric, pairs)
+    sides = [[pair[side] for pair in scored] for side in (0, 1)]
+    base, model = (_columns(docs, key) for docs in sides)
+    kind: Kind = "number"
+    if unit in SCALES:
+        kind = "sums"
+    elif macro:
+        kind = "macro"
+    elif all(((side == 0) | (side == 1)).all() for side in (base, model)):
+        kind = "zero or one"
+    values = (_value(base, unit, macro, sides[0]), _value(model, unit, macro, sides[1]))
+    return Reduced(kind, base, model, values, groups_of(scored), scored)
+
+
+def _key(metric: str, pairs: Sequence[Pair]) -> tuple[str, bool]:
+    """Which of the docs' statistics a metric reduces, and whether it is a macro average of it."""
+    of = metric.removesuffix("_macro")
+    if of != metric and not any(metric in doc.scores for pair in pairs for doc in pair):
+        return of, True
+    return metric, False
+
+
+def _fits(unit: str, statistic: Statistic) -> bool:
+    """Whether a doc's statistic is of the form that the metric's unit promises."""
+    if unit in SCALES:
+        return isinstance(statistic, tuple) and len(statistic) == 2
+    return isinstance(statistic, int | float)
+
+
+def _columns(docs: Sequence[ScoredDoc], key: str) -> Floats:
+    array = np.array([doc.scores[key] for doc in docs], dtype=np.float64)
+    return array if array.ndim == 2 else array[:, None]
+
+
+def _value(columns: Floats, unit: str, macro: bool, docs: Sequence[ScoredDoc]) -> float:
+    if unit in SCALES:
+        total = columns.sum(axis=0)
+        with np.errstate(all="ignore"):
+            return float(SCALES[unit](np.asarray(total[0] / total[1])))
+    if macro:
+        groups: list[Hashable] = [doc.group for doc in docs]
+        return macro_difference(columns[:, 0], groups)[0]
+    return float(columns[:, 0].mean())
+
+
+def _equal(again: float, recorded: float | None) -> bool:
+    if recorded is None:
+        return not math.isfinite(again)
+    return math.isclose(again, recorded, rel_tol=_ALIKE, abs_tol=1e-9)

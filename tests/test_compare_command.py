@@ -1,0 +1,201 @@
+"""`harness compare` as a user calls it: names, runs, pages, refusals."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.report.wording import change, probability
+from tests.compared import answers, stored_run
+from tests.conftest import REPOSITORY, Command
+from tests.test_compare import BASE, MODEL
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    return tmp_path / "reports" / "runs"
+
+
+@pytest.fixture
+def two(runs: Path) -> None:
+    """The models tiny and other, both scored on arc_easy."""
+    stored_run(runs, "tiny", {"arc_easy": answers(BASE)})
+    stored_run(runs, "other", {"arc_easy": answers(MODEL)})
+
+
+@pytest.mark.usefixtures("two")
+def test_two_models_by_name(harness: Command, tmp_path: Path) -> None:
+    code, out, err = harness("compare", "tiny", "other")
+    assert code == 0, err
+    lines = out.splitlines()
+    assert lines[0] == "other against tiny"
+    assert lines[2].split("\t") == [
+        "arc_easy",
+        "acc, % ↑",
+        "60.0",
+        "50.0",
+        "−10.00 (−18.19 to −3.10)",
+        "100",
+        "2 / 12",
+        "0.008",
+        "0.008",
+        "10.36",
+        "worse",
+    ]
+    assert lines[3] == (
+        "arc_easy: 2 from wrong to right, 12 from right to wrong, 0 changed answer, still wrong: "
+        "14 of 100 docs (14.0%); McNemar's exact p 0.013"
+    )
+    assert lines[-1] == "other against tiny: worse on arc_easy."
+    page = (tmp_path / "reports/compare/tiny--other.md").read_text("utf-8")
+    assert page.startswith("# other against tiny\n") and "| worse |" in page
+    assert "report: " in err and "tiny--other.md" in err
+
+
+def test_comparing_loads_no_torch(two: None, tmp_path: Path) -> None:
+    script = (
+        "import sys, harness.cli\n"
+        f"code = harness.cli.main(['compare', 'tiny', 'other', '--reports', {str(tmp_path)!r} + "
+        "'/reports'])\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'lm_eval'} & set(sys.modules)\n"
+        "sys.exit(code or (f'imported {heavy}' if heavy else 0))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.usefixtures("two")
+def test_json_has_every_figure(harness: Command) -> None:
+    code, out, _ = harness("compare", "tiny", "other", "--json")
+    (comparison,) = json.loads(out)
+    assert code == 0 and comparison["model"]["model"] == "other"
+    (found,) = comparison["differences"]
+    assert found["flips"] == {"gained": 2, "lost": 12, "still_wrong": 0}
+    assert found["delta"]["value"] == pytest.approx(-0.1) and found["verdict"] == "worse"
+
+
+@pytest.mark.usefixtures("two")
+def test_several_models_each_against_the_base(harness: Command, runs: Path, tmp_path: Path) -> None:
+    stored_run(runs, "third", {"arc_easy": answers(BASE)})
+    code, out, err = harness("compare", "--", "tiny", "other,third")
+    assert code == 0, err
+    assert "other against tiny: worse on arc_easy." in out
+    assert "third against tiny: no difference seen on 1 of 1 task." in out
+    pages = {path.name for path in (tmp_path / "reports/compare").iterdir()}
+    assert pages == {"tiny--other.md", "tiny--third.md"}
+
+
+@pytest.mark.usefixtures("two")
+def test_the_newest_runs_of_equal_work_are_taken(harness: Command, runs: Path) -> None:
+    """The base's newest run is of fewer docs; the model's newest is unfinished."""
+    stored_run(runs, "tiny", {"arc_easy": answers(BASE[:9])}, created="2026-04-01T00:00:00+00:00")
+    stored_run(
+        runs,
+        "other",
+        {"arc_easy": answers(BASE)},
+        created="2026-05-01T00:00:00+00:00",
+        status="interrupted",
+    )
+    code, out, _ = harness("compare", "tiny", "other")
+    assert code == 0 and "runs: 2026-03-01-other against 2026-03-01-tiny" in out
+
+
+def test_two_runs_of_one_model_by_id(harness: Command, runs: Path, tmp_path: Path) -> None:
+    stored_run(runs, "tiny", {"arc_easy": answers(BASE)}, id="one")
+    stored_run(runs, "tiny", {"arc_easy": answers(MODEL)}, id="two")
+    code, out, _ = harness("compare", "one", "two")
+    assert code == 0 and out.startswith("two against one\n")
+    assert "note: one and two have the same weights" in out
+    assert (tmp_path / "reports/compare/one--two.md").exists()
+
+
+@pytest.mark.usefixtures("two")
+def test_mistakes_are_explained(harness: Command, runs: Path) -> None:
+    stored_run(runs, "tiny", {"arc_easy": answers(BASE)}, id="broken-off", status="interrupted")
+    for arguments, code, message in (
+        (["tiny", "othr"], 2, r"unknown model or run 'othr': did you mean 'other'\?"),
+        (["tiny", "tiny"], 2, "'tiny' is named 2 times"),
+        (["tiny", "2026-03-01-tiny"], 2, "'tiny' and '2026-03-01-tiny' are the same run"),
+        (["tiny", "broken-off"], 2, "finish it first, with `harness eval --resume broken-off`"),
+        (["tiny", "other", "--tasks", "arc_esy"], 2, "did you mean 'arc_easy'"),
+        (["tiny", "other", "--tasks", ","], 2, "--tasks is empty"),
+        (["tiny"], 2, "MODEL"),
+        (
+            ["tiny", "tiny-sft"],
+            1,
+            "tiny-sft has no complete run .* This makes one: "
+            "make eval MODEL=tiny-sft TASKS=arc_easy",
+        ),
+    ):
+        found, out, err = harness("compare", *arguments)
+        assert (found, out) == (code, "") and re.search(message, err), err
+
+
+def test_a_model_before_any_run(harness: Command) -> None:
+    code, _, err = harness("compare", "tiny", "tiny-sft")
+    assert code == 1 and "tiny has no complete run" in err and "make eval MODEL=tiny" in err
+
+
+def test_unequal_work_names_the_command_that_makes_it_equal(harness: Command, runs: Path) -> None:
+    stored_run(
+        runs, "tiny", {"arc_easy": answers(BASE), "gsm8k": answers(BASE)}, limit=100, data="a b"
+    )
+    stored_run(runs, "other", {"arc_easy": answers(MODEL)})
+    code, out, err = harness("compare", "tiny", "other")
+    assert (code, out) == (1, "")
+    assert "tasks: only tiny has gsm8k" in err
+    assert "make eval MODEL=other TASKS=arc_easy,gsm8k LIMIT=100 DATA='a b'" in err
+    assert "--tasks arc_easy" in err
+    assert harness("compare", "tiny", "other", "--tasks", "arc_easy")[0] == 0
+
+
+@pytest.mark.usefixtures("two")
+def test_hostile_names_stay_text(harness: Command, runs: Path, tmp_path: Path) -> None:
+    stored_run(runs, "a|`b`\x1b[2J/../c", {"arc_easy": answers(BASE)}, id="hostile")
+    code, out, err = harness("compare", "tiny", "hostile")
+    assert code == 0, err
+    assert "\x1b" not in out
+    (page,) = (tmp_path / "reports/compare").iterdir()
+    assert "\\|\\`b\\`" in page.read_text("utf-8")
+
+
+def test_a_real_run_against_itself_in_another_dtype(harness: Command) -> None:
+    """The tiny model in float32 and bfloat16, from the samples to the page."""
+    ids = []
+    for dtype in ("float32", "bfloat16"):
+        code, out, err = harness(
+            "eval", "--tasks", "arc_easy,mmlu,wikitext2", "--samples", "--limit", "12",
+            "--model", "tiny", "--dtype", dtype, "--json",
+        )  # fmt: skip
+        assert code == 0, err
+        ids.append(json.loads(out)["id"])
+    code, out, err = harness("compare", *ids, "--json")
+    assert code == 0, err
+    (comparison,) = json.loads(out)
+    assert comparison["on_samples"] and comparison["pooled"]["delta"]["n"] == 24
+    tested = {(each["task"], each["metric"]): each for each in comparison["differences"]}
+    assert tested["wikitext2", "word_perplexity"]["test"].startswith("paired bootstrap")
+    assert tested["mmlu", "acc_macro"]["test"].startswith("Student's t")
+    assert "dtype: float32 for" in " ".join(comparison["notes"])
+
+
+def test_differences_and_probabilities_in_words() -> None:
+    """A difference has a sign and one digit more than a value; 0.0499 stays on its side of 0.05."""
+    assert change(0.0125, "proportion") == "+1.25"
+    assert change(-0.00001, "proportion") == "0.00"
+    assert change(-1234.5, "perplexity") == "−1,234.500"
+    assert change(None, "score") == "n/a"
+    assert [probability(p) for p in (0.0499, 0.05, 0.0004, 1.0, None)] == [
+        "0.0499",
+        "0.0500",
+        "<0.001",
+        "1.000",
+        "–",
+    ]
