@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import trl
@@ -18,9 +19,32 @@ from training.trainers import PreferenceTrainer
 from training.tuning import Tuning
 
 
+@dataclass(frozen=True)
+class Preference:
+    """What is minimized.
+
+    Attributes:
+        beta: strength of the tie to the reference, which is the parent.
+        sft_weight: weight of the chosen answer's mean negative log-likelihood beside DPO's loss.
+    """
+
+    beta: float
+    sft_weight: float = 0.0
+
+    def arguments(self) -> dict[str, Any]:
+        """As TRL calls them."""
+        losses = {"sigmoid": 1.0} | ({"sft": self.sft_weight} if self.sft_weight else {})
+        return {
+            "beta": self.beta,
+            "loss_type": list(losses),
+            "loss_weights": list(losses.values()),
+            "precompute_ref_log_probs": True,
+        }
+
+
 def learn(
     tuning: Tuning,
-    beta: float,
+    preference: Preference,
     work: Work,
     loaded: Loaded[Pair],
     options: Mapping[str, Any],
@@ -31,7 +55,7 @@ def learn(
 
     Args:
         tuning: the recipe.
-        beta: strength of the tie to the reference, which is the parent.
+        preference: the objective.
         work: the step.
         loaded: the pairs.
         options: all of the step's options; a checkpoint made with others is not resumed from.
@@ -45,9 +69,8 @@ def learn(
     rows = [_row(number, pair, encoder, tuning) for number, pair in enumerate(loaded.rows)]
     lessons = prepare(rows, tuning, work)
     work.tell(f"{work.name}: computes the parent's log-probabilities of all pairs, then trains")
-    own = {"beta": beta, "precompute_ref_log_probs": True}
     trainer, curves = finetune.fit(
-        finetune.Objective(PreferenceTrainer, trl.DPOConfig, own, sequences=2),
+        finetune.Objective(PreferenceTrainer, trl.DPOConfig, preference.arguments(), sequences=2),
         finetune.load_base(tuning, work, lessons, nf4=nf4),
         tuning,
         work,

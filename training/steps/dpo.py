@@ -19,6 +19,9 @@ class Options:
         template: how a prompt is written: ``chat`` with the tokenizer's chat template, ``plain`` as
             lm-eval words GSM8K, ``auto`` with a chat template where there is one.
         beta: strength of the tie to the reference model.
+        sft_weight: weight of the chosen answer's mean negative log-likelihood, added to DPO's loss
+            (Pang et al. 2024, arXiv 2404.19733). DPO alone may make both answers of a pair less
+            likely, the more so the more alike they are; this keeps the chosen one likely.
         method: ``lora`` trains an adapter and merges it at the end, ``full`` all weights.
         lora_r, lora_alpha: rank and scale of the adapter.
         adapter: ``merge`` leaves the merged model only, ``keep`` the adapter beside it, in the
@@ -44,6 +47,7 @@ class Options:
     data: str = "default"
     template: Literal["auto", "chat", "plain"] = "auto"
     beta: float = 0.1
+    sft_weight: float = 0.0
     method: Literal["lora", "full"] = "lora"
     lora_r: int = 8
     lora_alpha: int = 16
@@ -68,8 +72,9 @@ class Options:
         for name in ("beta", "learning_rate", "epochs"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it is above 0")
-        if self.warmup_steps < 0:
-            raise ValueError(f"warmup_steps is {self.warmup_steps}; it is at least 0")
+        for name in ("warmup_steps", "sft_weight"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it is at least 0")
         if not 0 <= self.validation_share < 1:
             raise ValueError(
                 f"validation_share is {self.validation_share}; it is a share: 0 up to 1"
@@ -86,8 +91,9 @@ def run(options: Options, work: Work) -> Made:
 
     with quiet():
         from training.data import sets
-        from training.preference import learn
+        from training.preference import Preference, learn
         from training.tuning import Tuning
 
         loaded = sets.pairs(options.data, work.data)
-        return learn(Tuning.of(options), options.beta, work, loaded, asdict(options))
+        objective = Preference(options.beta, options.sft_weight)
+        return learn(Tuning.of(options), objective, work, loaded, asdict(options))

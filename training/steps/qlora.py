@@ -104,7 +104,8 @@ def run(options: Options, work: Work) -> Made:
         written = asdict(options)
         if options.objective == "dpo":
             pairs = sets.pairs(options.data, work.data)
-            return preference.learn(tuning, options.beta, work, pairs, written, nf4=True)
+            objective = preference.Preference(options.beta)
+            return preference.learn(tuning, objective, work, pairs, written, nf4=True)
         examples = sets.examples(options.data, work.data)
         return supervised.learn(
             tuning, work, examples, written, answer_only=options.answer_only, nf4=True
