@@ -24,7 +24,7 @@ from training.lowrank import spare_copies
 from training.parent import device, load_causal, own_dtype, precision, write_attention_out
 from training.room import demand, make_room
 from training.step import Work
-from training.tokens import check_vocabulary
+from training.tokens import check_readable
 from training.tuning import Tuning
 from training.watch import Watch, is_out_of_memory
 
@@ -131,7 +131,7 @@ def load_base(tuning: Tuning, work: Work, lessons: Lessons, *, nf4: bool = False
     """
     dtype = torch.float32 if tuning.method == "full" else precision(tuning.precision)
     model = load_causal(work, dtype, nf4=nf4)
-    check_vocabulary(lessons.highest, model, work.name)
+    check_readable(lessons.highest, lessons.longest, model, work.name)
     if device().type == "cpu" and lessons.longest <= EAGER_TOKENS:
         write_attention_out(model, lessons.probe)
     model.config.use_cache = False
