@@ -22,7 +22,7 @@ from training.held_out import optimizer_steps
 from training.lessons import Lessons
 from training.lowrank import spare_copies
 from training.parent import device, load_causal, own_dtype, precision, write_attention_out
-from training.room import demand, make_room
+from training.room import Load, demand, make_room
 from training.step import Work
 from training.tokens import check_readable
 from training.tuning import Tuning
@@ -38,12 +38,14 @@ class Objective:
         config: TRL's class of its arguments.
         own: the arguments that only this objective has.
         sequences: how many a row adds to a batch.
+        least: the fewest rows that it can learn from at a time.
     """
 
     trainer: Any
     config: Any
     own: Mapping[str, Any] = field(default_factory=dict)
     sequences: int = 1
+    least: int = 1
 
 
 _SCHEDULES = {"cosine": "cosine", "constant": "constant_with_warmup", "linear": "linear"}
@@ -166,7 +168,8 @@ def fit(
     """
     need = demand(model, tuning)
     tokens = objective.sequences * lessons.largest
-    short = make_room(need, tuning, tokens, work, need.frozen_bytes)
+    load = Load(tokens, identity.keys(), objective.sequences, objective.least)
+    short = make_room(need, tuning, load, work, need.frozen_bytes)
     checkpoint = checkpoints.resumable(work, identity)
     trainer = objective.trainer(
         model=model,
@@ -182,10 +185,10 @@ def fit(
             parameter.data = parameter.data.float()
     if tuning.method == "lora":
         spare_copies(trainer.model)
-    return trainer, _teach(trainer, tuning, work, checkpoint)
+    return trainer, _teach(trainer, tuning, load, work, checkpoint)
 
 
-def _teach(trainer: Any, tuning: Tuning, work: Work, checkpoint: Path | None) -> Curves:
+def _teach(trainer: Any, tuning: Tuning, load: Load, work: Work, checkpoint: Path | None) -> Curves:
     """Train, from a checkpoint if there is one; the best weights are in the trainer afterwards.
 
     Raises:
@@ -203,10 +206,10 @@ def _teach(trainer: Any, tuning: Tuning, work: Work, checkpoint: Path | None) ->
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
+        advice = [*[words for _, words in load.smaller(tuning)[:1]], "a lower max_length"]
         raise TrainingError(
-            f"{work.name}: out of memory at step {trainer.state.global_step + 1}. batch_size: "
-            f"{max(1, tuning.batch_size // 2)} with accumulation: {2 * tuning.accumulation} takes "
-            "about half and learns the same; a lower max_length takes less, too"
+            f"{work.name}: out of memory at step {trainer.state.global_step + 1}: "
+            f"{' or '.join(advice)} takes less"
         ) from None
     best = trainer.state.best_global_step if trainer.eval_dataset is not None else None
     curves = read_history(trainer.state.log_history, best)

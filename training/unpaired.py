@@ -49,7 +49,7 @@ def learn(
         held=lessons.held and mismatched(lessons.held, tuning.batch_size, lessons.longest),
     )
     trainer, curves = finetune.fit(
-        finetune.Objective(UnpairedTrainer, trl.KTOConfig, weights, sequences=2),
+        finetune.Objective(UnpairedTrainer, trl.KTOConfig, weights, sequences=2, least=2),
         finetune.load_base(tuning, work, lessons),
         tuning,
         work,
