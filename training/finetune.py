@@ -74,12 +74,7 @@ def _arguments(
 ) -> Any:
     steps = optimizer_steps(len(lessons.train), tuning.batch_size, tuning.accumulation)
     validated = lessons.held is not None
-    if tuning.warmup_steps >= steps:
-        work.tell(
-            f"{work.name}: warmup_steps is {tuning.warmup_steps:,}, the whole training "
-            f"{steps:,} steps: the learning rate only climbs, to "
-            f"{steps / tuning.warmup_steps:.0%} of {tuning.learning_rate:g}"
-        )
+    _check_warmup(tuning, steps, work)
     every = max(1, -(-steps // EVALUATIONS))
     return objective.config(
         output_dir=str(work.scratch / checkpoints.FOLDER),
@@ -116,6 +111,26 @@ def _arguments(
         dataloader_pin_memory=device().type == "cuda",
         max_length=None,  # rows are cut before
         **objective.own,
+    )
+
+
+def _check_warmup(tuning: Tuning, steps: int, work: Work) -> None:
+    """Say that a training is over before its warm-up; refuse it if nothing would be learned.
+
+    The first step of a warm-up has the rate 0, the next 1 / warmup_steps of the peak.
+    """
+    if tuning.warmup_steps < steps:
+        return
+    if steps == 1:
+        raise TrainingError(
+            f"{work.name}: the whole training is one step, and a warm-up begins at a learning rate "
+            "of 0: nothing would be learned. Write warmup_steps: 0, a smaller batch_size or "
+            "accumulation, or more epochs"
+        )
+    work.tell(
+        f"{work.name}: warmup_steps is {tuning.warmup_steps:,}, the whole training {steps:,} "
+        f"steps: the learning rate only climbs, to {(steps - 1) / tuning.warmup_steps:.0%} of "
+        f"{tuning.learning_rate:g}"
     )
 
 

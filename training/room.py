@@ -96,7 +96,9 @@ class Load:
     least: int = 1
 
     def smaller(self, tuning: Tuning) -> list[tuple[int, str]]:
-        """Smaller batches that keep the rows of a step, largest first, each in words."""
+        """Smaller batches, largest first, each in words, with as many rows a step where the recipe
+        can say so.
+        """
         rows = range(tuning.batch_size - 1, self.least - 1, -1)
         return [
             (count, self._words(count, tuning)) for count in rows if not tuning.batch_size % count

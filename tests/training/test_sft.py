@@ -245,14 +245,42 @@ def test_a_torn_checkpoint_and_one_of_another_recipe_are_not_used(
 def test_the_user_is_told_what_matters(
     work: Work, sums: str, told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """72 rows in batches of 8, 2 epochs: 18 steps; 36 of warm-up would end at half the rate."""
+    """72 rows in batches of 8, 2 epochs: 18 steps. Of 36 of warm-up the first has the rate 0, the
+    last of the training 17 / 36 of the peak: 47%.
+    """
     monkeypatch.setattr("training.watch.TELL_EVERY_SECONDS", 0.0)
     run(Options(data=sums, **(QUICK | {"warmup_steps": 36})), work)
     assert any("step 9 of 18, loss" in line and "left" in line for line in told)
     assert any("learns from 72 rows" in line and "8 are held out" in line for line in told)
     assert any(
-        "warmup_steps is 36" in line and "18 steps" in line and "50%" in line for line in told
+        "warmup_steps is 36" in line and "18 steps" in line and "47%" in line for line in told
     )
+    curves = json.loads((work.out / "curves.json").read_text("utf-8"))
+    assert curves["train"][-1]["learning_rate"] == pytest.approx(17 / 36 * 1e-2)
+
+
+def test_a_training_that_would_change_nothing_is_refused(work: Work, sums: str) -> None:
+    """72 rows in one step, at the rate that a warm-up begins with: 0."""
+    options = QUICK | {"batch_size": 72, "epochs": 1.0}
+    with pytest.raises(TrainingError, match=r"one step.*nothing would be learned"):
+        run(Options(data=sums, **options), work)
+    made = run(Options(data=sums, **(options | {"warmup_steps": 0})), work).figures
+    assert made["validation_loss"] < made["validation_loss_before"]
+
+
+def test_a_parent_whose_own_loss_is_no_number_is_named(
+    work: Work, sums: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    """Nothing has been learned when the parent is looked at: no learning rate is at fault."""
+    model = causal(tiny_model)
+    with torch.no_grad():
+        model.model.norm.weight.fill_(float("nan"))
+    model.save_pretrained(tmp_path / "broken")
+    broken = dataclasses.replace(work, parent=tmp_path / "broken")
+    with pytest.raises(TrainingError) as error:
+        run(Options(data=sums, **QUICK), broken)
+    assert "the validation loss of the parent is nan" in str(error.value)
+    assert "learning" not in str(error.value)
 
 
 def test_rows_that_are_too_long_are_counted_or_refused(
