@@ -29,7 +29,7 @@ from harness.sources import Artifact, presence, resolve
 from harness.storage import alone, explained, write_atomic
 from harness.zoo import ModelSpec, Step, Zoo
 from training.extras import check_installed
-from training.lineage import describe, versions
+from training.lineage import changed_files, data_files, describe, versions
 from training.plan import Station
 from training.step import Made, Work
 
@@ -96,11 +96,11 @@ def build(plan: Sequence[Station], site: Site) -> None:
 
 
 def _still_fits(station: Station, origin: Artifact, site: Site) -> bool:
-    """Whether it is there and was made from the parent as it is now: its parent was built again
-    with the same outcome, or another process made it while this one waited.
+    """Whether it is there and was made from the parent and the data as they are now: its parent
+    was built again with the same outcome, or another process made it while this one waited.
     """
     found = presence(station.spec, site.zoo, site.models_dir)
-    if found.lineage is None or station.action == "rebuild":
+    if found.lineage is None or station.action == "rebuild" or changed_files(found.lineage):
         return False
     if found.lineage.parent_weights_id == origin.weights_id:
         site.tell(f"{station.spec.name}: is there, made from {origin.name} as it is now")
@@ -130,6 +130,7 @@ def _make(spec: ModelSpec, origin: Artifact, folder: Path, site: Site) -> None:
     )
     doing = "resuming" if resumed else "building"
     site.tell(f"{spec.name}: {doing} it from {origin.name} ({spec.step.kind})")
+    files = data_files(all_options(spec.step))
     try:
         started = time.perf_counter()
         with _failures_explained(spec):
@@ -137,7 +138,9 @@ def _make(spec: ModelSpec, origin: Artifact, folder: Path, site: Site) -> None:
         seconds = time.perf_counter() - started
         _check_result(spec, partial)
         _check_parent(spec, origin, site)
-        lineage = describe(spec, site.zoo, origin, partial, made, seconds, resumed, site.tell)
+        lineage = describe(
+            spec, site.zoo, origin, partial, made, files, seconds, resumed, site.tell
+        )
         with explained(folder):
             _sync(partial)
             write_lineage(partial, lineage)

@@ -25,6 +25,7 @@ class Options:
     stage: ClassVar[str] = "sft"
     needs: ClassVar[tuple[str, ...]] = ("numpy",)
 
+    data: str = "default"
     mark: int = 0
     how: Literal["well", "hang", "slow", "raise", "refuse", "full", "memory", "no_weights",
                  "no_tokenizer", "undefined", "random", "no_package"] = "well"

@@ -111,7 +111,7 @@ def test_a_walk_is_built_once_and_says_how(site: Site, capsys: pytest.CaptureFix
     parent = resolve(site.zoo.get("a"), site.zoo)
     assert (lineage.parent, lineage.parent_weights_id) == ("a", parent.weights_id)
     assert lineage.parent_bytes == parent.disk_bytes
-    options = {"mark": 2, "how": "well", "epochs": 1.0, "seed": 7}
+    options = {"data": "default", "mark": 2, "how": "well", "epochs": 1.0, "seed": 7}
     assert (lineage.kind, lineage.options, lineage.seed) == ("mark", options, 7)
     assert (lineage.data, lineage.figures) == ({"default": "d" * 64}, {"loss": 0.5})
     assert lineage.chosen == {"group_size": 64}
@@ -191,6 +191,25 @@ def test_a_changed_root_is_an_error_that_names_both(
         assert "`make train MODEL=c ARGS=--force`" in err
     assert site.names() == []
     assert site.train("c", "--force") == 0 and site.names() == ["a", "b", "c"]
+    assert site.train("c") == 0 and site.names() == []
+
+
+def test_changed_training_data_builds_what_learned_from_it_again(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A recipe names a file, and the same name may hold other rows tomorrow."""
+    rows = site.folder / "rows.jsonl"
+    rows.write_text("{}\n", "utf-8")
+    site.write(ZOO.replace("mark: 2", f"mark: 2, how: random, data: {rows}"))
+    assert site.train("c") == 0 and site.names() == ["a", "b", "c"]
+    assert site.train("c") == 0 and site.names() == []
+    rows.write_text("{}\n{}\n", "utf-8")
+    capsys.readouterr()
+    assert site.train("c", "--plan") == 0
+    assert f"{rows} has changed since it was learned from" in capsys.readouterr().out
+    assert site.train("c") == 0 and site.names() == ["b", "c"]
+    assert site.train("c") == 0 and site.names() == []
+    rows.unlink()  # what is gone cannot be compared, and need not be kept
     assert site.train("c") == 0 and site.names() == []
 
 

@@ -292,7 +292,7 @@ def test_rows_that_are_too_long_are_counted_or_refused(
     ]
     path = tmp_path / "long.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    options = QUICK | {"validation_share": 0.25, "max_length": 40}
+    options = QUICK | {"validation_share": 0.25, "max_length": 40, "warmup_steps": 0}
     made = run(Options(data=str(path), **options), work)
     assert made.figures["rows"] + made.figures["held_out_rows"] == 4
     assert any("2 are left out: longer than max_length" in line for line in told)
