@@ -28,6 +28,7 @@ from harness.report import wording
 from harness.sources import Artifact, presence, resolve
 from harness.storage import alone, explained, write_atomic
 from harness.zoo import ModelSpec, Step, Zoo
+from training.data.sets import check_name
 from training.extras import check_installed
 from training.lineage import changed_files, data_files, describe, versions
 from training.plan import Station
@@ -60,11 +61,14 @@ def check_plan(plan: Sequence[Station]) -> None:
 
     Raises:
         TrainingError: a package is not installed, or this version cannot run a kind of step.
+        UnknownName, DataError: there are no such rows to learn from.
     """
     steps = [s.spec.step for s in plan if s.action != "keep" and s.spec.step is not None]
     check_installed(plan[-1].spec.name, [step.kind for step in steps])
     for step in steps:
-        _prepared(step)
+        options, _ = _prepared(step)
+        if hasattr(options, "data"):
+            check_name(options.data)
 
 
 def build(plan: Sequence[Station], site: Site) -> None:

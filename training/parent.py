@@ -56,7 +56,8 @@ def load_causal(
         where: the device; without one, that which trains.
 
     Raises:
-        TrainingError: it is an adapter, is quantized, or transformers cannot load it.
+        TrainingError: it is an adapter, is quantized, lacks weights (a reward model has no
+            vocabulary head), or transformers cannot load it.
     """
     check_parent(work)
     options: dict[str, Any] = {"dtype": dtype, "device_map": {"": where or device()}}
@@ -67,7 +68,12 @@ def load_causal(
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=dtype,
         )
-    model = _load(AutoModelForCausalLM, work, options)
+    model, missing = _load(AutoModelForCausalLM, work, options)
+    if missing:
+        raise TrainingError(
+            f"{work.name}: its parent {work.parent} is no whole language model: it holds no "
+            f"{', '.join(missing[:3])}{' and others' if len(missing) > 3 else ''}"
+        )
     if nf4:
         _keep_differentiable(model)
     return model
@@ -80,9 +86,9 @@ def load_classifier(work: Work) -> Any:
         TrainingError: as `load_causal`, or the architecture has no such form.
     """
     check_parent(work)
-    return _load(
-        AutoModelForSequenceClassification, work, {"dtype": torch.float32, "num_labels": 1}
-    )
+    options = {"dtype": torch.float32, "num_labels": 1}
+    model, _ = _load(AutoModelForSequenceClassification, work, options)
+    return model
 
 
 def check_parent(work: Work) -> None:
@@ -165,11 +171,17 @@ def own_dtype(work: Work) -> torch.dtype:
     return _DTYPES.get(counts.most_common(1)[0][0] if counts else "", torch.float32)
 
 
-def _load(kind: Any, work: Work, options: dict[str, Any]) -> Any:
+def _load(kind: Any, work: Work, options: dict[str, Any]) -> tuple[Any, list[str]]:
+    """The model, and the names of the weights that its files lack: they begin at random."""
     try:
-        return kind.from_pretrained(
-            work.parent, trust_remote_code=work.trust_remote_code, local_files_only=True, **options
+        model, found = kind.from_pretrained(
+            work.parent,
+            trust_remote_code=work.trust_remote_code,
+            local_files_only=True,
+            output_loading_info=True,
+            **options,
         )
+        return model, sorted(found["missing_keys"])
     except Exception as error:  # custom code, torn files, unknown architectures: many kinds
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise TrainingError(

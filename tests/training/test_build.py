@@ -213,6 +213,22 @@ def test_changed_training_data_builds_what_learned_from_it_again(
     assert site.train("c") == 0 and site.names() == []
 
 
+@pytest.mark.parametrize(
+    ("data", "code", "says"),
+    [
+        ("gone.jsonl", 1, "gone.jsonl: no such file"),
+        ("defualt", 2, "unknown training data 'defualt': did you mean 'default'"),
+    ],
+)
+def test_data_that_is_not_there_is_refused_before_its_parents_are_built(
+    site: Site, data: str, code: int, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.write(ZOO.replace("mark: 2", f"mark: 2, data: {data}"))
+    assert site.train("c") == code
+    assert says in capsys.readouterr().err
+    assert site.names() == []
+
+
 def test_force_builds_missing_ancestors_and_the_model_itself(site: Site) -> None:
     assert site.train("b", "--force") == 0 and site.names() == ["a", "b"]
     assert site.train("c", "--force") == 0 and site.names() == ["c"]

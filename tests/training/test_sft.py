@@ -327,6 +327,28 @@ def test_bad_parents_are_refused(work: Work, sums: str, tiny_model: Path, tmp_pa
     refuse("is quantized \\(gptq\\)", parent=quantized)
 
 
+def test_a_parent_without_a_vocabulary_head_is_refused(
+    work: Work, sums: str, tmp_path: Path
+) -> None:
+    """A reward model has none: transformers would begin one at random, and say so to nobody."""
+    from transformers import LlamaConfig, LlamaForSequenceClassification
+
+    parent = tmp_path / "reward"
+    LlamaForSequenceClassification(
+        LlamaConfig(
+            vocab_size=600,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            num_labels=1,
+            pad_token_id=0,
+        )
+    ).save_pretrained(parent)
+    with pytest.raises(TrainingError, match=r"holds no lm_head\.weight"):
+        run(Options(data=sums, **QUICK), dataclasses.replace(work, parent=parent))
+
+
 def test_a_tokenizer_of_another_model_is_refused(
     work: Work, sums: str, tiny_model: Path, tmp_path: Path
 ) -> None:
