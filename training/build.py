@@ -35,7 +35,14 @@ from training.plan import Station
 from training.step import Made, Work
 
 Tell = Callable[[str], None]
-_NO_ROOM = ("No space left on device", "Disk quota exceeded", "PytorchStreamWriter failed writing")
+_NO_ROOM = (
+    "No space left on device",
+    "Disk quota exceeded",
+    "PytorchStreamWriter failed writing",
+    # What torch.save says of a file that ended before its time: the optimizer's, mostly.
+    "unexpected pos",
+    "iostream error",
+)
 _NO_MEMORY = ("can't allocate memory", "out of memory")
 
 

@@ -267,6 +267,7 @@ def test_files_that_were_changed_by_hand_are_an_error_until_forced(
     [
         ("refuse", 1, "the loss is NaN at step 3"),
         ("full", 1, "b: the disk is full: free some room"),
+        ("full_torch", 1, "b: the disk is full: free some room"),
         ("memory", 1, "b: too little memory for the step mark"),
         ("no_package", 1, "needs the package no_such_package, which is not installed"),
         ("no_weights", 1, "the step left no whole checkpoint: b: .* holds no \\*.safetensors"),
