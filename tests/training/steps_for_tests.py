@@ -27,8 +27,8 @@ class Options:
 
     data: str = "default"
     mark: int = 0
-    how: Literal["well", "hang", "slow", "raise", "refuse", "full", "full_torch", "memory", "no_weights",
-                 "no_tokenizer", "undefined", "random", "no_package"] = "well"
+    how: Literal["well", "hang", "slow", "raise", "refuse", "full", "full_torch", "memory",
+                 "no_weights", "no_tokenizer", "undefined", "random", "no_package"] = "well"
     epochs: float = 1.0
     seed: int = 7
 

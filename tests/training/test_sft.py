@@ -377,6 +377,17 @@ def test_too_little_memory_is_said_before_the_training(
         run(Options(data=sums, **QUICK), work)
 
 
+def test_a_parent_that_does_not_fit_is_refused_before_it_is_loaded(
+    work: Work, sums: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux would end the process without a word. A float32 weight takes 4 bytes."""
+    count = sum(tensor.numel() for tensor in load_file(tiny_model / "model.safetensors").values())
+    monkeypatch.setattr("training.parent.free_memory", lambda where: 4 * count - 4)
+    monkeypatch.setattr("training.parent._load", lambda *_: pytest.fail("it was loaded"))
+    with pytest.raises(TrainingError, match=f"at most {count - 1:,} weights would fit"):
+        run(Options(data=sums, **QUICK), work)
+
+
 def test_memory_that_runs_out_names_what_would_fit(
     work: Work, sums: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
