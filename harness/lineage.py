@@ -38,6 +38,7 @@ class Lineage:
         parent_weights_id, parent_bytes: identity and size of the parent's files.
         files: file name to sha256: what the step left.
         data: name to sha256 of what was learned from or calibrated on.
+        data_files: file that an option names to the sha256 of its bytes, as the step began.
         figures: the step's own numbers: losses, reward accuracy, bytes.
         chosen: options that the recipe left to the step, as they were picked.
         packages: versions of what computed it.
@@ -64,6 +65,7 @@ class Lineage:
     machine: str
     harness: str
     data: Mapping[str, str] = field(default_factory=dict)
+    data_files: Mapping[str, str] = field(default_factory=dict)
     figures: Mapping[str, float] = field(default_factory=dict)
     chosen: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     resumed: bool = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import math
 import sys
 import types
 import typing
@@ -125,7 +126,8 @@ def _convert(table: Table, name: str, value: Scalar, hint: Any) -> Any:
                 if value == choice and type(value) is type(choice):
                     return value
         elif wanted is float and type(value) in (int, float):
-            return float(typing.cast(float, value))
+            if math.isfinite(number := float(typing.cast(float, value))):
+                return number
         elif type(value) is wanted:
             return value
     shown = "nothing" if value is None else repr(value)

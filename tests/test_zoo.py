@@ -191,6 +191,23 @@ def test_unknown_model_offers_the_closest_and_says_where(shipped: Zoo) -> None:
             "method: 'lroa' is not valid: lora or full is needed",
         ),
         (
+            "models:\n" + ROOT + "  a:\n    parent: root\n    step: {kind: dpo, epochs: .inf}\n",
+            5,
+            "epochs: inf is not valid: a number is needed",
+        ),
+        (
+            "models:\n" + ROOT + "  a:\n    parent: root\n    step: {kind: dpo, epochs: .nan}\n",
+            5,
+            "epochs: nan is not valid: a number is needed",
+        ),
+        (
+            "models:\n"
+            + ROOT
+            + "  a:\n    parent: root\n    step: {kind: dpo, learning_rate: 1e999}\n",
+            5,
+            "learning_rate: inf is not valid: a number is needed",
+        ),
+        (
             "models:\n" + ROOT + "  a:\n    parent: root\n    step:\n      kind: dpo\n"
             "      beta: -1\n",
             7,
@@ -290,6 +307,23 @@ def test_a_file_without_yaml_is_refused(tmp_path: Path, content: bytes, says: st
     path.write_bytes(content)
     with pytest.raises(RegistryError, match=says):
         load_zoo(path)
+
+
+@pytest.mark.parametrize("kind", ["dpo", "kto", "qlora", "reward", "sft"])
+def test_a_seed_that_no_generator_takes_is_refused(tmp_path: Path, kind: str) -> None:
+    """NumPy takes 0 to 2^32 - 1."""
+    for seed in (-1, 2**32):
+        step = f"step: {{kind: {kind}, seed: {seed}}}"
+        with pytest.raises(RegistryError, match=f"seed is {seed}; it is 0 to 4294967295"):
+            read(tmp_path, f"models:\n{ROOT}  a: {{parent: root, {step}}}\n")
+    read(tmp_path, f"models:\n{ROOT}  a: {{parent: root, step: {{kind: {kind}, seed: 0}}}}\n")
+
+
+@pytest.mark.parametrize("kind", ["dpo", "kto", "sft"])
+def test_a_full_training_has_no_adapter_to_keep(tmp_path: Path, kind: str) -> None:
+    step = f"step: {{kind: {kind}, method: full, adapter: keep}}"
+    with pytest.raises(RegistryError, match="adapter is keep, but method: full makes no adapter"):
+        read(tmp_path, f"models:\n{ROOT}  a: {{parent: root, {step}}}\n")
 
 
 def test_every_kind_of_step_has_options_with_defaults() -> None:

@@ -28,13 +28,21 @@ from harness.report import wording
 from harness.sources import Artifact, presence, resolve
 from harness.storage import alone, explained, write_atomic
 from harness.zoo import ModelSpec, Step, Zoo
+from training.data.sets import check_name
 from training.extras import check_installed
-from training.lineage import describe, versions
+from training.lineage import changed_files, data_files, describe, versions
 from training.plan import Station
 from training.step import Made, Work
 
 Tell = Callable[[str], None]
-_NO_ROOM = ("No space left on device", "Disk quota exceeded", "PytorchStreamWriter failed writing")
+_NO_ROOM = (
+    "No space left on device",
+    "Disk quota exceeded",
+    "PytorchStreamWriter failed writing",
+    # What torch.save says of a file that ended before its time: the optimizer's, mostly.
+    "unexpected pos",
+    "iostream error",
+)
 _NO_MEMORY = ("can't allocate memory", "out of memory")
 
 
@@ -60,11 +68,14 @@ def check_plan(plan: Sequence[Station]) -> None:
 
     Raises:
         TrainingError: a package is not installed, or this version cannot run a kind of step.
+        UnknownName, DataError: there are no such rows to learn from.
     """
     steps = [s.spec.step for s in plan if s.action != "keep" and s.spec.step is not None]
     check_installed(plan[-1].spec.name, [step.kind for step in steps])
     for step in steps:
-        _prepared(step)
+        options, _ = _prepared(step)
+        if hasattr(options, "data"):
+            check_name(options.data)
 
 
 def build(plan: Sequence[Station], site: Site) -> None:
@@ -96,11 +107,11 @@ def build(plan: Sequence[Station], site: Site) -> None:
 
 
 def _still_fits(station: Station, origin: Artifact, site: Site) -> bool:
-    """Whether it is there and was made from the parent as it is now: its parent was built again
-    with the same outcome, or another process made it while this one waited.
+    """Whether it is there and was made from the parent and the data as they are now: its parent
+    was built again with the same outcome, or another process made it while this one waited.
     """
     found = presence(station.spec, site.zoo, site.models_dir)
-    if found.lineage is None or station.action == "rebuild":
+    if found.lineage is None or station.action == "rebuild" or changed_files(found.lineage):
         return False
     if found.lineage.parent_weights_id == origin.weights_id:
         site.tell(f"{station.spec.name}: is there, made from {origin.name} as it is now")
@@ -130,6 +141,7 @@ def _make(spec: ModelSpec, origin: Artifact, folder: Path, site: Site) -> None:
     )
     doing = "resuming" if resumed else "building"
     site.tell(f"{spec.name}: {doing} it from {origin.name} ({spec.step.kind})")
+    files = data_files(all_options(spec.step))
     try:
         started = time.perf_counter()
         with _failures_explained(spec):
@@ -137,7 +149,9 @@ def _make(spec: ModelSpec, origin: Artifact, folder: Path, site: Site) -> None:
         seconds = time.perf_counter() - started
         _check_result(spec, partial)
         _check_parent(spec, origin, site)
-        lineage = describe(spec, site.zoo, origin, partial, made, seconds, resumed, site.tell)
+        lineage = describe(
+            spec, site.zoo, origin, partial, made, files, seconds, resumed, site.tell
+        )
         with explained(folder):
             _sync(partial)
             write_lineage(partial, lineage)

@@ -30,7 +30,8 @@ class Curves:
         train: one entry per optimizer step: ``step``, ``loss``, ``learning_rate``,
             ``gradient_norm``, and what the objective adds, ``reward_accuracy`` and
             ``reward_margin`` of the step's own pairs.
-        validation: the same of the held-out rows, at some steps; step 0 is the parent.
+        validation: the same of the held-out rows, at some steps; step 0 is the parent. Where the
+            objective measures rewards from the parent, it has none itself, and no accuracy.
         best_step: the step whose weights are kept: the lowest validation loss, or the last one.
     """
 
@@ -68,16 +69,23 @@ def read_history(history: Iterable[Mapping[str, Any]], best_step: int | None) ->
     train: dict[int, dict[str, float]] = {}
     validation: dict[int, dict[str, float]] = {}
     for entry in history:
-        kept: dict[str, float] = {"step": entry["step"]}
+        # A step's own figures are of the weights before it.
         if "loss" in entry:
-            kept |= {ours: entry[theirs] for theirs, ours in _TRAIN.items() if theirs in entry}
-            train[entry["step"]] = kept
+            train[entry["step"]] = _kept(entry, "", of_parent=entry["step"] == 1)
         elif "eval_loss" in entry:
-            named = {f"eval_{theirs}": ours for theirs, ours in _TRAIN.items()}
-            kept |= {ours: entry[theirs] for theirs, ours in named.items() if theirs in entry}
-            validation[entry["step"]] = kept
+            validation[entry["step"]] = _kept(entry, "eval_", of_parent=entry["step"] == 0)
     last = max(train, default=0)
     return Curves(tuple(train.values()), tuple(validation.values()), best_step or last)
+
+
+def _kept(entry: Mapping[str, Any], prefix: str, *, of_parent: bool) -> dict[str, float]:
+    """One look, under our names."""
+    kept: dict[str, float] = {"step": entry["step"]}
+    for theirs, ours in _TRAIN.items():
+        # Rewards that are measured from the parent are all alike there: TRL counts ties as lost.
+        if prefix + theirs in entry and not (of_parent and theirs == "rewards/accuracies"):
+            kept[ours] = entry[prefix + theirs]
+    return kept
 
 
 def draw(curves: Curves, path: Path, title: str) -> None:
@@ -100,11 +108,13 @@ def draw(curves: Curves, path: Path, title: str) -> None:
 def _panel(axes: Any, curves: Curves, name: str) -> None:
     steps = [entry["step"] for entry in curves.train if name in entry]
     values = [entry[name] for entry in curves.train if name in entry]
+    marker = "o" if len(values) == 1 else ""  # a line of one point would not be seen
     if values and name == "learning_rate":
-        axes.plot(steps, values, color="#0b62a4")
+        axes.plot(steps, values, marker=marker, color="#0b62a4")
     elif values:
         axes.plot(steps, values, color="#0b62a4", alpha=0.25, linewidth=0.8)
-        axes.plot(steps, smoothed(values), color="#0b62a4", label="training, smoothed")
+        label = "training, smoothed"
+        axes.plot(steps, smoothed(values), marker=marker, color="#0b62a4", label=label)
     held = [(entry["step"], entry[name]) for entry in curves.validation if name in entry]
     if held:
         axes.plot(*zip(*held, strict=True), "o-", color="#c1440e", label="validation")

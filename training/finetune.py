@@ -22,9 +22,9 @@ from training.held_out import optimizer_steps
 from training.lessons import Lessons
 from training.lowrank import spare_copies
 from training.parent import device, load_causal, own_dtype, precision, write_attention_out
-from training.room import demand, make_room
+from training.room import Load, demand, make_room
 from training.step import Work
-from training.tokens import check_vocabulary
+from training.tokens import check_readable
 from training.tuning import Tuning
 from training.watch import Watch, is_out_of_memory
 
@@ -38,12 +38,14 @@ class Objective:
         config: TRL's class of its arguments.
         own: the arguments that only this objective has.
         sequences: how many a row adds to a batch.
+        least: the fewest rows that it can learn from at a time.
     """
 
     trainer: Any
     config: Any
     own: Mapping[str, Any] = field(default_factory=dict)
     sequences: int = 1
+    least: int = 1
 
 
 _SCHEDULES = {"cosine": "cosine", "constant": "constant_with_warmup", "linear": "linear"}
@@ -72,12 +74,7 @@ def _arguments(
 ) -> Any:
     steps = optimizer_steps(len(lessons.train), tuning.batch_size, tuning.accumulation)
     validated = lessons.held is not None
-    if tuning.warmup_steps >= steps:
-        work.tell(
-            f"{work.name}: warmup_steps is {tuning.warmup_steps:,}, the whole training "
-            f"{steps:,} steps: the learning rate only climbs, to "
-            f"{steps / tuning.warmup_steps:.0%} of {tuning.learning_rate:g}"
-        )
+    _check_warmup(tuning, steps, work)
     every = max(1, -(-steps // EVALUATIONS))
     return objective.config(
         output_dir=str(work.scratch / checkpoints.FOLDER),
@@ -117,6 +114,26 @@ def _arguments(
     )
 
 
+def _check_warmup(tuning: Tuning, steps: int, work: Work) -> None:
+    """Say that a training is over before its warm-up; refuse it if nothing would be learned.
+
+    The first step of a warm-up has the rate 0, the next 1 / warmup_steps of the peak.
+    """
+    if tuning.warmup_steps < steps:
+        return
+    if steps == 1:
+        raise TrainingError(
+            f"{work.name}: the whole training is one step, and a warm-up begins at a learning rate "
+            "of 0: nothing would be learned. Write warmup_steps: 0, a smaller batch_size or "
+            "accumulation, or more epochs"
+        )
+    work.tell(
+        f"{work.name}: warmup_steps is {tuning.warmup_steps:,}, the whole training {steps:,} "
+        f"steps: the learning rate only climbs, to {(steps - 1) / tuning.warmup_steps:.0%} of "
+        f"{tuning.learning_rate:g}"
+    )
+
+
 def load_base(tuning: Tuning, work: Work, lessons: Lessons, *, nf4: bool = False) -> Any:
     """The parent as a causal model, as it is trained.
 
@@ -131,7 +148,7 @@ def load_base(tuning: Tuning, work: Work, lessons: Lessons, *, nf4: bool = False
     """
     dtype = torch.float32 if tuning.method == "full" else precision(tuning.precision)
     model = load_causal(work, dtype, nf4=nf4)
-    check_vocabulary(lessons.highest, model, work.name)
+    check_readable(lessons.highest, lessons.longest, model, work.name)
     if device().type == "cpu" and lessons.longest <= EAGER_TOKENS:
         write_attention_out(model, lessons.probe)
     model.config.use_cache = False
@@ -166,7 +183,8 @@ def fit(
     """
     need = demand(model, tuning)
     tokens = objective.sequences * lessons.largest
-    short = make_room(need, tuning, tokens, work, need.frozen_bytes)
+    load = Load(tokens, identity.keys(), objective.sequences, objective.least)
+    short = make_room(need, tuning, load, work, need.frozen_bytes)
     checkpoint = checkpoints.resumable(work, identity)
     trainer = objective.trainer(
         model=model,
@@ -182,10 +200,10 @@ def fit(
             parameter.data = parameter.data.float()
     if tuning.method == "lora":
         spare_copies(trainer.model)
-    return trainer, _teach(trainer, tuning, work, checkpoint)
+    return trainer, _teach(trainer, tuning, load, work, checkpoint)
 
 
-def _teach(trainer: Any, tuning: Tuning, work: Work, checkpoint: Path | None) -> Curves:
+def _teach(trainer: Any, tuning: Tuning, load: Load, work: Work, checkpoint: Path | None) -> Curves:
     """Train, from a checkpoint if there is one; the best weights are in the trainer afterwards.
 
     Raises:
@@ -203,10 +221,10 @@ def _teach(trainer: Any, tuning: Tuning, work: Work, checkpoint: Path | None) ->
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
+        advice = [*[words for _, words in load.smaller(tuning)[:1]], "a lower max_length"]
         raise TrainingError(
-            f"{work.name}: out of memory at step {trainer.state.global_step + 1}. batch_size: "
-            f"{max(1, tuning.batch_size // 2)} with accumulation: {2 * tuning.accumulation} takes "
-            "about half and learns the same; a lower max_length takes less, too"
+            f"{work.name}: out of memory at step {trainer.state.global_step + 1}: "
+            f"{' or '.join(advice)} takes less"
         ) from None
     best = trainer.state.best_global_step if trainer.eval_dataset is not None else None
     curves = read_history(trainer.state.log_history, best)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import math
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from harness import __version__, weights
 from harness.environment import cores, processor
@@ -15,6 +18,7 @@ from harness.lineage import Lineage
 from harness.recipe import all_options, recipe_id
 from harness.sources import Artifact
 from harness.zoo import ModelSpec, Zoo
+from training.data.files import SUFFIXES
 from training.step import Made
 
 PACKAGES = (
@@ -42,12 +46,29 @@ def versions() -> dict[str, str]:
     return found
 
 
+def data_files(options: Mapping[str, Any]) -> dict[str, str]:
+    """The files of rows that a recipe's options name and that are here, with their sha256."""
+    named = [value for value in options.values() if str(value).endswith(SUFFIXES)]
+    found: dict[str, str] = {}
+    for name in named:
+        with contextlib.suppress(OSError), Path(name).expanduser().open("rb") as file:
+            found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def changed_files(lineage: Lineage) -> list[str]:
+    """Those of the files that a model learned from that hold something else now."""
+    now = data_files(lineage.options)
+    return [name for name, was in lineage.data_files.items() if now.get(name, was) != was]
+
+
 def describe(
     spec: ModelSpec,
     zoo: Zoo,
     parent: Artifact,
     out: Path,
     made: Made,
+    learned_from: Mapping[str, str],
     seconds: float,
     resumed: bool,
     tell: Callable[[str], None],
@@ -60,6 +81,7 @@ def describe(
         parent: what it was made from.
         out: the finished files.
         made: what the step reported.
+        learned_from: `data_files`, as the step began.
         seconds: what the step took.
         resumed: whether it was taken up after an interruption.
         tell: told of figures that are no numbers.
@@ -83,6 +105,7 @@ def describe(
         machine=_machine(),
         harness=__version__,
         data=dict(made.data),
+        data_files=dict(learned_from),
         figures=_numbers(spec.name, made.figures, tell),
         chosen=dict(made.chosen),
         resumed=resumed,

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     BitsAndBytesConfig,
 )
 
+from harness.engine.model import free_memory
 from harness.errors import TrainingError
 from harness.weights import file_names, folder_files
 from training.step import Work
 
 _DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16}
 """As safetensors names them; all others are trained and written in float32."""
+_NF4_BYTES = 0.52
+"""Of a weight: four bits, and its share of a scale."""
 
 
 def device() -> torch.device:
@@ -56,9 +60,11 @@ def load_causal(
         where: the device; without one, that which trains.
 
     Raises:
-        TrainingError: it is an adapter, is quantized, or transformers cannot load it.
+        TrainingError: it does not fit into memory, is an adapter, is quantized, lacks weights (a
+            reward model has no vocabulary head), or transformers cannot load it.
     """
     check_parent(work)
+    _check_room(work, dtype, where or device(), nf4=nf4)
     options: dict[str, Any] = {"dtype": dtype, "device_map": {"": where or device()}}
     if nf4:
         options["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
@@ -67,7 +73,12 @@ def load_causal(
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=dtype,
         )
-    model = _load(AutoModelForCausalLM, work, options)
+    model, missing = _load(AutoModelForCausalLM, work, options)
+    if missing:
+        raise TrainingError(
+            f"{work.name}: its parent {work.parent} is no whole language model: it holds no "
+            f"{', '.join(missing[:3])}{' and others' if len(missing) > 3 else ''}"
+        )
     if nf4:
         _keep_differentiable(model)
     return model
@@ -80,9 +91,10 @@ def load_classifier(work: Work) -> Any:
         TrainingError: as `load_causal`, or the architecture has no such form.
     """
     check_parent(work)
-    return _load(
-        AutoModelForSequenceClassification, work, {"dtype": torch.float32, "num_labels": 1}
-    )
+    _check_room(work, torch.float32, torch.device("cpu"))
+    options = {"dtype": torch.float32, "num_labels": 1}
+    model, _ = _load(AutoModelForSequenceClassification, work, options)
+    return model
 
 
 def check_parent(work: Work) -> None:
@@ -154,22 +166,49 @@ def _keep_differentiable(model: Any) -> None:
             layer.support_avx512bf16_for_cpu = False
 
 
-def own_dtype(work: Work) -> torch.dtype:
-    """What the parent's weights are stored in: most of its matrices, counted in its files."""
-    counts: Counter[str] = Counter()
+def _stored(work: Work) -> list[tuple[str, list[int]]]:
+    """Dtype, as safetensors names it, and shape of each of the parent's tensors."""
+    found: list[tuple[str, list[int]]] = []
     for name in folder_files(work.parent):
         if name.endswith(".safetensors"):
             with safe_open(work.parent / name, "pt") as tensors:
                 slices = [tensors.get_slice(key) for key in tensors.keys()]  # noqa: SIM118
-                counts.update(part.get_dtype() for part in slices if len(part.get_shape()) > 1)
+                found += [(part.get_dtype(), part.get_shape()) for part in slices]
+    return found
+
+
+def _check_room(work: Work, dtype: torch.dtype, where: torch.device, *, nf4: bool = False) -> None:
+    """Refuse a parent that the system would end the process for while it is loaded."""
+    try:
+        weights = sum(math.prod(shape) for _, shape in _stored(work))
+    except (OSError, SafetensorError):
+        return  # what is wrong is said by who loads it
+    width, free = _NF4_BYTES if nf4 else dtype.itemsize, free_memory(where)
+    if weights * width > free:
+        raise TrainingError(
+            f"{work.name}: too little memory: the {weights:,} weights of its parent take "
+            f"{weights * width / 1e9:.1f} GB, {free / 1e9:.1f} GB are free: at most "
+            f"{int(free / width):,} weights would fit"
+        )
+
+
+def own_dtype(work: Work) -> torch.dtype:
+    """What the parent's weights are stored in: most of its matrices, counted in its files."""
+    counts = Counter(dtype for dtype, shape in _stored(work) if len(shape) > 1)
     return _DTYPES.get(counts.most_common(1)[0][0] if counts else "", torch.float32)
 
 
-def _load(kind: Any, work: Work, options: dict[str, Any]) -> Any:
+def _load(kind: Any, work: Work, options: dict[str, Any]) -> tuple[Any, list[str]]:
+    """The model, and the names of the weights that its files lack: they begin at random."""
     try:
-        return kind.from_pretrained(
-            work.parent, trust_remote_code=work.trust_remote_code, local_files_only=True, **options
+        model, found = kind.from_pretrained(
+            work.parent,
+            trust_remote_code=work.trust_remote_code,
+            local_files_only=True,
+            output_loading_info=True,
+            **options,
         )
+        return model, sorted(found["missing_keys"])
     except Exception as error:  # custom code, torn files, unknown architectures: many kinds
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise TrainingError(

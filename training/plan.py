@@ -12,6 +12,7 @@ from harness.recipe import all_options
 from harness.sources import Presence, presence, resolve
 from harness.zoo import ModelSpec, Zoo
 from training.estimate import estimate
+from training.lineage import changed_files
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def make_plan(
     """Look at a walk from its root to a model, without network or torch.
 
     Only what follows the last model that is here is built; where a parent was built again since
-    its child was made, everything from that child on.
+    its child was made, or the file that a model learned from has changed, everything from there on.
 
     Args:
         zoo: the registry.
@@ -59,16 +60,17 @@ def make_plan(
     if broken and broken[0].parent.step is None and not force:
         check_ancestry(walk[-1], zoo, models_dir)
     reasons = {link.child.name: str(link) for link in broken}
+    for spec, found in zip(walk, here, strict=True):
+        if found.lineage is not None and (changed := changed_files(found.lineage)):
+            why = f"{' and '.join(changed)} has changed since it was learned from"
+            reasons.setdefault(spec.name, why)
     if force and here[-1].state == "present":
         reasons.setdefault(name, "asked for")
-    if broken:
-        first = [spec.name for spec in walk].index(broken[0].child.name)
-    else:
-        wanted = here[:-1] if force else here
-        last = max((i for i, found in enumerate(wanted) if found.state == "present"), default=0)
-        if walk[last].step is not None:
-            resolve(walk[last], zoo, models_dir)  # holds it to the digests of when it was built
-        first = last + 1
+    end = next((i for i, spec in enumerate(walk) if spec.name in reasons), len(walk))
+    last = max((i for i, found in enumerate(here[:end]) if found.state == "present"), default=0)
+    if walk[last].step is not None:
+        resolve(walk[last], zoo, models_dir)  # holds it to the digests of when it was built
+    first = last + 1
     past, size = past_lineages(), None
     plan: list[Station] = []
     for index, (spec, found) in enumerate(zip(walk, here, strict=True)):

@@ -17,7 +17,7 @@ from training.lessons import Lessons, Row, prepare
 from training.parent import load_classifier
 from training.preference import judged
 from training.step import Made, Work
-from training.tokens import TextEncoder, check_vocabulary, load_tokenizer
+from training.tokens import TextEncoder, check_readable, load_tokenizer
 from training.trainers import RewardTrainer
 from training.tuning import Tuning
 
@@ -73,9 +73,9 @@ def learn(
 
 
 def classifier(work: Work, lessons: Lessons) -> Any:
-    """The parent with its new output; refused if it does not know the rows' tokens."""
+    """The parent with its new output; refused if it cannot read the rows."""
     model = load_classifier(work)
-    check_vocabulary(lessons.highest, model, work.name)
+    check_readable(lessons.highest, lessons.longest, model, work.name)
     return model
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,15 +79,47 @@ def demand(model: Any, tuning: Tuning) -> Demand:
     )
 
 
+@dataclass(frozen=True)
+class Load:
+    """What is put into memory at a time, and what a recipe can do about it.
+
+    Attributes:
+        tokens: of the largest batch, all sequences, padding included.
+        sequences: how many a row has.
+        least: the fewest rows that can be learned from at a time.
+        options: names of the recipe's options.
+    """
+
+    tokens: int
+    options: Collection[str]
+    sequences: int = 1
+    least: int = 1
+
+    def smaller(self, tuning: Tuning) -> list[tuple[int, str]]:
+        """Smaller batches, largest first, each in words, with as many rows a step where the recipe
+        can say so.
+        """
+        rows = range(tuning.batch_size - 1, self.least - 1, -1)
+        return [
+            (count, self._words(count, tuning)) for count in rows if not tuning.batch_size % count
+        ]
+
+    def _words(self, rows: int, tuning: Tuning) -> str:
+        if "accumulation" not in self.options:
+            return f"batch_size: {rows}"
+        accumulation = tuning.accumulation * tuning.batch_size // rows
+        return f"batch_size: {rows} with accumulation: {accumulation}"
+
+
 def make_room(
-    need: Demand, tuning: Tuning, tokens: int, work: Work, already: int = 0, free: int | None = None
+    need: Demand, tuning: Tuning, load: Load, work: Work, already: int = 0, free: int | None = None
 ) -> bool:
     """Decide whether activations are computed twice to save memory (checkpointing).
 
     Args:
         need: the model's demand.
         tuning: the recipe.
-        tokens: of the largest batch, padding included.
+        load: the largest batch.
         work: the step.
         already: bytes of the demand that are taken already: the loaded weights.
         free: bytes of memory; measured if not given.
@@ -94,7 +127,7 @@ def make_room(
     Raises:
         TrainingError: not even so would it fit; names what would.
     """
-    memory = (_free() if free is None else free) + already
+    memory, tokens = (_free() if free is None else free) + already, load.tokens
     if need.bytes(tokens, False) <= memory:
         return False
     if need.bytes(tokens, True) <= memory:
@@ -105,27 +138,21 @@ def make_room(
         return True
     raise TrainingError(
         f"{work.name}: too little memory: about {_giga(need.bytes(tokens, True))} GB are needed, "
-        f"{_giga(memory)} GB are free. {_what_fits(need, tuning, tokens, memory)}"
+        f"{_giga(memory)} GB are free. {_what_fits(need, tuning, load, memory)}"
     )
 
 
-def _what_fits(need: Demand, tuning: Tuning, tokens: int, memory: int) -> str:
-    rows, accumulation = tuning.batch_size, tuning.accumulation
-    while rows > 1:
-        rows, accumulation = (rows + 1) // 2, accumulation * 2
-        if need.bytes(tokens * rows // tuning.batch_size, True) <= memory:
-            return (
-                f"batch_size: {rows} with accumulation: {accumulation} would fit, and learns the "
-                "same"
-            )
-    per_row = tokens // tuning.batch_size
-    length = per_row
+def _what_fits(need: Demand, tuning: Tuning, load: Load, memory: int) -> str:
+    for rows, words in load.smaller(tuning):
+        if need.bytes(load.tokens * rows // tuning.batch_size, True) <= memory:
+            return f"{words} would fit"
+    length = load.tokens // tuning.batch_size // load.sequences
     while length > 32:
         length //= 2
-        if need.bytes(length, True) <= memory:
-            return f"batch_size: 1 with max_length: {length} would fit"
-    method = "" if tuning.method == "lora" else " or method: lora"
-    return f"Only a smaller parent{method} would fit"
+        if need.bytes(length * load.sequences * load.least, True) <= memory:
+            return f"batch_size: {load.least} with max_length: {length} would fit"
+    lora = "method" in load.options and tuning.method != "lora"
+    return f"Only a smaller parent{' or method: lora' if lora else ''} would fit"
 
 
 def _free() -> int:

@@ -123,20 +123,28 @@ def labelled(
     return {"input_ids": ids, "labels": [IGNORED] * hidden + ids[hidden:]}
 
 
-def check_vocabulary(highest: int, model: Any, name: str) -> None:
-    """Refuse a tokenizer that knows more tokens than the model.
+def check_readable(highest: int, longest: int, model: Any, name: str) -> None:
+    """Refuse rows that the model has no embeddings for.
 
     Args:
         highest: the highest token id in the data.
+        longest: tokens of the longest row.
         model: the parent.
         name: of the model that is made.
 
     Raises:
-        TrainingError: the parent has no embedding for that id.
+        TrainingError: the tokenizer knows more tokens than the parent, or a row is longer than what
+            the parent was made for.
     """
     known = model.get_input_embeddings().num_embeddings
     if highest >= known:
         raise TrainingError(
             f"{name}: the tokenizer writes token {highest:,}, but the parent knows only {known:,} "
             "tokens: it is the tokenizer of another model"
+        )
+    places = getattr(model.config.get_text_config(), "max_position_embeddings", None) or longest
+    if longest > places:
+        raise TrainingError(
+            f"{name}: the longest row has {longest:,} tokens, but the parent reads {places:,} at "
+            f"most: write max_length: {places}, or less"
         )

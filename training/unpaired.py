@@ -45,11 +45,11 @@ def learn(
     lessons = prepare(rows, tuning, work, grouped=False)
     lessons = replace(
         lessons,
-        train=mismatched(lessons.train, tuning.batch_size),
-        held=lessons.held and mismatched(lessons.held, tuning.batch_size),
+        train=mismatched(lessons.train, tuning.batch_size, lessons.longest),
+        held=lessons.held and mismatched(lessons.held, tuning.batch_size, lessons.longest),
     )
     trainer, curves = finetune.fit(
-        finetune.Objective(UnpairedTrainer, trl.KTOConfig, weights, sequences=2),
+        finetune.Objective(UnpairedTrainer, trl.KTOConfig, weights, sequences=2, least=2),
         finetune.load_base(tuning, work, lessons),
         tuning,
         work,
@@ -66,18 +66,22 @@ def learn(
     )
 
 
-def mismatched(dataset: Dataset, batch_size: int) -> Dataset:
+def mismatched(dataset: Dataset, batch_size: int, longest: int) -> Dataset:
     """Give each row another row's answer, by which the divergence from the parent is estimated.
 
     As TRL does it: within a batch, each row takes the answer of the row before it, the first that
-    of the last.
+    of the last. An answer is cut where the row would be longer than the longest of the data.
     """
     answers = list(dataset["completion_ids"])
     taken: list[list[int]] = []
     for start in range(0, len(answers), batch_size):
         batch = answers[start : start + batch_size]
         taken += [batch[-1], *batch[:-1]]
-    return dataset.add_column("KL_completion_ids", taken)
+    cut = [
+        answer[: longest - len(prompt)]
+        for answer, prompt in zip(taken, dataset["prompt_ids"], strict=True)
+    ]
+    return dataset.add_column("KL_completion_ids", cut)
 
 
 def _row(marked: Marked, encoder: TextEncoder, tuning: Tuning) -> Row | None:

@@ -92,6 +92,11 @@ class Watch(TrainerCallback):
     def _diverged(
         self, words: str, value: float, state: TrainerState, logs: dict[str, float]
     ) -> TrainingError:
+        if state.global_step == 0:
+            return TrainingError(
+                f"{self._work.name}: the {words} of the parent is {value}, before anything was "
+                f"changed: something is wrong with its weights in {self._work.parent}"
+            )
         rates = [entry["learning_rate"] for entry in state.log_history if "learning_rate" in entry]
         rate = logs.get("learning_rate", rates[-1] if rates else math.nan)
         kept = newest(self._work)

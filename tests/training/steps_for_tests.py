@@ -25,9 +25,10 @@ class Options:
     stage: ClassVar[str] = "sft"
     needs: ClassVar[tuple[str, ...]] = ("numpy",)
 
+    data: str = "default"
     mark: int = 0
-    how: Literal["well", "hang", "slow", "raise", "refuse", "full", "memory", "no_weights",
-                 "no_tokenizer", "undefined", "random", "no_package"] = "well"
+    how: Literal["well", "hang", "slow", "raise", "refuse", "full", "full_torch", "memory",
+                 "no_weights", "no_tokenizer", "undefined", "random", "no_package"] = "well"
     epochs: float = 1.0
     seed: int = 7
 
@@ -54,6 +55,9 @@ def run(options, work):
     if options.how == "full":
         with open("/dev/full", "w") as file:
             file.write("x")
+    if options.how == "full_torch":
+        import torch
+        torch.save({"a": torch.zeros(100_000), "b": torch.zeros(100_000)}, "/dev/full")
     if options.how == "memory":
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
     if options.how == "no_package":

@@ -111,7 +111,7 @@ def test_a_walk_is_built_once_and_says_how(site: Site, capsys: pytest.CaptureFix
     parent = resolve(site.zoo.get("a"), site.zoo)
     assert (lineage.parent, lineage.parent_weights_id) == ("a", parent.weights_id)
     assert lineage.parent_bytes == parent.disk_bytes
-    options = {"mark": 2, "how": "well", "epochs": 1.0, "seed": 7}
+    options = {"data": "default", "mark": 2, "how": "well", "epochs": 1.0, "seed": 7}
     assert (lineage.kind, lineage.options, lineage.seed) == ("mark", options, 7)
     assert (lineage.data, lineage.figures) == ({"default": "d" * 64}, {"loss": 0.5})
     assert lineage.chosen == {"group_size": 64}
@@ -194,6 +194,41 @@ def test_a_changed_root_is_an_error_that_names_both(
     assert site.train("c") == 0 and site.names() == []
 
 
+def test_changed_training_data_builds_what_learned_from_it_again(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A recipe names a file, and the same name may hold other rows tomorrow."""
+    rows = site.folder / "rows.jsonl"
+    rows.write_text("{}\n", "utf-8")
+    site.write(ZOO.replace("mark: 2", f"mark: 2, how: random, data: {rows}"))
+    assert site.train("c") == 0 and site.names() == ["a", "b", "c"]
+    assert site.train("c") == 0 and site.names() == []
+    rows.write_text("{}\n{}\n", "utf-8")
+    capsys.readouterr()
+    assert site.train("c", "--plan") == 0
+    assert f"{rows} has changed since it was learned from" in capsys.readouterr().out
+    assert site.train("c") == 0 and site.names() == ["b", "c"]
+    assert site.train("c") == 0 and site.names() == []
+    rows.unlink()  # what is gone cannot be compared, and need not be kept
+    assert site.train("c") == 0 and site.names() == []
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "says"),
+    [
+        ("gone.jsonl", 1, "gone.jsonl: no such file"),
+        ("defualt", 2, "unknown training data 'defualt': did you mean 'default'"),
+    ],
+)
+def test_data_that_is_not_there_is_refused_before_its_parents_are_built(
+    site: Site, data: str, code: int, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.write(ZOO.replace("mark: 2", f"mark: 2, data: {data}"))
+    assert site.train("c") == code
+    assert says in capsys.readouterr().err
+    assert site.names() == []
+
+
 def test_force_builds_missing_ancestors_and_the_model_itself(site: Site) -> None:
     assert site.train("b", "--force") == 0 and site.names() == ["a", "b"]
     assert site.train("c", "--force") == 0 and site.names() == ["c"]
@@ -232,6 +267,7 @@ def test_files_that_were_changed_by_hand_are_an_error_until_forced(
     [
         ("refuse", 1, "the loss is NaN at step 3"),
         ("full", 1, "b: the disk is full: free some room"),
+        ("full_torch", 1, "b: the disk is full: free some room"),
         ("memory", 1, "b: too little memory for the step mark"),
         ("no_package", 1, "needs the package no_such_package, which is not installed"),
         ("no_weights", 1, "the step left no whole checkpoint: b: .* holds no \\*.safetensors"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -30,7 +31,7 @@ def test_a_log_is_sorted_out() -> None:
         "reward_margin": 0.3,
     }
     assert curves.validation == (
-        {"step": 0, "loss": 0.7, "reward_accuracy": 0.0},
+        {"step": 0, "loss": 0.7},
         {"step": 2, "loss": 0.6, "reward_accuracy": 0.75},
         {"step": 3, "loss": 0.65, "reward_accuracy": 0.5},
     )
@@ -41,6 +42,39 @@ def test_a_log_is_sorted_out() -> None:
         "validation_loss_before": 0.7,
         "validation_loss": 0.6,
     }
+
+
+def test_the_parent_has_no_accuracy_by_rewards_measured_from_itself() -> None:
+    """Policy and parent are one at step 0 and in the first step: every pair is a tie, which TRL
+    counts as lost. A reward model's own scores are none of that.
+    """
+    history: list[dict[str, Any]] = [
+        {"step": 0, "eval_loss": 0.7, "eval_rewards/accuracies": 0.0, "eval_rewards/margins": 0.0},
+        {"step": 1, "loss": 0.7, "rewards/accuracies": 0.0},
+        {"step": 2, "loss": 0.6, "rewards/accuracies": 0.0},
+    ]
+    curves = read_history(history, 0)
+    assert curves.validation == ({"step": 0, "loss": 0.7, "reward_margin": 0.0},)
+    assert ["reward_accuracy" in entry for entry in curves.train] == [False, True]
+    scored = read_history([{"step": 0, "eval_loss": 0.7, "eval_accuracy": 0.5}], 0)
+    assert scored.validation[0]["reward_accuracy"] == 0.5
+
+
+def test_a_training_of_one_step_is_seen(tmp_path: Path) -> None:
+    """A line through one point has no length: loss and learning rate are drawn as dots."""
+
+    def dots(steps: int) -> int:
+        """Marks inside the panels; those of axes and legends are not clipped."""
+        history = [
+            {"step": step + 1, "loss": 0.7, "learning_rate": 0.1, "grad_norm": 1.0}
+            for step in range(steps)
+        ]
+        read_history(history, None).write(tmp_path, "tiny")
+        figure = (tmp_path / "curves.svg").read_text("utf-8")
+        return len(re.findall(r"<g clip-path=[^>]*>\s*<use ", figure))
+
+    assert dots(1) == 2
+    assert dots(2) == 0
 
 
 def test_without_held_out_rows_the_last_step_is_kept() -> None:

@@ -45,5 +45,13 @@ def test_good_answers_rise_and_bad_ones_fall(work: Work, choices: str, tiny_mode
 
 def test_each_row_takes_its_neighbours_answer() -> None:
     """Five rows by three: 1 2 3 | 4 5 become 3 1 2 | 5 4."""
-    rows = Dataset.from_dict({"completion_ids": [[1], [2], [3], [4], [5]]})
-    assert mismatched(rows, 3)["KL_completion_ids"][:] == [[3], [1], [2], [5], [4]]
+    rows = Dataset.from_dict({"prompt_ids": [[0]] * 5, "completion_ids": [[1], [2], [3], [4], [5]]})
+    assert mismatched(rows, 3, 9)["KL_completion_ids"][:] == [[3], [1], [2], [5], [4]]
+
+
+def test_a_neighbours_answer_makes_no_row_longer_than_the_longest() -> None:
+    """Rows of 6 and 4 tokens: the prompt of five leaves one of the other answer's three."""
+    rows = Dataset.from_dict(
+        {"prompt_ids": [[7] * 5, [7]], "completion_ids": [[1], [2, 3, 4]]},
+    )
+    assert mismatched(rows, 2, 6)["KL_completion_ids"][:] == [[2], [1]]

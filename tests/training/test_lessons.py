@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 from harness.errors import TrainingError, UsageError
 from training.data.rows import Message
 from training.held_out import hold_out, lay_out, optimizer_steps
-from training.room import Demand, make_room
+from training.room import Demand, Load, make_room
 from training.step import Work
 from training.tokens import TextEncoder, labelled
 from training.tuning import Tuning
@@ -149,16 +150,45 @@ def test_what_would_fit(work: Work, told: list[str]) -> None:
     reserve = 512 << 20
     assert need.bytes(1600, False) == reserve + 108_800_000
     assert need.bytes(1600, True) == reserve + 14_080_000
-    assert not make_room(need, tuning(16), 1600, work, free=reserve + 108_800_000)
+    load = Load(1600, {"accumulation", "method"})
+    assert not make_room(need, tuning(16), load, work, free=reserve + 108_800_000)
     assert told == []
-    assert make_room(need, tuning(16), 1600, work, free=reserve + 108_799_999)
+    assert make_room(need, tuning(16), load, work, free=reserve + 108_799_999)
     assert "computed twice" in told[0]
     with pytest.raises(TrainingError, match="batch_size: 4 with accumulation: 8 would fit"):
-        make_room(need, tuning(16), 1600, work, free=reserve + 4_000_000)
+        make_room(need, tuning(16), load, work, free=reserve + 4_000_000)
     with pytest.raises(TrainingError, match="batch_size: 1 with max_length: 50 would fit"):
-        make_room(need, tuning(16), 1600, work, free=reserve + 500_000)
+        make_room(need, tuning(16), load, work, free=reserve + 500_000)
     with pytest.raises(TrainingError, match="Only a smaller parent would fit"):
-        make_room(need, tuning(16), 1600, work, free=reserve)
+        make_room(need, tuning(16), load, work, free=reserve)
+
+
+def test_what_would_fit_is_something_the_recipe_can_say(work: Work) -> None:
+    """The model above; 8,800 bytes a token, recomputed.
+
+    Pairs have two sequences: of 16 pairs of 100 tokens a side, one takes 200 tokens, 1.76 MB. In
+    half of that, 0.88 MB, fit 100 tokens, which is one pair of 50 a side. KTO takes two rows at a
+    time at least: twice that. A batch of 9 by 2 is as many rows as 3 by 6; 4 by 4 is not.
+    """
+    need = Demand(0, 0, 10, 100, 300, 2, False)
+    reserve = 512 << 20
+
+    def refused(load: Load, memory: int, rows: int = 16, **others: Any) -> str:
+        with pytest.raises(TrainingError) as error:
+            make_room(need, replace(tuning(rows), **others), load, work, free=reserve + memory)
+        return str(error.value).split("free. ")[1]
+
+    known = {"accumulation", "method"}
+    pairs = Load(3200, known, sequences=2)
+    assert refused(pairs, 880_000) == "batch_size: 1 with max_length: 50 would fit"
+    marked = Load(3200, known, sequences=2, least=2)
+    assert refused(marked, 1_760_000) == "batch_size: 2 with max_length: 50 would fit"
+    assert refused(marked, 3_520_000).startswith("batch_size: 2 with accumulation: 16 ")
+    nine = "batch_size: 3 with accumulation: 6 would fit"
+    assert refused(Load(900, known), 8_800 * 400, rows=9) == nine
+    reward = Load(3200, {"batch_size"}, sequences=2)
+    assert refused(reward, 3_520_000, method="full") == "batch_size: 2 would fit"
+    assert refused(reward, 0, method="full") == "Only a smaller parent would fit"
 
 
 def test_demand_is_read_off_a_model(tiny_model: Path) -> None:

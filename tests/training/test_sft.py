@@ -245,14 +245,42 @@ def test_a_torn_checkpoint_and_one_of_another_recipe_are_not_used(
 def test_the_user_is_told_what_matters(
     work: Work, sums: str, told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """72 rows in batches of 8, 2 epochs: 18 steps; 36 of warm-up would end at half the rate."""
+    """72 rows in batches of 8, 2 epochs: 18 steps. Of 36 of warm-up the first has the rate 0, the
+    last of the training 17 / 36 of the peak: 47%.
+    """
     monkeypatch.setattr("training.watch.TELL_EVERY_SECONDS", 0.0)
     run(Options(data=sums, **(QUICK | {"warmup_steps": 36})), work)
     assert any("step 9 of 18, loss" in line and "left" in line for line in told)
     assert any("learns from 72 rows" in line and "8 are held out" in line for line in told)
     assert any(
-        "warmup_steps is 36" in line and "18 steps" in line and "50%" in line for line in told
+        "warmup_steps is 36" in line and "18 steps" in line and "47%" in line for line in told
     )
+    curves = json.loads((work.out / "curves.json").read_text("utf-8"))
+    assert curves["train"][-1]["learning_rate"] == pytest.approx(17 / 36 * 1e-2)
+
+
+def test_a_training_that_would_change_nothing_is_refused(work: Work, sums: str) -> None:
+    """72 rows in one step, at the rate that a warm-up begins with: 0."""
+    options = QUICK | {"batch_size": 72, "epochs": 1.0}
+    with pytest.raises(TrainingError, match=r"one step.*nothing would be learned"):
+        run(Options(data=sums, **options), work)
+    made = run(Options(data=sums, **(options | {"warmup_steps": 0})), work).figures
+    assert made["validation_loss"] < made["validation_loss_before"]
+
+
+def test_a_parent_whose_own_loss_is_no_number_is_named(
+    work: Work, sums: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    """Nothing has been learned when the parent is looked at: no learning rate is at fault."""
+    model = causal(tiny_model)
+    with torch.no_grad():
+        model.model.norm.weight.fill_(float("nan"))
+    model.save_pretrained(tmp_path / "broken")
+    broken = dataclasses.replace(work, parent=tmp_path / "broken")
+    with pytest.raises(TrainingError) as error:
+        run(Options(data=sums, **QUICK), broken)
+    assert "the validation loss of the parent is nan" in str(error.value)
+    assert "learning" not in str(error.value)
 
 
 def test_rows_that_are_too_long_are_counted_or_refused(
@@ -264,7 +292,7 @@ def test_rows_that_are_too_long_are_counted_or_refused(
     ]
     path = tmp_path / "long.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    options = QUICK | {"validation_share": 0.25, "max_length": 40}
+    options = QUICK | {"validation_share": 0.25, "max_length": 40, "warmup_steps": 0}
     made = run(Options(data=str(path), **options), work)
     assert made.figures["rows"] + made.figures["held_out_rows"] == 4
     assert any("2 are left out: longer than max_length" in line for line in told)
@@ -299,6 +327,28 @@ def test_bad_parents_are_refused(work: Work, sums: str, tiny_model: Path, tmp_pa
     refuse("is quantized \\(gptq\\)", parent=quantized)
 
 
+def test_a_parent_without_a_vocabulary_head_is_refused(
+    work: Work, sums: str, tmp_path: Path
+) -> None:
+    """A reward model has none: transformers would begin one at random, and say so to nobody."""
+    from transformers import LlamaConfig, LlamaForSequenceClassification
+
+    parent = tmp_path / "reward"
+    LlamaForSequenceClassification(
+        LlamaConfig(
+            vocab_size=600,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            num_labels=1,
+            pad_token_id=0,
+        )
+    ).save_pretrained(parent)
+    with pytest.raises(TrainingError, match=r"holds no lm_head\.weight"):
+        run(Options(data=sums, **QUICK), dataclasses.replace(work, parent=parent))
+
+
 def test_a_tokenizer_of_another_model_is_refused(
     work: Work, sums: str, tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -324,6 +374,17 @@ def test_too_little_memory_is_said_before_the_training(
 ) -> None:
     monkeypatch.setattr("training.room._free", lambda: 0)
     with pytest.raises(TrainingError, match="too little memory"):
+        run(Options(data=sums, **QUICK), work)
+
+
+def test_a_parent_that_does_not_fit_is_refused_before_it_is_loaded(
+    work: Work, sums: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux would end the process without a word. A float32 weight takes 4 bytes."""
+    count = sum(tensor.numel() for tensor in load_file(tiny_model / "model.safetensors").values())
+    monkeypatch.setattr("training.parent.free_memory", lambda where: 4 * count - 4)
+    monkeypatch.setattr("training.parent._load", lambda *_: pytest.fail("it was loaded"))
+    with pytest.raises(TrainingError, match=f"at most {count - 1:,} weights would fit"):
         run(Options(data=sums, **QUICK), work)
 
 

@@ -93,6 +93,17 @@ def marked(name: str, data: Path | None) -> Loaded[Marked]:
     return found
 
 
+def check_name(name: str) -> None:
+    """Refuse a name that stands for nothing, without reading any rows.
+
+    Raises:
+        UnknownName: there is no such set.
+        DataError: there is no such file.
+    """
+    if name not in NAMES and not _path(name).exists():
+        raise DataError(f"{_path(name)}: no such file")
+
+
 def held_out_pairs() -> Loaded[Pair]:
     """Preference pairs on questions of held-out templates; the group is the kind of mistake."""
     return loaded("held-out", generate.pairs(generate.held_out_items("template")))
@@ -106,12 +117,16 @@ def loaded(name: str, rows: Sequence[Row]) -> Loaded[Row]:
     return Loaded(tuple(rows), hashlib.sha256(content.encode()).hexdigest(), name)
 
 
-def _from_file(name: str, read: Callable[[Path], list[Row]]) -> Loaded[Row]:
+def _path(name: str) -> Path:
     path = Path(name).expanduser()
     if path.suffix not in SUFFIXES and path.name == name:
         where = f"the embedded sets; a file's name ends in {' or '.join(SUFFIXES)}"
         raise UnknownName("training data", name, NAMES, where)
-    return loaded(name, read(path))
+    return path
+
+
+def _from_file(name: str, read: Callable[[Path], list[Row]]) -> Loaded[Row]:
+    return loaded(name, read(_path(name)))
 
 
 def _gsm8k(data: Path | None) -> list[Example]:

@@ -79,6 +79,10 @@ class Options:
             raise ValueError(
                 f"validation_share is {self.validation_share}; it is a share: 0 up to 1"
             )
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed is {self.seed}; it is 0 to {2**32 - 1}")
+        if self.method == "full" and self.adapter == "keep":
+            raise ValueError("adapter is keep, but method: full makes no adapter")
 
 
 def run(options: Options, work: Work) -> Made:

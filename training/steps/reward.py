@@ -65,6 +65,8 @@ class Options:
         for name in ("warmup_share", "validation_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it is a share: 0 up to 1")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed is {self.seed}; it is 0 to {2**32 - 1}")
 
 
 def run(options: Options, work: Work) -> Made:
