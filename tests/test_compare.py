@@ -158,7 +158,7 @@ def test_what_cannot_be_reduced_is_shown_without_a_test(tmp_path: Path) -> None:
     found = comparison.differences[0]
     assert found.verdict == "not tested" and found.p is None and found.p_holm is None
     assert (found.base, found.model, found.delta.value) == (4.0, 4.0, None)
-    assert found.test.startswith("no test: the metric is neither a mean")
+    assert found.test.startswith("no test: the docs give the metric neither as a mean")
     wrong = {"arc_easy": {"estimates": {"acc": mean("acc").estimate([(1.0, None), (1.0, None)])}}}
     odd = stored_run(tmp_path, "odd", {"arc_easy": answers(BASE)}, changes=wrong)
     plain = stored_run(tmp_path, "plain", {"arc_easy": answers(BASE)})
