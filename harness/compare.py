@@ -33,7 +33,7 @@ class Side:
     """One of two runs that are compared.
 
     Attributes:
-        label: its model's name, or its own id where both are of one model.
+        label: its model's name, or its own id where several that are shown are of one model.
     """
 
     label: str
@@ -80,12 +80,19 @@ def compare_runs(
         IncomparableRuns: the work was not the same; lists what differs.
         RecordError: rows are missing or damaged.
     """
-    return _adjusted([_compared(base, model, tasks) for model in models])
+    first, *others = labels([each.run for each in (base, *models)])
+    return _adjusted(
+        [
+            _compared(base, model, (first, second), tasks)
+            for model, second in zip(models, others, strict=True)
+        ]
+    )
 
 
-def _compared(base: StoredRun, model: StoredRun, tasks: Sequence[str] | None) -> Comparison:
-    names = labels(base.run, model.run)
-    if found := work_differences(base.run, model.run, tasks):
+def _compared(
+    base: StoredRun, model: StoredRun, names: tuple[str, str], tasks: Sequence[str] | None
+) -> Comparison:
+    if found := work_differences(base.run, model.run, tasks, names):
         raise IncomparableRuns(*names, found)
     asked = list(base.run.results) if tasks is None else list(tasks)
     paired: dict[str, list[Pair]] = {}

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,30 @@ def test_two_runs_of_one_model_by_id(harness: Command, runs: Path, tmp_path: Pat
 
 
 @pytest.mark.usefixtures("two")
+def test_two_runs_of_one_model_against_a_base_are_told_apart(
+    harness: Command, runs: Path, tmp_path: Path
+) -> None:
+    """Each has its page and its heading; what differs, and the advice, is of the right one."""
+    stored_run(runs, "third", {"arc_easy": answers(BASE)}, id="one")
+    stored_run(runs, "third", {"arc_easy": answers(MODEL)}, id="two")
+    code, out, err = harness("compare", "tiny", "one,two,other")
+    assert code == 0, err
+    assert {"one against tiny", "two against tiny", "other against tiny"} <= set(out.splitlines())
+    pages = {path.name for path in (tmp_path / "reports/compare").iterdir()}
+    assert pages == {"tiny--one.md", "tiny--two.md", "tiny--other.md"}
+    stored_run(runs, "third", {"arc_easy": answers(MODEL[:9])}, id="short")
+    code, out, err = harness("compare", "tiny", "one,short")
+    assert code == 1 and "arc_easy: docs: 100 for tiny, 9 for short" in err
+
+
+@pytest.mark.usefixtures("two")
+@pytest.mark.parametrize("models", ["", ",", " , "])
+def test_no_model_is_no_comparison(harness: Command, models: str) -> None:
+    code, out, err = harness("compare", "tiny", models)
+    assert (code, out) == (2, "") and "no model is named to hold against 'tiny'" in err
+
+
+@pytest.mark.usefixtures("two")
 def test_mistakes_are_explained(harness: Command, runs: Path) -> None:
     stored_run(runs, "tiny", {"arc_easy": answers(BASE)}, id="broken-off", status="interrupted")
     for arguments, code, message in (
@@ -154,6 +179,29 @@ def test_unequal_work_names_the_command_that_makes_it_equal(harness: Command, ru
     assert "make eval MODEL=other TASKS=arc_easy,gsm8k LIMIT=100 DATA='a b'" in err
     assert "--tasks arc_easy" in err
     assert harness("compare", "tiny", "other", "--tasks", "arc_easy")[0] == 0
+
+
+def test_the_advice_keeps_how_the_model_was_run(harness: Command, runs: Path) -> None:
+    """Two runs of one model in two dtypes: in the dtype of the base it would be the base again."""
+    stored_run(runs, "tiny", {"arc_easy": answers(BASE)}, id="one", limit=100)
+    two = stored_run(runs, "tiny", {"arc_easy": answers(MODEL[:9])}, id="two", limit=9)
+    how = replace(two.run.settings, dtype="float32", backend="hf", head="model")
+    two.folder.write(replace(two.run, settings=how))
+    err = harness("compare", "one", "two")[2]
+    assert (
+        "make eval MODEL=tiny TASKS=arc_easy LIMIT=100 DTYPE=float32 ARGS='--head model'\n" in err
+    )
+
+
+def test_what_changed_with_time_is_asked_of_both_again(harness: Command, runs: Path) -> None:
+    """The model was asked what the base was, of another version: once more is no use."""
+    older = {"arc_easy": {"version": "0.9"}}
+    stored_run(runs, "tiny", {"arc_easy": answers(BASE)}, changes=older)
+    stored_run(runs, "other", {"arc_easy": answers(MODEL)})
+    err = harness("compare", "tiny", "other")[2]
+    assert "Both were asked by the same settings at different times: ask both again" in err
+    assert "make eval MODEL=tiny TASKS=arc_easy" in err
+    assert "make eval MODEL=other TASKS=arc_easy" in err
 
 
 @pytest.mark.usefixtures("two")
