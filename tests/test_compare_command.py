@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.report.wording import change, probability
+from harness.report.wording import change, changes, probability
+from harness.types import Estimate
 from tests.compared import answers, stored_run
 from tests.conftest import REPOSITORY, Command
 from tests.test_compare import BASE, MODEL
@@ -45,7 +46,7 @@ def test_two_models_by_name(harness: Command, tmp_path: Path) -> None:
         "2 / 12",
         "0.008",
         "0.008",
-        "10.36",
+        "9.93",
         "worse",
     ]
     assert lines[3] == (
@@ -235,11 +236,17 @@ def test_a_real_run_against_itself_in_another_dtype(harness: Command) -> None:
 
 
 def test_differences_and_probabilities_in_words() -> None:
-    """A difference has a sign and one digit more than a value; 0.0499 stays on its side of 0.05."""
+    """A difference has a sign and one digit more than a value; 0.0499 stays on its side of 0.05,
+    and an end of an interval on its side of 0.
+    """
     assert change(0.0125, "proportion") == "+1.25"
     assert change(-0.00001, "proportion") == "0.00"
     assert change(-1234.5, "perplexity") == "−1,234.500"
     assert change(None, "score") == "n/a"
+    beside_0 = Estimate(-0.0011, -0.0018, -0.00034, None, 5, "", "perplexity", False)
+    assert changes(beside_0) == "−0.0011 (−0.0018 to −0.0003)"
+    assert changes(replace(beside_0, high=0.0)) == "−0.001 (−0.002 to 0.000)"
+    assert changes(replace(beside_0, high=-1e-12)) == "−0.001 (−0.002 to 0.000)"
     assert [probability(p) for p in (0.0499, 0.05, 0.0004, 1.0, None)] == [
         "0.0499",
         "0.0500",
