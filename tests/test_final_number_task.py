@@ -68,6 +68,9 @@ def test_numbers_are_found(text: str, last: str | None, marked: str | None) -> N
         (" 0 + 1 = 2\n#### 2", 0.0, 0.0),
         (" I do not know", 0.0, 0.0),
         (" #### 1\n\nThere are 12 months", 0.0, 1.0),
+        # 200 tokens of 32 zeros, as GPT-2's vocabulary has them: beyond what Python reads.
+        (" #### 1" + "0" * 6_400, 0.0, 0.0),
+        (" #### 1\n" + "0" * 6_400, 0.0, 1.0),
     ],
 )
 def test_the_final_number_decides(
