@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from harness.metrics.accuracy import mean
 from harness.report.wording import change, changes, probability
 from harness.types import Estimate
 from tests.compared import answers, stored_run
 from tests.conftest import REPOSITORY, Command
+from tests.report.fixtures.runs import choice_row
 from tests.test_compare import BASE, MODEL
 
 
@@ -203,6 +205,18 @@ def test_what_changed_with_time_is_asked_of_both_again(harness: Command, runs: P
     assert "Both were asked by the same settings at different times: ask both again" in err
     assert "make eval MODEL=tiny TASKS=arc_easy" in err
     assert "make eval MODEL=other TASKS=arc_easy" in err
+
+
+def test_metrics_are_named_as_in_every_report(harness: Command, runs: Path, tmp_path: Path) -> None:
+    """lm-eval's comma between metric and filter would read as the one between two metrics."""
+    names = ("exact_match,strict-match", "exact_match,flexible-extract")
+    rows = [choice_row(i, True, scores=dict.fromkeys(names, i % 2)) for i in range(9)]
+    for name in ("tiny", "other"):
+        stored_run(runs, name, {"gsm8k": rows}, metrics={"gsm8k": [mean(key) for key in names]})
+    assert harness("compare", "tiny", "other")[0] == 0
+    page = (tmp_path / "reports/compare/tiny--other.md").read_text("utf-8")
+    said = "gsm8k exact_match (strict-match), gsm8k exact_match (flexible-extract)"
+    assert f"- Tango's score test: {said}\n" in page
 
 
 @pytest.mark.usefixtures("two")

@@ -12,6 +12,7 @@ from harness.report.wording import (
     clean,
     counted,
     metric_heading,
+    metric_name,
     number,
     probability,
 )
@@ -116,7 +117,7 @@ def details(comparison: Comparison) -> list[str]:
             docs = counted(each.left_out, "doc")
             said.append(f"{task}: {docs} left out, not scored on both sides")
         if each.verdict == "not tested":
-            said.append(f"{task}, {clean(each.metric)}: {each.test}")
+            said.append(f"{task}, {metric_name(each.metric)}: {each.test}")
         for label, noise in zip(
             (comparison.base.label, comparison.model.label), each.noise, strict=True
         ):
@@ -130,7 +131,9 @@ def tests(comparison: Comparison) -> list[str]:
     by_test: dict[str, list[str]] = {}
     for each in shown(comparison):
         if each.p is not None:
-            by_test.setdefault(each.test, []).append(f"{clean(each.task)} {clean(each.metric)}")
+            by_test.setdefault(each.test, []).append(
+                f"{clean(each.task)} {metric_name(each.metric)}"
+            )
     lines = [f"{test}: {', '.join(of)}" for test, of in by_test.items()]
     if comparison.family > 1:
         lines.append(f"p adjusted for {comparison.family} tests (Holm)")
