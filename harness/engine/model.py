@@ -142,7 +142,7 @@ def _check_complete(causal: Any, missing: Iterable[str], path: Path) -> None:
     packed = tuple(f"{name}." for name, layer in causal.named_modules() if scheme_of(layer))
     if lost := sorted(name for name in missing if name in learned or name.startswith(packed)):
         raise WeightsError(
-            f"the model in {path} cannot be used: {len(lost)} of its weights are not in its files, "
+            f"the files of the model in {path} lack {len(lost)} of its weights, "
             f"such as {lost[0]}: a file is missing, or they are of another architecture, quantized "
             "without a quantization_config, or an adapter that was not merged"
         )

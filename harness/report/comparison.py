@@ -111,6 +111,8 @@ def details(comparison: Comparison) -> list[str]:
     said = []
     for each in shown(comparison):
         task = clean(each.task)
+        if each is comparison.pooled:
+            task += f" ({', '.join(map(clean, comparison.pooled_tasks))})"
         if each.primary and each.flips is not None:
             said.append(f"{task}: {_flips(each.flips, each.delta.n)}{_exact(each)}")
         if each.left_out and each.primary:
