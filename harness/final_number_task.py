@@ -101,7 +101,7 @@ def open_final_number_task(dataset: Dataset, context: TaskContext) -> FinalNumbe
         )
     groups: dict[str, list[dict[str, str]]] = {}
     for number, row in enumerate(rows, 1):
-        if marked_number(row["answer"]) is None:
+        if marked_number(str(row["answer"])) is None:
             raise DataError(f"{dataset}, row {number}: the answer does not end in #### <number>")
         fields = {"question": row["question"], "answer": row["answer"]}
         groups.setdefault(row["group"], []).append(fields)

@@ -116,6 +116,8 @@ def test_few_shot_examples_are_refused(open_rows: Callable[..., OpenTask]) -> No
     [
         ([{"question": "q", "answer": "#### 1"}], "the column group is missing"),
         ([{"question": "q", "answer": "1", "group": "a"}], "row 1: the answer does not end in"),
+        ([{"question": "q", "answer": 1, "group": "a"}], "row 1: the answer does not end in"),
+        ([{"question": "q", "answer": None, "group": "a"}], "row 1: the answer does not end in"),
     ],
 )
 def test_rows_that_cannot_be_judged_are_refused(
