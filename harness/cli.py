@@ -63,6 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader went away (`harness list models | head`): not our failure.
         _drop_output()
         return 0
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # rich's answer to the same
+            return 0
+        raise
     except OSError as error:
         if error.filename is not None or error.errno not in _OUTPUT_ERRORS:
             raise

@@ -33,7 +33,7 @@ class Side:
     """One of two runs that are compared.
 
     Attributes:
-        label: its model's name, or its own id where both are of one model.
+        label: its model's name, or its own id where several that are shown are of one model.
     """
 
     label: str
@@ -50,6 +50,7 @@ class Comparison:
         differences: every metric of every task, a task's primary metric first.
         pooled: over the tasks whose primary metric is a proportion of right docs, every doc
             counted once; ``None`` where fewer than two tasks have one.
+        pooled_tasks: those tasks; one without a doc that both sides scored is not among them.
         family: how many p-values the adjustment is over; those of the other models count.
         on_samples: whether any task was scored on the shipped samples.
         notes: what differs beside the model, and what a reader should know.
@@ -59,6 +60,7 @@ class Comparison:
     model: Side
     differences: tuple[Difference, ...]
     pooled: Difference | None
+    pooled_tasks: tuple[str, ...]
     family: int
     on_samples: bool
     notes: tuple[str, ...]
@@ -80,12 +82,19 @@ def compare_runs(
         IncomparableRuns: the work was not the same; lists what differs.
         RecordError: rows are missing or damaged.
     """
-    return _adjusted([_compared(base, model, tasks) for model in models])
+    first, *others = labels([each.run for each in (base, *models)])
+    return _adjusted(
+        [
+            _compared(base, model, (first, second), tasks)
+            for model, second in zip(models, others, strict=True)
+        ]
+    )
 
 
-def _compared(base: StoredRun, model: StoredRun, tasks: Sequence[str] | None) -> Comparison:
-    names = labels(base.run, model.run)
-    if found := work_differences(base.run, model.run, tasks):
+def _compared(
+    base: StoredRun, model: StoredRun, names: tuple[str, str], tasks: Sequence[str] | None
+) -> Comparison:
+    if found := work_differences(base.run, model.run, tasks, names):
         raise IncomparableRuns(*names, found)
     asked = list(base.run.results) if tasks is None else list(tasks)
     paired: dict[str, list[Pair]] = {}
@@ -96,6 +105,7 @@ def _compared(base: StoredRun, model: StoredRun, tasks: Sequence[str] | None) ->
         raise IncomparableRuns(*names, found)
     of_base = {task: base.run.results[task] for task in asked}
     of_model = {task: model.run.results[task] for task in asked}
+    parts = _poolable(of_base, of_model, paired)
     return Comparison(
         base=_side(base.run, names[0]),
         model=_side(model.run, names[1]),
@@ -104,7 +114,8 @@ def _compared(base: StoredRun, model: StoredRun, tasks: Sequence[str] | None) ->
             for task in asked
             for metric in _primary_first(of_base[task])
         ),
-        pooled=_pooled(of_base, of_model, paired),
+        pooled=_pooled(parts, paired) if parts else None,
+        pooled_tasks=tuple(parts),
         family=0,
         on_samples=any(result.on_samples for result in of_base.values()),
         notes=tuple(_notes(base.run, model.run, *names)),
@@ -135,12 +146,12 @@ def _all(comparison: Comparison) -> list[Difference]:
     return [*comparison.differences, *([comparison.pooled] if comparison.pooled else [])]
 
 
-def _pooled(
+def _poolable(
     base: Mapping[str, TaskResult],
     model: Mapping[str, TaskResult],
     paired: Mapping[str, Sequence[Pair]],
-) -> Difference | None:
-    """The difference over all accuracy tasks, stratified by task and group."""
+) -> dict[str, Reduced]:
+    """The accuracy tasks, reduced; none where there are fewer than two that belong together."""
     parts: dict[str, Reduced] = {}
     for task, pairs in paired.items():
         metric = base[task].primary
@@ -152,7 +163,12 @@ def _pooled(
             parts[task] = found
     # Samples stand in for a benchmark; their docs do not belong among real ones.
     if len(parts) < 2 or len({base[task].on_samples for task in parts}) > 1:
-        return None
+        return {}
+    return parts
+
+
+def _pooled(parts: Mapping[str, Reduced], paired: Mapping[str, Sequence[Pair]]) -> Difference:
+    """The difference over accuracy tasks, stratified by task and group."""
     strata = [
         (task, group)
         for task, part in parts.items()

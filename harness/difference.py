@@ -124,7 +124,7 @@ def metric_difference(
             made,
             base=recorded[0].value,
             model=recorded[1].value,
-            test="no test: the metric is neither a mean of the docs' values nor a ratio of sums",
+            test="no test: the docs give the metric neither as a mean nor as a ratio of sums",
         )
     if found.kind == "zero or one":
         first, second = found.base[:, 0], found.model[:, 0]

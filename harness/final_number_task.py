@@ -70,7 +70,7 @@ class FinalNumberTask:
 
 
 def last_number(text: str) -> Fraction | None:
-    """The last number of a text, ``None`` where there is none."""
+    """The last number of a text, ``None`` where there is none, or one of thousands of digits."""
     found = _LAST.findall(text)
     return _value(found[-1]) if found else None
 
@@ -101,7 +101,7 @@ def open_final_number_task(dataset: Dataset, context: TaskContext) -> FinalNumbe
         )
     groups: dict[str, list[dict[str, str]]] = {}
     for number, row in enumerate(rows, 1):
-        if marked_number(row["answer"]) is None:
+        if marked_number(str(row["answer"])) is None:
             raise DataError(f"{dataset}, row {number}: the answer does not end in #### <number>")
         fields = {"question": row["question"], "answer": row["answer"]}
         groups.setdefault(row["group"], []).append(fields)
@@ -114,5 +114,8 @@ def open_final_number_task(dataset: Dataset, context: TaskContext) -> FinalNumbe
     return FinalNumberTask(docs, [record], context.render_chat)
 
 
-def _value(number: str) -> Fraction:
-    return Fraction(number.replace(",", ""))
+def _value(number: str) -> Fraction | None:
+    try:
+        return Fraction(number.replace(",", ""))
+    except ValueError:  # more digits than Python turns into a number: a model that repeats itself
+        return None

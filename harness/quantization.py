@@ -77,17 +77,19 @@ def require(found: Declared, folder: Path) -> None:
 
 
 def _declared(config: Mapping[str, Any], folder: Path, *, inside: bool) -> Declared:
-    method = str(config.get("quant_method", "")).lower()
+    method, bits = str(config.get("quant_method", "")).lower(), config.get("bits", 4)
     if config.get("load_in_8bit"):
-        return Declared("int8", 8, config, inside)
-    if config.get("load_in_4bit"):
-        return Declared(str(config.get("bnb_4bit_quant_type", "fp4")), 4, config, inside)
+        method, bits = "int8", 8
+    elif config.get("load_in_4bit"):
+        method, bits = str(config.get("bnb_4bit_quant_type", "fp4")), 4
     if method not in PACKAGES:
         raise WeightsError(
             f"{folder} is quantized by {method or 'a method that it does not name'}, which this "
             f"version cannot load and check; it knows {', '.join(PACKAGES)}"
         )
-    return Declared(method, int(config.get("bits", 4)), config, inside)
+    if not isinstance(bits, int):
+        raise WeightsError(f"{folder} is quantized to {bits!r} bits, its config says: no number")
+    return Declared(method, bits, config, inside)
 
 
 def _from_autoawq(config: Mapping[str, Any]) -> dict[str, Any]:

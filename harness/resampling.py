@@ -69,8 +69,10 @@ def sign_flip(differences: Floats, *, flips: int = FLIPS, seed: int = SEED) -> R
     low, high = np.minimum(of_flipped, of_others), np.maximum(of_flipped, of_others)
     whole = (sizes == 0) | (sizes == n)  # the pattern that was seen, or its mirror
     low[whole], high[whole] = -np.inf, np.inf
+    # Means of rounded values miss 0 by a rounding error; p and the interval must both count them.
     rounding = 1e-12 * float(np.abs(differences).max())
-    p = float(((low <= rounding) & (high >= -rounding)).mean())
+    low[np.abs(low) <= rounding] = high[np.abs(high) <= rounding] = 0.0
+    p = float(((low <= 0) & (high >= 0)).mean())
     spread = float(np.std(differences, ddof=1)) if n > 1 else 0.0
     if spread == 0:
         return Resampled(UNDEFINED, p, None, len(sums))

@@ -6,6 +6,7 @@ asked, and how the answers were scored, may not.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from harness.records import Run, TaskResult
@@ -13,14 +14,18 @@ from harness.records import Run, TaskResult
 _SUMMED = ("perplexity", "bits/byte")
 
 
-def labels(base: Run, model: Run) -> tuple[str, str]:
-    """Names for two runs: those of their models, or the runs' own where one model made both."""
-    if base.model.name == model.model.name:
-        return base.id, model.id
-    return base.model.name, model.model.name
+def labels(runs: Sequence[Run]) -> list[str]:
+    """Names for runs: those of their models, or the runs' own where one model made several."""
+    made = Counter(run.model.name for run in runs)
+    return [run.model.name if made[run.model.name] == 1 else run.id for run in runs]
 
 
-def work_differences(base: Run, model: Run, tasks: Sequence[str] | None = None) -> list[str]:
+def work_differences(
+    base: Run,
+    model: Run,
+    tasks: Sequence[str] | None = None,
+    names: tuple[str, str] | None = None,
+) -> list[str]:
     """Say what differs, a line each; empty where the records know of nothing.
 
     Files of data may differ: a data set from the hub and from a folder has other files and equal
@@ -30,8 +35,9 @@ def work_differences(base: Run, model: Run, tasks: Sequence[str] | None = None) 
         base: a run.
         model: another.
         tasks: the tasks that count; all of either by default.
+        names: what the lines call the two; by default their `labels`.
     """
-    first, second = labels(base, model)
+    first, second = names or labels((base, model))
     found: list[str] = []
     asked = list(tasks) if tasks is not None else list({**base.results, **model.results})
     for name, other, run in ((first, second, model), (second, first, base)):

@@ -31,6 +31,21 @@ def test_help_is_fast_and_imports_nothing_heavy() -> None:
     assert "eval" in done.stdout and "doctor" in done.stdout
 
 
+@pytest.mark.parametrize("arguments", [["list", "models"], ["list", "models", "--json"]])
+def test_a_reader_that_goes_away_is_no_failure(arguments: list[str]) -> None:
+    """`harness list models | head -0`, with rich's printing and without."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as closed:
+        done = subprocess.run(
+            [sys.executable, "-m", "harness", *arguments],
+            cwd=REPOSITORY,
+            stdout=closed,
+            stderr=subprocess.PIPE,
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_eval_from_the_samples_to_the_leaderboard(harness: Command, tmp_path: Path) -> None:
     code, out, _ = harness("eval", "--model", "tiny", "--suite", "quick", "--limit", "4", "--json")
     assert code == 0

@@ -140,3 +140,12 @@ def test_a_bar_is_of_what_the_model_is_asked(monkeypatch: pytest.MonkeyPatch) ->
         bar = progress._bars.tasks[-1]
         assert (bar.completed, bar.total) == (asked, asked)
         assert (f"{stored} from the journal" in bar.description) is (stored > 0)
+
+
+@pytest.mark.parametrize("what", ["tasks", "suites"])
+def test_a_folder_without_tasks_is_said_to_have_none(
+    what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As one with a mistyped name has, or one with task files and no suites."""
+    assert main(["list", what, "--tasks-dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.startswith(f"no {what} in {tmp_path}: ")

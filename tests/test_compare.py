@@ -17,6 +17,7 @@ from harness.errors import IncomparableRuns, RecordError
 from harness.metrics.accuracy import mean
 from harness.metrics.corpus import corpus
 from harness.records import NoiseFloor
+from harness.report.comparison import details
 from tests.compared import answers, documents, stored_run
 from tests.report.fixtures.runs import choice_row, generated_row
 
@@ -158,7 +159,7 @@ def test_what_cannot_be_reduced_is_shown_without_a_test(tmp_path: Path) -> None:
     found = comparison.differences[0]
     assert found.verdict == "not tested" and found.p is None and found.p_holm is None
     assert (found.base, found.model, found.delta.value) == (4.0, 4.0, None)
-    assert found.test.startswith("no test: the metric is neither a mean")
+    assert found.test.startswith("no test: the docs give the metric neither as a mean")
     wrong = {"arc_easy": {"estimates": {"acc": mean("acc").estimate([(1.0, None), (1.0, None)])}}}
     odd = stored_run(tmp_path, "odd", {"arc_easy": answers(BASE)}, changes=wrong)
     plain = stored_run(tmp_path, "plain", {"arc_easy": answers(BASE)})
@@ -215,6 +216,19 @@ def test_pooled_over_accuracy_tasks(tmp_path: Path) -> None:
     assert pooled.flips == Flips(gained=6, lost=12, still_wrong=None)
     assert pooled.test == "Tango's score test, stratified"
     assert comparison.family == 4
+
+
+def test_the_pool_names_its_tasks(tmp_path: Path) -> None:
+    """An accuracy task without a scored doc is not in it, whatever it is called."""
+    dumb = [replace(row, scores={}, unscored="no") for row in answers(BASE)]
+    base = {"arc_easy": answers(BASE), "gsm8k": dumb, "hellaswag": answers(BASE)}
+    model = {"arc_easy": answers(MODEL), "gsm8k": dumb, "hellaswag": answers(MODEL)}
+    comparison = compared(tmp_path, base, model)
+    assert comparison.pooled_tasks == ("arc_easy", "hellaswag")
+    said = "\n".join(details(comparison))
+    assert f"{POOLED} (arc_easy, hellaswag): 4 from wrong to right" in said
+    alone = compared(tmp_path / "alone", {"gsm8k": answers(BASE)}, {"gsm8k": answers(MODEL)})
+    assert alone.pooled is None and alone.pooled_tasks == ()
 
 
 def test_holm_is_over_all_models(tmp_path: Path) -> None:

@@ -6,13 +6,17 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness.report.wording import change, probability
+from harness.metrics.accuracy import mean
+from harness.report.wording import change, changes, probability
+from harness.types import Estimate
 from tests.compared import answers, stored_run
 from tests.conftest import REPOSITORY, Command
+from tests.report.fixtures.runs import choice_row
 from tests.test_compare import BASE, MODEL
 
 
@@ -44,7 +48,7 @@ def test_two_models_by_name(harness: Command, tmp_path: Path) -> None:
         "2 / 12",
         "0.008",
         "0.008",
-        "10.36",
+        "9.93",
         "worse",
     ]
     assert lines[3] == (
@@ -117,6 +121,30 @@ def test_two_runs_of_one_model_by_id(harness: Command, runs: Path, tmp_path: Pat
 
 
 @pytest.mark.usefixtures("two")
+def test_two_runs_of_one_model_against_a_base_are_told_apart(
+    harness: Command, runs: Path, tmp_path: Path
+) -> None:
+    """Each has its page and its heading; what differs, and the advice, is of the right one."""
+    stored_run(runs, "third", {"arc_easy": answers(BASE)}, id="one")
+    stored_run(runs, "third", {"arc_easy": answers(MODEL)}, id="two")
+    code, out, err = harness("compare", "tiny", "one,two,other")
+    assert code == 0, err
+    assert {"one against tiny", "two against tiny", "other against tiny"} <= set(out.splitlines())
+    pages = {path.name for path in (tmp_path / "reports/compare").iterdir()}
+    assert pages == {"tiny--one.md", "tiny--two.md", "tiny--other.md"}
+    stored_run(runs, "third", {"arc_easy": answers(MODEL[:9])}, id="short")
+    code, out, err = harness("compare", "tiny", "one,short")
+    assert code == 1 and "arc_easy: docs: 100 for tiny, 9 for short" in err
+
+
+@pytest.mark.usefixtures("two")
+@pytest.mark.parametrize("models", ["", ",", " , "])
+def test_no_model_is_no_comparison(harness: Command, models: str) -> None:
+    code, out, err = harness("compare", "tiny", models)
+    assert (code, out) == (2, "") and "no model is named to hold against 'tiny'" in err
+
+
+@pytest.mark.usefixtures("two")
 def test_mistakes_are_explained(harness: Command, runs: Path) -> None:
     stored_run(runs, "tiny", {"arc_easy": answers(BASE)}, id="broken-off", status="interrupted")
     for arguments, code, message in (
@@ -156,6 +184,41 @@ def test_unequal_work_names_the_command_that_makes_it_equal(harness: Command, ru
     assert harness("compare", "tiny", "other", "--tasks", "arc_easy")[0] == 0
 
 
+def test_the_advice_keeps_how_the_model_was_run(harness: Command, runs: Path) -> None:
+    """Two runs of one model in two dtypes: in the dtype of the base it would be the base again."""
+    stored_run(runs, "tiny", {"arc_easy": answers(BASE)}, id="one", limit=100)
+    two = stored_run(runs, "tiny", {"arc_easy": answers(MODEL[:9])}, id="two", limit=9)
+    how = replace(two.run.settings, dtype="float32", backend="hf", head="model")
+    two.folder.write(replace(two.run, settings=how))
+    err = harness("compare", "one", "two")[2]
+    assert (
+        "make eval MODEL=tiny TASKS=arc_easy LIMIT=100 DTYPE=float32 ARGS='--head model'\n" in err
+    )
+
+
+def test_what_changed_with_time_is_asked_of_both_again(harness: Command, runs: Path) -> None:
+    """The model was asked what the base was, of another version: once more is no use."""
+    older = {"arc_easy": {"version": "0.9"}}
+    stored_run(runs, "tiny", {"arc_easy": answers(BASE)}, changes=older)
+    stored_run(runs, "other", {"arc_easy": answers(MODEL)})
+    err = harness("compare", "tiny", "other")[2]
+    assert "Both were asked by the same settings at different times: ask both again" in err
+    assert "make eval MODEL=tiny TASKS=arc_easy" in err
+    assert "make eval MODEL=other TASKS=arc_easy" in err
+
+
+def test_metrics_are_named_as_in_every_report(harness: Command, runs: Path, tmp_path: Path) -> None:
+    """lm-eval's comma between metric and filter would read as the one between two metrics."""
+    names = ("exact_match,strict-match", "exact_match,flexible-extract")
+    rows = [choice_row(i, True, scores=dict.fromkeys(names, i % 2)) for i in range(9)]
+    for name in ("tiny", "other"):
+        stored_run(runs, name, {"gsm8k": rows}, metrics={"gsm8k": [mean(key) for key in names]})
+    assert harness("compare", "tiny", "other")[0] == 0
+    page = (tmp_path / "reports/compare/tiny--other.md").read_text("utf-8")
+    said = "gsm8k exact_match (strict-match), gsm8k exact_match (flexible-extract)"
+    assert f"- Tango's score test: {said}\n" in page
+
+
 @pytest.mark.usefixtures("two")
 def test_hostile_names_stay_text(harness: Command, runs: Path, tmp_path: Path) -> None:
     stored_run(runs, "a|`b`\x1b[2J/../c", {"arc_easy": answers(BASE)}, id="hostile")
@@ -187,11 +250,17 @@ def test_a_real_run_against_itself_in_another_dtype(harness: Command) -> None:
 
 
 def test_differences_and_probabilities_in_words() -> None:
-    """A difference has a sign and one digit more than a value; 0.0499 stays on its side of 0.05."""
+    """A difference has a sign and one digit more than a value; 0.0499 stays on its side of 0.05,
+    and an end of an interval on its side of 0.
+    """
     assert change(0.0125, "proportion") == "+1.25"
     assert change(-0.00001, "proportion") == "0.00"
     assert change(-1234.5, "perplexity") == "−1,234.500"
     assert change(None, "score") == "n/a"
+    beside_0 = Estimate(-0.0011, -0.0018, -0.00034, None, 5, "", "perplexity", False)
+    assert changes(beside_0) == "−0.0011 (−0.0018 to −0.0003)"
+    assert changes(replace(beside_0, high=0.0)) == "−0.001 (−0.002 to 0.000)"
+    assert changes(replace(beside_0, high=-1e-12)) == "−0.001 (−0.002 to 0.000)"
     assert [probability(p) for p in (0.0499, 0.05, 0.0004, 1.0, None)] == [
         "0.0499",
         "0.0500",

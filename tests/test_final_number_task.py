@@ -68,6 +68,9 @@ def test_numbers_are_found(text: str, last: str | None, marked: str | None) -> N
         (" 0 + 1 = 2\n#### 2", 0.0, 0.0),
         (" I do not know", 0.0, 0.0),
         (" #### 1\n\nThere are 12 months", 0.0, 1.0),
+        # 200 tokens of 32 zeros, as GPT-2's vocabulary has them: beyond what Python reads.
+        (" #### 1" + "0" * 6_400, 0.0, 0.0),
+        (" #### 1\n" + "0" * 6_400, 0.0, 1.0),
     ],
 )
 def test_the_final_number_decides(
@@ -113,6 +116,8 @@ def test_few_shot_examples_are_refused(open_rows: Callable[..., OpenTask]) -> No
     [
         ([{"question": "q", "answer": "#### 1"}], "the column group is missing"),
         ([{"question": "q", "answer": "1", "group": "a"}], "row 1: the answer does not end in"),
+        ([{"question": "q", "answer": 1, "group": "a"}], "row 1: the answer does not end in"),
+        ([{"question": "q", "answer": None, "group": "a"}], "row 1: the answer does not end in"),
     ],
 )
 def test_rows_that_cannot_be_judged_are_refused(

@@ -140,10 +140,13 @@ def _quantize(
     work: Work,
 ) -> None:
     from gptqmodel import BACKEND, GPTQModel
+    from gptqmodel.looper import loop_processor
     from gptqmodel.quantization.config import AWQConfig, GPTQConfig
 
     from training.awq_clip import fast_clip
 
+    # It has no option for where its logs go: by default into the folder that it is called from.
+    loop_processor._PROJECT_LOG_DIR = work.scratch / "logs"
     # Written to disk, layers would leave the name of a temporary folder in the checkpoint.
     shared = {"bits": bits, "group_size": group_size, "offload_to_disk": False}
     config = AWQConfig(sym=False, **shared) if method == "awq" else GPTQConfig(**shared)

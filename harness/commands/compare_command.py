@@ -23,7 +23,13 @@ from harness.zoo import Zoo, load_zoo
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
-    names = [options.base, *(name for given in options.models for name in given.split(",") if name)]
+    asked = [name.strip() for given in options.models for name in given.split(",")]
+    names = [options.base, *filter(None, asked)]
+    if len(names) == 1:
+        raise UsageError(
+            f"no model is named to hold against {options.base!r}: name one, or several separated "
+            "by commas (`harness list models`)"
+        )
     for name in names:
         if names.count(name) > 1:
             raise UsageError(
@@ -156,16 +162,29 @@ def _advice(base: Run, model: Run) -> str:
     """What makes the two runs' work the same."""
     if base.model.chat_template != model.model.chat_template:
         return "Give both the same chat_template in the registry, and score both again."
+    command = _make_eval(model.model.name, base, run_as=model)
+    if command == _make_eval(model.model.name, model, run_as=model):
+        again = _make_eval(base.model.name, base, run_as=base)
+        return (
+            "Both were asked by the same settings at different times: ask both again\n"
+            f"  {again}\n  {command}"
+        )
     shared = [task for task in base.results if task in model.results]
-    advice = f"This asks {model.model.name} the same: {_make_eval(model.model.name, base)}"
+    advice = f"This asks {model.model.name} the same: {command}"
     if shared and set(shared) != {*base.results, *model.results}:
         advice += f"\nOr compare what both have, if it is equal: --tasks {','.join(shared)}"
     return advice
 
 
-def _make_eval(model: str, like: Run) -> str:
-    """The `make eval` that asks a model what another run asked."""
-    settings = like.settings
+def _make_eval(model: str, like: Run, run_as: Run | None = None) -> str:
+    """The `make eval` that asks a model what another run asked.
+
+    Args:
+        model: its name.
+        like: the run that asked it.
+        run_as: an earlier run of the model, whose dtype, backend and head are kept.
+    """
+    settings, own = like.settings, run_as.settings if run_as else None
     variables = {
         "MODEL": model,
         "SUITE": settings.suite,
@@ -173,10 +192,13 @@ def _make_eval(model: str, like: Run) -> str:
         "LIMIT": settings.limit,
         "NUM_FEWSHOT": settings.num_fewshot,
         "DATA": settings.data,
+        "DTYPE": own.dtype if own and own.dtype != "auto" else None,
+        "BACKEND": own.backend if own and own.backend != "hf" else None,
     }
     arguments = ["--samples"] if settings.samples and not settings.suite else []
     for task, config in settings.dataset_configs.items():
         arguments += ["--dataset-config", f"{task}={config}"]
+    arguments += ["--head", own.head] if own and own.head != "float32" else []
     variables["ARGS"] = shlex.join(arguments) or None
     written = [
         f"{name}={shlex.quote(str(value))}"

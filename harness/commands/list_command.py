@@ -51,7 +51,10 @@ def run(options: argparse.Namespace) -> int:
         if options.json:
             _print_json(rows)
         else:
-            console.print(_table(rows))
+            none = (
+                f"no {options.what} in {catalog.folder}: --tasks-dir names the folder of task files"
+            )
+            console.print(_table(rows) if rows else escape(none))
     return 0
 
 

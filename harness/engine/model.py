@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from harness.engine.attention import using
 from harness.engine.head import Head, LinearHead, ModelLogits
 from harness.engine.loaders import loader_config, prepare, tune
 from harness.engine.passes import KeyValues, Pass, PassLayout
-from harness.engine.quantized import Footprint, check, measure
+from harness.engine.quantized import Footprint, check, measure, scheme_of
 from harness.errors import WeightsError
 
 COMPILED_SHAPES = "128"
@@ -93,8 +94,9 @@ def load_model(
         quantization: the scheme that it must be of, ``none`` included; ``None`` for any.
 
     Raises:
-        WeightsError: transformers cannot load it, with its reason; a package is missing that its
-            quantization needs; what was loaded is not quantized as it should be.
+        WeightsError: transformers cannot load it, with its reason; its files lack weights; a
+            package is missing that its quantization needs; what was loaded is not quantized as it
+            should be.
     """
     import transformers
 
@@ -109,15 +111,18 @@ def load_model(
             config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
             config.quantization_config = loader_config(found, device)
             options["config"] = config
-        causal: Any = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             path,
             dtype=dtype if dtype == "auto" else getattr(torch, dtype),
             device_map={"": device},
             trust_remote_code=trust_remote_code,
+            output_loading_info=True,
             **options,
         )
     except Exception as error:  # custom code, torn files, unknown architectures: many kinds
         raise cannot_load(path, error) from None
+    causal, loading = loaded
+    _check_complete(causal, loading["missing_keys"], path)
     causal.eval()
     tune(causal, dtype)
     footprint = measure(causal)
@@ -126,6 +131,21 @@ def load_model(
     linear = _linear_head(causal) if head == "float32" else None
     attention = causal.config._attn_implementation
     return LoadedModel(causal, linear or own, device, attention, footprint)
+
+
+def _check_complete(causal: Any, missing: Iterable[str], path: Path) -> None:
+    """Refuse a model of which transformers drew weights at random, which it says in a log only.
+
+    A buffer of a plain layer is computed, not learned: a checkpoint may lack it.
+    """
+    learned = {name for name, _ in causal.named_parameters()}
+    packed = tuple(f"{name}." for name, layer in causal.named_modules() if scheme_of(layer))
+    if lost := sorted(name for name in missing if name in learned or name.startswith(packed)):
+        raise WeightsError(
+            f"the files of the model in {path} lack {len(lost)} of its weights, "
+            f"such as {lost[0]}: a file is missing, or they are of another architecture, quantized "
+            "without a quantization_config, or an adapter that was not merged"
+        )
 
 
 def load_tokenizer(path: Path, add_bos: bool | None, trust_remote_code: bool) -> Any:

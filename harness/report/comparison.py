@@ -12,6 +12,7 @@ from harness.report.wording import (
     clean,
     counted,
     metric_heading,
+    metric_name,
     number,
     probability,
 )
@@ -23,8 +24,9 @@ HOW_TO_READ = (
     "Verdicts go by the p adjusted for the number of all that are shown (Holm): where much is "
     "shown, a difference may go unnamed whose own interval leaves out 0.",
     "No difference seen is not no difference. What would have shown is the smallest true "
-    "difference that a run of so many docs finds four times in five, at the changes that were "
-    "seen.",
+    "difference that a run of so many docs finds four times in five with p below 0.05, before the "
+    "adjustment, at the changes that were seen; where too few were seen, at those that the "
+    "difference itself would bring.",
 )
 
 
@@ -109,13 +111,15 @@ def details(comparison: Comparison) -> list[str]:
     said = []
     for each in shown(comparison):
         task = clean(each.task)
+        if each is comparison.pooled:
+            task += f" ({', '.join(map(clean, comparison.pooled_tasks))})"
         if each.primary and each.flips is not None:
             said.append(f"{task}: {_flips(each.flips, each.delta.n)}{_exact(each)}")
         if each.left_out and each.primary:
             docs = counted(each.left_out, "doc")
             said.append(f"{task}: {docs} left out, not scored on both sides")
         if each.verdict == "not tested":
-            said.append(f"{task}, {clean(each.metric)}: {each.test}")
+            said.append(f"{task}, {metric_name(each.metric)}: {each.test}")
         for label, noise in zip(
             (comparison.base.label, comparison.model.label), each.noise, strict=True
         ):
@@ -129,7 +133,9 @@ def tests(comparison: Comparison) -> list[str]:
     by_test: dict[str, list[str]] = {}
     for each in shown(comparison):
         if each.p is not None:
-            by_test.setdefault(each.test, []).append(f"{clean(each.task)} {clean(each.metric)}")
+            by_test.setdefault(each.test, []).append(
+                f"{clean(each.task)} {metric_name(each.metric)}"
+            )
     lines = [f"{test}: {', '.join(of)}" for test, of in by_test.items()]
     if comparison.family > 1:
         lines.append(f"p adjusted for {comparison.family} tests (Holm)")

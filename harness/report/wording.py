@@ -65,20 +65,36 @@ def small(value: float) -> str:
     return f"{value:.2g}"
 
 
-def change(value: float | None, unit: str) -> str:
-    """Write a difference with its sign, one digit finer than a value; proportions in points."""
+def change(value: float | None, unit: str, finer: int = 0) -> str:
+    """Write a difference with its sign, one digit finer than a value; proportions in points.
+
+    Args:
+        value: the difference.
+        unit: its metric's.
+        finer: more digits than that.
+    """
     if value is None or not math.isfinite(value):
         return UNDEFINED
-    value, digits = value * (100 if unit == "proportion" else 1), _DECIMALS.get(unit, 3) + 1
+    value, digits = value * (100 if unit == "proportion" else 1), _DECIMALS.get(unit, 3) + 1 + finer
     rounded = round(value, digits) + 0.0
     return f"{rounded:+,.{digits}f}".replace("-", "−") if rounded else f"{0:.{digits}f}"
 
 
 def changes(delta: Estimate) -> str:
-    """Write a difference with its interval: ``+1.20 (−0.35 to +2.75)``."""
-    ends = [change(end, delta.unit) for end in (delta.low, delta.high)]
+    """Write a difference with its interval: ``+1.20 (−0.35 to +2.75)``.
+
+    With up to three more digits where an end that is not 0 would read as 0: whether an interval
+    leaves out 0 is what it is looked at for.
+    """
+    finer = next((more for more in range(4) if not _reads_as_0(delta, more)), 0)
+    ends = [change(end, delta.unit, finer) for end in (delta.low, delta.high)]
     between = UNDEFINED if set(ends) == {UNDEFINED} else " to ".join(ends)
-    return f"{change(delta.value, delta.unit)} ({between})"
+    return f"{change(delta.value, delta.unit, finer)} ({between})"
+
+
+def _reads_as_0(delta: Estimate, finer: int) -> bool:
+    zero = change(0.0, delta.unit, finer)
+    return any(end and change(end, delta.unit, finer) == zero for end in (delta.low, delta.high))
 
 
 def probability(p: float | None) -> str:

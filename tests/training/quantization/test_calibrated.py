@@ -32,16 +32,24 @@ def logits(folder: Path) -> torch.Tensor:
 
 @pytest.mark.parametrize("method", STEPS)
 def test_quantized_for_real(
-    method: str, wide_model: Path, pages: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    method: str,
+    wide_model: Path,
+    pages: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The widths are 128 and 192: 64 is the largest size that divides both.
 
     A group has a scale of 16 bits and a zero point of 4, GPTQ's layers also a number of 32 bits for
     each input: at most 4 + 20/64 + 32 * 14 * 192 / 245,760 = 4.7 bits a weight.
     """
+    (here := tmp_path / "here").mkdir()
+    monkeypatch.chdir(here)
     capfd.readouterr()
     result = made(STEPS[method], wide_model, tmp_path, pages, **FEW)
     assert capfd.readouterr() == ("", "")
+    assert not list(here.iterdir()), "a step writes where it was told to, not where it was called"
     assert result.chosen["group_size"] == 64
     name = "Salesforce/wikitext wikitext-2-raw-v1 validation"
     assert result.chosen["calibration"] == name and len(result.data[name]) == 64

@@ -127,6 +127,46 @@ class TestTheLoadedModelIsWhatItIsSaidToBe:
         with pytest.raises(WeightsError, match=r"by easyquant in 7% of its linear weights only"):
             load_backend("hf", LoadOptions(folder, folder))
 
+    def test_packed_weights_without_the_config_that_says_so(
+        self, quantized: Quantized, tmp_path: Path
+    ) -> None:
+        """None of the 14 layers' weights is found: transformers would draw them at random."""
+        folder = tmp_path / "nameless"
+        shutil.copytree(quantized("easyquant"), folder)
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        del config["quantization_config"]
+        (folder / "config.json").write_text(json.dumps(config), "utf-8")
+        with pytest.raises(WeightsError, match=r"lack 14 of its weights, such as"):
+            load_backend("hf", LoadOptions(folder, folder))
+
+    @pytest.mark.parametrize("part", ["scale", "packed"])
+    def test_a_quantized_layer_that_lacks_a_part(
+        self, part: str, quantized: Quantized, tmp_path: Path
+    ) -> None:
+        from safetensors.torch import load_file, save_file
+
+        folder = tmp_path / "torn"
+        shutil.copytree(quantized("easyquant"), folder)
+        tensors = load_file(folder / "model.safetensors")
+        del tensors[f"model.layers.0.self_attn.q_proj.{part}"]
+        save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+        with pytest.raises(WeightsError, match=rf"lack 1 of its weights, such as .*q_proj\.{part}"):
+            load_backend("hf", LoadOptions(folder, folder))
+
+    @pytest.mark.parametrize(
+        ("config", "says"),
+        [
+            ({"quant_method": "gptq", "bits": "four"}, "'four' bits"),
+            ({"load_in_4bit": True, "bnb_4bit_quant_type": "nf3"}, "quantized by nf3, which this"),
+        ],
+    )
+    def test_a_config_that_makes_no_sense(
+        self, config: dict[str, Any], says: str, wide_model: Path, tmp_path: Path
+    ) -> None:
+        folder = _claiming(wide_model, tmp_path, config)
+        with pytest.raises(WeightsError, match=says):
+            load_backend("hf", LoadOptions(folder, folder))
+
     def test_weights_that_a_loader_unpacked(self) -> None:
         unpacked = Footprint(100, 200, {"gptq": 1}, 16.0, 1.0, "1 Linear")
         with pytest.raises(WeightsError, match=r"16\.00 bits a weight .* its loader unpacked it"):
