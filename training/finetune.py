@@ -18,6 +18,7 @@ from harness.errors import TrainingError
 from harness.weights import file_names, tokenizer_files
 from training import checkpoints
 from training.curves import Curves, read_history
+from training.data.template import choose
 from training.held_out import optimizer_steps
 from training.lessons import Lessons
 from training.lowrank import spare_copies
@@ -76,7 +77,8 @@ def _arguments(
         work.tell(
             f"{work.name}: warmup_steps is {tuning.warmup_steps:,}, the whole training "
             f"{steps:,} steps: the learning rate only climbs, to "
-            f"{steps / tuning.warmup_steps:.0%} of {tuning.learning_rate:g}"
+            f"{steps / tuning.warmup_steps:.0%} of {tuning.learning_rate:g}; lower "
+            "warmup_steps, or give it more data"
         )
     every = max(1, -(-steps // EVALUATIONS))
     return objective.config(
@@ -238,9 +240,12 @@ def write_causal(trainer: Any, tuning: Tuning, work: Work) -> None:
     copy_tokenizer(work)
 
 
-def chosen(tuning: Tuning) -> dict[str, str]:
-    """What the recipe left to the machine."""
-    return {"precision": str(precision(tuning.precision)).removeprefix("torch.")}
+def chosen(tuning: Tuning, tokenizer: Any) -> dict[str, str]:
+    """What the recipe left to the machine and to the tokenizer."""
+    return {
+        "precision": str(precision(tuning.precision)).removeprefix("torch."),
+        "template": choose(tokenizer, tuning.template),
+    }
 
 
 def copy_tokenizer(work: Work) -> None:

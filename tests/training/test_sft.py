@@ -72,7 +72,7 @@ def test_it_learns_and_the_folder_holds_what_was_measured(
     assert made.figures["rows"] == 72
     assert made.figures["held_out_rows"] == 8
     assert list(made.data) == [sums]
-    assert made.chosen == {"precision": "float32"}
+    assert made.chosen == {"precision": "float32", "template": "plain"}
 
 
 def test_a_model_learns_to_end_its_answers(work: Work, sums: str) -> None:
