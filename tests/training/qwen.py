@@ -26,8 +26,8 @@ CHATML = (
 def save_qwen(models: Path) -> Path:
     """Write it under a folder of models; what is peculiar to Qwen1.5 is kept.
 
-    That is: rows of the embedding that no token has, the head tied to it, bfloat16 weights, a ChatML
-    template, ``<|im_end|>`` as the end of a turn beside ``<|endoftext|>`` for padding, and a
+    That is: rows of the embedding that no token has, the head tied to it, bfloat16 weights, a
+    ChatML template, ``<|im_end|>`` as the end of a turn beside ``<|endoftext|>`` for padding, and a
     generation config that samples with a repetition penalty.
     """
     from tokenizers import ByteLevelBPETokenizer
@@ -68,7 +68,7 @@ def save_qwen(models: Path) -> Path:
             eos_token_id=2,
         )
     )
-    model.generation_config = GenerationConfig(
+    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
         bos_token_id=0,
         eos_token_id=[2, 0],
         pad_token_id=0,

@@ -59,7 +59,7 @@ def test_it_learns_what_is_preferred(
 
 
 def test_the_user_is_told_the_reward_accuracy(work: Work, choices: str, told: list[str]) -> None:
-    """Of the 8 held-out pairs all are won in the end: 100%, Wilson's interval from 8 / (8 + 3.84)."""
+    """All 8 held-out pairs are won: 100%, and Wilson's interval begins at 8 / (8 + 3.84)."""
     run(Options(data=choices, **QUICK), work)
     assert told[-1] == ("tiny-made: reward accuracy 100.0% (67.6% to 100.0%) on 8 held-out pairs")
 
