@@ -45,9 +45,10 @@ def wrong_answers(reference: str, texts: Sequence[str]) -> list[str]:
         raise ValueError(f"the reference answer has no #### <number>: {reference[-40:]!r}")
     wrong: dict[str, None] = {}
     for text in texts:
-        number, end = marked_number(text), _MARKED_LINE.search(text)
-        if end is not None and number is not None and number != right:
-            wrong[text[: end.end()].strip()] = None
+        end = _MARKED_LINE.search(text)
+        answer = text[: end.end()].strip() if end else ""
+        if marked_number(answer) not in (None, right):
+            wrong[answer] = None
     return list(wrong)
 
 

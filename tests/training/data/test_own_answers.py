@@ -32,7 +32,15 @@ def off_by_one(asked: Sequence[Example]) -> list[list[str]]:
 
 def test_only_wrong_final_numbers_count() -> None:
     """4 is right, also as 4.0; no number after ####, no check."""
-    texts = ["#### 4", "#### 4.0", "I say 5", "####", " 2 + 2 = 5\n#### 5 apples\nmore", "#### 5"]
+    texts = [
+        "#### 4",
+        "#### 4.0",
+        "I say 5",
+        "####",
+        "####\n5",
+        " 2 + 2 = 5\n#### 5 apples\nmore",
+        "#### 5",
+    ]
     assert wrong_answers("2 + 2 = 4\n#### 4", [*texts, *texts]) == [
         "2 + 2 = 5\n#### 5 apples",
         "#### 5",
