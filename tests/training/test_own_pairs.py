@@ -112,7 +112,11 @@ def test_a_resumed_training_reads_the_same_pairs(
         with pytest.raises(KeyboardInterrupt):
             dpo.run(dpo.Options(data="gsm8k", **QUICK), asking)
     kept = (asking.scratch / FILE).read_bytes()
-    monkeypatch.setattr(own_pairs, "load_backend", stop)
+
+    def ask(*_: Any) -> None:
+        raise AssertionError("the parent is asked again")
+
+    monkeypatch.setattr(own_pairs, "load_backend", ask)
     made = dpo.run(dpo.Options(data="gsm8k", **QUICK), asking)
     assert (asking.out / FILE).read_bytes() == kept
     assert made.data == {"gsm8k": sets.loaded("gsm8k", read_pairs(asking.out / FILE)).sha256}

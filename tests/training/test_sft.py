@@ -255,6 +255,12 @@ def test_the_user_is_told_what_matters(
     )
 
 
+def test_half_an_epoch_learns_from_half_the_rows(work: Work, sums: str, told: list[str]) -> None:
+    made = run(Options(data=sums, **(QUICK | {"epochs": 0.5})), work)
+    assert made.figures["rows"] == 36
+    assert any("learns from 36 of 72 rows" in line for line in told)
+
+
 def test_rows_that_are_too_long_are_counted_or_refused(
     work: Work, tmp_path: Path, told: list[str]
 ) -> None:
