@@ -25,7 +25,10 @@ from training.tuning import Tuning
 
 SUMS = [(a, b) for a in range(8) for b in range(6)]
 ROWS = [
-    {"question": f"What is {a} plus {b}?", "answer": f"{a} + {b} = {a + b}\n#### {a + b}"}
+    {
+        "question": f"What is {a} plus {b}?",
+        "answer": f"{a}+{b} = <<{a}+{b}={a + b}>>{a + b}\n#### {a + b}",
+    }
     for a, b in SUMS
 ]
 SEVENS = sum(a + b == 7 for a, b in SUMS)
@@ -35,11 +38,13 @@ SEVENS = sum(a + b == 7 for a, b in SUMS)
 def sevens(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model after it has learned to say ``#### 7``."""
     base = tmp_path_factory.mktemp("sevens")
-    lines = [json.dumps({"instruction": r["question"], "output": "So.\n#### 7"}) for r in ROWS]
+    lines = [
+        json.dumps({"instruction": r["question"], "output": "So <<7=7>>7.\n#### 7"}) for r in ROWS
+    ]
     (base / "sevens.jsonl").write_text("\n".join(lines), "utf-8")
     for name in ("out", "scratch"):
         (base / name).mkdir()
-    options = QUICK | {"method": "full", "learning_rate": 3e-3, "epochs": 20.0}
+    options = QUICK | {"method": "full", "learning_rate": 3e-3, "epochs": 50.0}
     work = Work(
         "sevens", tiny_model, tiny_model, base / "out", base / "scratch", None, False, print
     )
@@ -68,17 +73,20 @@ def pairs(work: Work, questions: int = 256, **changes: Any) -> sets.Loaded[Any]:
 def test_the_parent_is_set_against_the_solutions_where_it_is_wrong(
     asking: Work, told: list[str]
 ) -> None:
-    """48 sums, asked once each; 7 is the right answer of six of them (2 + 5 to 7 + 0)."""
+    """48 sums, asked once each; 7 is the right answer of six of them (2 + 5 to 7 + 0).
+
+    Both the solutions and the answers hold notes for a calculator, <<2+5=7>>; no pair does.
+    """
     assert SEVENS == 6
     found = pairs(asking)
     assert f"tiny-made: 48 of 48 questions asked: {len(found.rows)} wrongly" in told[-1]
     assert len(found.rows) >= 30
-    solutions = {row["question"]: row["answer"] for row in ROWS}
+    solutions = {f"What is {a} plus {b}?": f"{a}+{b} = {a + b}\n#### {a + b}" for a, b in SUMS}
     for pair in found.rows:
         (question,) = pair.prompt
         assert pair.chosen == solutions[question.content]
         assert pair.rejected.rpartition("#### ")[2] != pair.chosen.rpartition("#### ")[2]
-    sevens = [pair for pair in found.rows if pair.rejected == "So.\n#### 7"]
+    sevens = [pair for pair in found.rows if pair.rejected == "So 7.\n#### 7"]
     assert len(sevens) >= 30 and not any(p.chosen.endswith("#### 7") for p in sevens)
 
 
