@@ -18,6 +18,7 @@ from harness.errors import TrainingError
 from harness.weights import file_names, tokenizer_files
 from training import checkpoints
 from training.curves import Curves, read_history
+from training.data.template import choose
 from training.held_out import optimizer_steps
 from training.lessons import Lessons
 from training.lowrank import spare_copies
@@ -256,9 +257,12 @@ def write_causal(trainer: Any, tuning: Tuning, work: Work) -> None:
     copy_tokenizer(work)
 
 
-def chosen(tuning: Tuning) -> dict[str, str]:
-    """What the recipe left to the machine."""
-    return {"precision": str(precision(tuning.precision)).removeprefix("torch.")}
+def chosen(tuning: Tuning, tokenizer: Any) -> dict[str, str]:
+    """What the recipe left to the machine and to the tokenizer."""
+    return {
+        "precision": str(precision(tuning.precision)).removeprefix("torch."),
+        "template": choose(tokenizer, tuning.template),
+    }
 
 
 def copy_tokenizer(work: Work) -> None:

@@ -92,12 +92,12 @@ def prepare(
         len(learned), tuning.epochs, tuning.batch_size, tuning.seed, lengths if grouped else None
     )
     order = [learned[place] for place in laid]
-    _tell(work, kept, learned, held, len(rows) - len(kept))
+    _tell(work, kept, order, len(learned), held, len(rows) - len(kept))
     return Lessons(
         train=Dataset.from_list([dict(row.columns) for row in kept]).select(order),
         held=Dataset.from_list([dict(kept[row].columns) for row in held]) if held else None,
         groups=tuple(kept[row].group for row in held),
-        learned=len(learned),
+        learned=len(set(order)),
         largest=max(
             len(batch) * max(kept[row].tokens for row in batch)
             for batch in _batches(order, tuning.batch_size)
@@ -117,9 +117,16 @@ def _batches(order: Sequence[int], size: int) -> list[Sequence[int]]:
 
 
 def _tell(
-    work: Work, kept: Sequence[Row], learned: Sequence[int], held: Sequence[int], dropped: int
+    work: Work,
+    kept: Sequence[Row],
+    order: Sequence[int],
+    available: int,
+    held: Sequence[int],
+    dropped: int,
 ) -> None:
-    mean = sum(kept[row].tokens for row in learned) / len(learned)
-    line = f"{work.name}: learns from {len(learned):,} rows of {mean:.0f} tokens on average, "
+    mean = sum(kept[row].tokens for row in order) / len(order)
+    learned = len(set(order))  # less than an epoch leaves some unseen
+    count = f"{learned:,}" if learned == available else f"{learned:,} of {available:,}"
+    line = f"{work.name}: learns from {count} rows of {mean:.0f} tokens on average, "
     line += f"{len(held):,} are held out" if held else "none is held out"
     work.tell(line + (f"; {dropped:,} are left out: longer than max_length" if dropped else ""))

@@ -79,12 +79,15 @@ def learn(
         {**options, "sha256": loaded.sha256},
     )
     margins = trainer.margins() if lessons.held is not None else []
+    figures = judged(margins, lessons.groups)
+    if margins:
+        work.tell(f"{work.name}: {in_words(figures, len(margins))}")
     finetune.write_causal(trainer, tuning, work)
     curves.write(work.out, work.name)
     return Made(
         {loaded.name: loaded.sha256},
-        {**lessons.figures(), **curves.figures(), **judged(margins, lessons.groups)},
-        finetune.chosen(tuning),
+        {**lessons.figures(), **curves.figures(), **figures},
+        finetune.chosen(tuning, tokenizer),
     )
 
 
@@ -117,6 +120,15 @@ def judged(margins: Sequence[float], groups: Sequence[str]) -> dict[str, float]:
             found[f"reward_accuracy/{group}"] = sum(wins) / len(wins)
             found[f"held_out_rows/{group}"] = len(wins)
     return found
+
+
+def in_words(figures: Mapping[str, float], pairs: int) -> str:
+    """The reward accuracy with its interval, as `judged` gives it, for the terminal."""
+    low, high = figures["reward_accuracy_low"], figures["reward_accuracy_high"]
+    return (
+        f"reward accuracy {figures['reward_accuracy']:.1%} ({low:.1%} to {high:.1%}) on "
+        f"{pairs:,} held-out pairs"
+    )
 
 
 def _row(number: int, pair: Pair, encoder: TextEncoder, tuning: Tuning) -> Row | None:

@@ -68,7 +68,7 @@ def learn(
     return Made(
         {loaded.name: loaded.sha256},
         {**lessons.figures(), **curves.figures(), **judged(margins, lessons.groups)},
-        finetune.chosen(tuning),
+        finetune.chosen(tuning, tokenizer),
     )
 
 

@@ -57,7 +57,7 @@ def learn(
     return Made(
         {loaded.name: loaded.sha256},
         {**lessons.figures(), **curves.figures()},
-        finetune.chosen(tuning),
+        finetune.chosen(tuning, tokenizer),
     )
 
 

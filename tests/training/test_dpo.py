@@ -58,6 +58,12 @@ def test_it_learns_what_is_preferred(
     assert made["validation_loss"] < math.log(2) - 0.05
 
 
+def test_the_user_is_told_the_reward_accuracy(work: Work, choices: str, told: list[str]) -> None:
+    """All 8 held-out pairs are won: 100%, and Wilson's interval begins at 8 / (8 + 3.84)."""
+    run(Options(data=choices, **QUICK), work)
+    assert told[-1] == ("tiny-made: reward accuracy 100.0% (67.6% to 100.0%) on 8 held-out pairs")
+
+
 def test_the_curves_tell_accuracy_and_margin(work: Work, choices: str) -> None:
     run(Options(data=choices, **QUICK), work)
     curves = json.loads((work.out / "curves.json").read_text("utf-8"))

@@ -72,7 +72,7 @@ def test_it_learns_and_the_folder_holds_what_was_measured(
     assert made.figures["rows"] == 72
     assert made.figures["held_out_rows"] == 8
     assert list(made.data) == [sums]
-    assert made.chosen == {"precision": "float32"}
+    assert made.chosen == {"precision": "float32", "template": "plain"}
 
 
 def test_a_model_learns_to_end_its_answers(work: Work, sums: str) -> None:
@@ -281,6 +281,12 @@ def test_a_parent_whose_own_loss_is_no_number_is_named(
         run(Options(data=sums, **QUICK), broken)
     assert "the validation loss of the parent is nan" in str(error.value)
     assert "learning" not in str(error.value)
+
+
+def test_half_an_epoch_learns_from_half_the_rows(work: Work, sums: str, told: list[str]) -> None:
+    made = run(Options(data=sums, **(QUICK | {"epochs": 0.5})), work)
+    assert made.figures["rows"] == 36
+    assert any("learns from 36 of 72 rows" in line for line in told)
 
 
 def test_rows_that_are_too_long_are_counted_or_refused(

@@ -17,6 +17,7 @@ from typing import Any
 
 from harness.errors import DataError
 from harness.final_number_task import marked_number
+from harness.report.wording import counted
 from harness.storage import explained, write_atomic
 from training.data.rows import Example, Pair
 
@@ -24,6 +25,9 @@ Sample = Callable[[Sequence[Example]], Sequence[Sequence[str]]]
 """Samples a model's answers: some texts for each of the examples' prompts, in their order."""
 
 GROUP = "own answer"
+RIGHT, UNMARKED = "right", "unmarked"
+Outcome = dict[str, Any] | str
+"""What came of a question: the row of a pair, `RIGHT`, or `UNMARKED`: no final number."""
 _MARKED_LINE = re.compile(r"####[^\n]*")
 
 
@@ -41,9 +45,10 @@ def wrong_answers(reference: str, texts: Sequence[str]) -> list[str]:
         raise ValueError(f"the reference answer has no #### <number>: {reference[-40:]!r}")
     wrong: dict[str, None] = {}
     for text in texts:
-        number, end = marked_number(text), _MARKED_LINE.search(text)
-        if end is not None and number is not None and number != right:
-            wrong[text[: end.end()].strip()] = None
+        end = _MARKED_LINE.search(text)
+        answer = text[: end.end()].strip() if end else ""
+        if marked_number(answer) not in (None, right):
+            wrong[answer] = None
     return list(wrong)
 
 
@@ -62,6 +67,7 @@ def write_pairs(
     path: Path,
     *,
     batch: int,
+    least: int,
     tell: Callable[[str], None],
 ) -> int:
     """Ask about every example and write the pairs to a .jsonl file that `read_pairs` reads.
@@ -74,35 +80,50 @@ def write_pairs(
         sample: asks the model.
         path: the file to write.
         batch: examples that are asked about at a time.
+        least: pairs that are worth writing.
         tell: takes one line for the user after each batch.
 
     Returns:
         How many pairs there are.
 
     Raises:
-        DataError: what was kept is of other examples, or the model was never wrong.
+        DataError: what was kept is of other examples, or there are fewer pairs than ``least``;
+            told after the first batch where none of its answers has a final number.
         StorageError: a file cannot be written.
     """
     part = path.with_name(f"{path.name}.part")
     found = _kept(part, examples)
-    for start in range(len(found), len(examples), batch):
-        asked = examples[start : start + batch]
-        new = [_row(pair(*each)) for each in zip(asked, sample(asked), strict=True)]
+    while len(found) < len(examples) and not _hopeless(found):
+        asked = examples[len(found) : len(found) + batch]
+        new = [_outcome(*each) for each in zip(asked, sample(asked), strict=True)]
         with explained(part), part.open("a", encoding="utf-8") as file:
             file.writelines(_line(row) for row in new)
         found += new
-        wrong = sum(row is not None for row in found)
-        tell(f"{len(found)} of {len(examples)} questions asked, {wrong} answered wrongly")
-    rows = [row for row in found if row is not None]
-    if not rows:
-        raise DataError("no sampled answer ended in a wrong #### <number>: there are no pairs")
+        tell(f"{len(found):,} of {len(examples):,} questions asked: {_counted(found)}")
+    rows = [row for row in found if isinstance(row, dict)]
+    if len(rows) < least:
+        advice = (
+            "The model has yet to learn to end with that number: train it by sft on solutions that "
+            "do first, such as data: gsm8k"
+            if found.count(UNMARKED) > len(found) / 2
+            else "Ask more questions"
+        )
+        raise DataError(
+            f"{counted(len(rows), 'pair')} of a solution and a wrong answer, and {least} are "
+            f"needed: of {len(found):,} questions, the model answered {_counted(found)}. {advice}"
+        )
     write_atomic(path, "".join(map(_line, rows)))
     part.unlink()
     return len(rows)
 
 
-def _kept(part: Path, examples: Sequence[Example]) -> list[dict[str, Any] | None]:
-    """The rows of an earlier call, ``None`` for a question without a wrong answer.
+def _hopeless(found: Sequence[Outcome]) -> bool:
+    """Whether a first batch shows that the model never names a number: the rest may be spared."""
+    return bool(found) and found.count(UNMARKED) == len(found)
+
+
+def _kept(part: Path, examples: Sequence[Example]) -> list[Outcome]:
+    """The outcomes of an earlier call.
 
     Begins the file if there is none, and cuts off a line that was torn when the call ended.
     """
@@ -126,14 +147,23 @@ def _digest(examples: Sequence[Example]) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def _line(row: dict[str, Any] | None) -> str:
+def _line(row: Outcome) -> str:
     return json.dumps(row, ensure_ascii=False) + "\n"
 
 
-def _row(found: Pair | None) -> dict[str, Any] | None:
-    """A pair in TRL's layout, which keeps prompts of several turns."""
+def _counted(found: Sequence[Outcome]) -> str:
+    wrong = sum(isinstance(row, dict) for row in found)
+    return (
+        f"{wrong:,} wrongly, {found.count(RIGHT):,} rightly, {found.count(UNMARKED):,} without a "
+        "number after ####"
+    )
+
+
+def _outcome(example: Example, texts: Sequence[str]) -> Outcome:
+    """A pair in TRL's layout, which keeps prompts of several turns; or why there is none."""
+    found = pair(example, texts)
     if found is None:
-        return None
+        return RIGHT if any(marked_number(text) is not None for text in texts) else UNMARKED
     return {
         "prompt": [asdict(message) for message in found.prompt],
         "chosen": found.chosen,

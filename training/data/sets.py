@@ -68,9 +68,9 @@ def pairs(name: str, data: Path | None) -> Loaded[Pair]:
         return loaded(name, generate.pairs(generate.training_items(name)))
     if name == "gsm8k":
         raise UsageError(
-            "data: gsm8k has worked solutions, but no wrong answers to set against them; learn "
-            "preferences from 'default', or from a file of pairs (training.data.own_answers makes "
-            "one of a model's own wrong answers)"
+            "data: gsm8k has worked solutions, but no wrong answers to set against them: the steps "
+            "dpo and kto ask their parent for some, this one does not; learn preferences from "
+            "'default', or from a file of pairs, such as the own_answers.jsonl that they leave"
         )
     return _from_file(name, read_pairs)
 
@@ -84,8 +84,7 @@ def marked(name: str, data: Path | None) -> Loaded[Marked]:
         DataError: a file is missing, not as it should be, or has only answers of one kind.
     """
     if name in NAMES:
-        both = pairs(name, data).rows
-        return loaded(name, [answer for pair in both for answer in taken_apart(pair)])
+        return apart(pairs(name, data))
     found = _from_file(name, read_marked)
     if len({row.good for row in found.rows}) == 1:
         mark = "good" if found.rows[0].good else "bad"
@@ -102,6 +101,11 @@ def check_name(name: str) -> None:
     """
     if name not in NAMES and not _path(name).exists():
         raise DataError(f"{_path(name)}: no such file")
+
+
+def apart(found: Loaded[Pair]) -> Loaded[Marked]:
+    """Each pair as a good answer and a bad one."""
+    return loaded(found.name, [answer for pair in found.rows for answer in taken_apart(pair)])
 
 
 def held_out_pairs() -> Loaded[Pair]:

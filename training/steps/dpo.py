@@ -15,7 +15,10 @@ class Options:
     the parent.
 
     Attributes:
-        data: name of the preference pairs; ``default`` is the set shipped with the project.
+        data: name of the preference pairs; ``default`` is the set shipped with the project,
+            ``gsm8k`` makes pairs of worked solutions and the parent's own wrong answers.
+        questions: gsm8k only: how many of its training questions the parent is asked for that;
+            ``seed`` draws them, and the answers.
         template: how a prompt is written: ``chat`` with the tokenizer's chat template, ``plain`` as
             lm-eval words GSM8K, ``auto`` with a chat template where there is one.
         beta: strength of the tie to the reference model.
@@ -45,6 +48,7 @@ class Options:
     needs: ClassVar[tuple[str, ...]] = ("peft", "trl")
 
     data: str = "default"
+    questions: int = 256
     template: Literal["auto", "chat", "plain"] = "auto"
     beta: float = 0.1
     sft_weight: float = 0.0
@@ -65,8 +69,8 @@ class Options:
     seed: int = 1234
 
     def __post_init__(self) -> None:
-        counts = ("lora_r", "lora_alpha", "batch_size", "accumulation", "max_length", "patience")
-        for name in counts:
+        counts = ("questions", "lora_r", "lora_alpha", "batch_size", "accumulation")
+        for name in (*counts, "max_length", "patience"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it is at least 1")
         for name in ("beta", "learning_rate", "epochs"):
@@ -94,10 +98,11 @@ def run(options: Options, work: Work) -> Made:
     from training.quiet import quiet
 
     with quiet():
-        from training.data import sets
+        from training.own_pairs import pairs
         from training.preference import Preference, learn
         from training.tuning import Tuning
 
-        loaded = sets.pairs(options.data, work.data)
+        tuning = Tuning.of(options)
+        loaded = pairs(options.data, options.questions, tuning, work)
         objective = Preference(options.beta, options.sft_weight)
-        return learn(Tuning.of(options), objective, work, loaded, asdict(options))
+        return learn(tuning, objective, work, loaded, asdict(options))

@@ -15,7 +15,10 @@ class Options:
     can be compared. The reference model is the parent.
 
     Attributes:
-        data: name of the marked answers; ``default`` is the set shipped with the project.
+        data: name of the marked answers; ``default`` is the set shipped with the project,
+            ``gsm8k`` is worked solutions and the parent's own wrong answers.
+        questions: gsm8k only: how many of its training questions the parent is asked for that;
+            ``seed`` draws them, and the answers.
         template: how a prompt is written: ``chat`` with the tokenizer's chat template, ``plain`` as
             lm-eval words GSM8K, ``auto`` with a chat template where there is one.
         beta: strength of the tie to the reference model.
@@ -45,6 +48,7 @@ class Options:
     needs: ClassVar[tuple[str, ...]] = ("peft", "trl")
 
     data: str = "default"
+    questions: int = 256
     template: Literal["auto", "chat", "plain"] = "auto"
     beta: float = 0.1
     desirable_weight: float = 1.0
@@ -66,7 +70,8 @@ class Options:
     seed: int = 1234
 
     def __post_init__(self) -> None:
-        for name in ("lora_r", "lora_alpha", "accumulation", "max_length", "patience"):
+        counts = ("questions", "lora_r", "lora_alpha", "accumulation", "max_length", "patience")
+        for name in counts:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it is at least 1")
         if self.batch_size < 2:
@@ -95,7 +100,7 @@ def run(options: Options, work: Work) -> Made:
     from training.quiet import quiet
 
     with quiet():
-        from training.data import sets
+        from training.own_pairs import marked
         from training.tuning import Tuning
         from training.unpaired import learn
 
@@ -103,5 +108,6 @@ def run(options: Options, work: Work) -> Made:
             name: getattr(options, name)
             for name in ("beta", "desirable_weight", "undesirable_weight")
         }
-        loaded = sets.marked(options.data, work.data)
-        return learn(Tuning.of(options), weights, work, loaded, asdict(options))
+        tuning = Tuning.of(options)
+        loaded = marked(options.data, options.questions, tuning, work)
+        return learn(tuning, weights, work, loaded, asdict(options))
