@@ -109,7 +109,7 @@ def load_model(
     try:
         if found is not None:
             config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
-            config.quantization_config = loader_config(found, device)
+            config.quantization_config = loader_config(found, dtype, device)
             options["config"] = config
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             path,

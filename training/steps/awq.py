@@ -30,8 +30,8 @@ class Options:
     bits: Literal[4] = 4
     group_size: int | Literal["auto"] = "auto"
     calibration: Literal["wikitext2", "sft"] = "wikitext2"
-    calibration_texts: int = 32
-    calibration_length: int = 512
+    calibration_texts: int = 16
+    calibration_length: int = 256
     seed: int = 1234
 
     def __post_init__(self) -> None:

@@ -30,7 +30,7 @@ class Options:
     bits: Literal[4, 8] = 4
     group_size: int | Literal["auto"] = "auto"
     calibration: Literal["wikitext2", "sft"] = "wikitext2"
-    calibration_texts: int = 128
+    calibration_texts: int = 32
     calibration_length: int = 512
     seed: int = 1234
 
