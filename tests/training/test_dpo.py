@@ -58,6 +58,24 @@ def test_it_learns_what_is_preferred(
     assert made["validation_loss"] < math.log(2) - 0.05
 
 
+def test_the_chosen_answers_likelihood_is_weighed_in(
+    work: Work, choices: str, tiny_model: Path
+) -> None:
+    """Before the first step: log 2 + 0.5 times the mean of -log p over the tokens of all chosen
+    answers held out, which are one batch.
+    """
+    options = QUICK | {"batch_size": 8, "sft_weight": 0.5}
+    made = run(Options(data=choices, **options), work).figures
+    model, tokenizer = causal(tiny_model), tokenizer_of(tiny_model)
+    found = [
+        float(value)
+        for row in held_out_rows(choices)
+        for value in log_probs(model, tokenizer, row["instruction"], row["chosen"])
+    ]
+    wanted = math.log(2) - 0.5 * sum(found) / len(found)
+    assert made["validation_loss_before"] == pytest.approx(wanted, abs=1e-4)
+
+
 def test_the_user_is_told_the_reward_accuracy(work: Work, choices: str, told: list[str]) -> None:
     """All 8 held-out pairs are won: 100%, and Wilson's interval begins at 8 / (8 + 3.84)."""
     run(Options(data=choices, **QUICK), work)
