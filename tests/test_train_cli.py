@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.zoo import ModelSpec
 from tests.conftest import REPOSITORY
 from tests.tiny_checkpoint import checkpoint
 from training.cli import main
@@ -42,6 +43,27 @@ def test_the_plan_names_every_option_and_builds_nothing(
     assert "warmup_steps: 200 (default)\n" in out
     assert "1 model to build" in out
     assert not (tmp_path / "cache" / "artifacts").exists()
+
+
+def test_how_long_waits_for_the_root_s_size(
+    zoo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``--plan`` fetches nothing and names what it lacks; a build fetches the root, then tells."""
+    models = str(tmp_path / "models")
+    (tmp_path / "models").mkdir()
+    assert main(["tuned", "--plan", "--zoo", zoo, "--models", models]) == 0
+    assert "1 model to build: how long is told by the size of root" in capsys.readouterr().out
+    fetched: list[str] = []
+
+    def fetch(spec: ModelSpec, *rest: object) -> None:
+        fetched.append(spec.name)
+        checkpoint(tmp_path / "models" / "org" / "name")
+
+    monkeypatch.setattr("training.cli.resolve", fetch)
+    monkeypatch.setattr("training.cli.build", lambda plan, site: None)
+    assert main(["tuned", "--zoo", zoo, "--models", models]) == 0
+    assert fetched == ["root"]
+    assert "1 model to build: under a minute." in capsys.readouterr().out
 
 
 def test_a_root_is_not_made_by_a_step(

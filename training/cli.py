@@ -17,8 +17,9 @@ from harness.errors import HarnessError, Interrupted, UsageError
 from harness.progress import note
 from harness.recipe import all_options
 from harness.report.wording import counted
-from harness.zoo import Step, load_zoo
-from training.build import Site, build
+from harness.sources import resolve
+from harness.zoo import Step, Zoo, load_zoo
+from training.build import Site, build, check_plan
 from training.estimate import roughly
 from training.extras import extras_of, loading_kinds, missing
 from training.plan import Station, make_plan
@@ -60,14 +61,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _train(options: argparse.Namespace) -> int:
     zoo = load_zoo(options.zoo)
-    plan = make_plan(zoo, options.model, options.models, options.force)
     data = _data(options.data)
+    plan = _plan(options, zoo)
     print(" -> ".join(station.spec.name for station in plan))
     for station in plan:
         print(f"  {_line(station, max(len(s.spec.name) for s in plan))}")
         if options.plan and station.spec.step is not None:
             print("\n".join(f"      {line}" for line in _options(station.spec.step)))
-    wanted, todo = plan[-1], [station for station in plan if station.action != "keep"]
+    wanted, todo = plan[-1], _to_build(plan)
     if not todo:
         if wanted.spec.step is None and wanted.presence.state != "present":
             raise UsageError(
@@ -76,11 +77,25 @@ def _train(options: argparse.Namespace) -> int:
             )
         print(f"{wanted.spec.name} is present: nothing to build.")
         return 0
-    print(f"{counted(len(todo), 'model')} to build: {_how_long(todo)}.", flush=True)
+    print(f"{counted(len(todo), 'model')} to build: {_how_long(todo, plan[0])}.", flush=True)
     if options.plan:
         return 0
     build(plan, Site(zoo, options.models, data, note))
     return 0
+
+
+def _plan(options: argparse.Namespace, zoo: Zoo) -> tuple[Station, ...]:
+    """The plan; a root that is missing is fetched first: its size tells how long all will take."""
+    plan = make_plan(zoo, options.model, options.models, options.force)
+    if options.plan or not _to_build(plan) or plan[0].presence.state == "present":
+        return plan
+    check_plan(plan)
+    resolve(plan[0].spec, zoo, options.models, note)
+    return make_plan(zoo, options.model, options.models, options.force)
+
+
+def _to_build(plan: Sequence[Station]) -> list[Station]:
+    return [station for station in plan if station.action != "keep"]
 
 
 def _needs(options: argparse.Namespace) -> int:
@@ -94,7 +109,7 @@ def _needs(options: argparse.Namespace) -> int:
     if spec.step is None:
         return 0
     plan = make_plan(zoo, options.model, options.models, options.force)
-    todo = [station for station in plan if station.action != "keep"]
+    todo = _to_build(plan)
     kinds = [station.spec.step.kind for station in todo if station.spec.step is not None]
     lacking = missing([*kinds, *loading_kinds(spec, zoo)])
     print(" ".join([*extras_of(lacking), *(["build"] if todo else [])]))
@@ -109,7 +124,9 @@ def _line(station: Station, width: int) -> str:
     return f"{name}  to build ({kind}), {roughly(station.seconds)}: {station.why}"
 
 
-def _how_long(todo: Sequence[Station]) -> str:
+def _how_long(todo: Sequence[Station], root: Station) -> str:
+    if root.presence.state != "present":
+        return f"how long is told by the size of {root.spec.name}, which is not here yet"
     known = [station.seconds for station in todo if station.seconds is not None]
     if len(known) == len(todo):
         return roughly(sum(known))
