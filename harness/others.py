@@ -82,13 +82,14 @@ def reference_of(spec: ModelSpec, zoo: Zoo, asked: str | None) -> ModelSpec | No
 
     Returns:
         What was asked for; else what the nearest preference step of the model's lineage started
-        from, which is the reference of DPO's objective; ``None`` where there is no such step.
+        from, which is the reference of DPO's objective; ``None`` where there is no such step, and
+        for the reference itself.
 
     Raises:
         UnknownName: the registry has no such model.
     """
     if asked is not None:
-        return zoo.get(asked)
+        return zoo.get(asked) if asked != spec.name else None
     for ancestor in reversed(zoo.lineage(spec.name)):
         if ancestor.stage in ("dpo", "kto") and ancestor.parent is not None:
             parent = zoo.get(ancestor.parent)
