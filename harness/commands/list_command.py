@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 from rich.tree import Tree
 
@@ -38,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
         else:
             for spec in zoo.models.values():
                 if spec.parent is None:
-                    console.print(_tree(zoo, spec, there))
+                    console.print(_tree(zoo, spec, there), soft_wrap=False)
     elif options.what == "runs":
         runs = [_run_row(RunFolder(path)) for path in list_runs(Path(options.reports) / "runs")]
         if options.json:
@@ -67,9 +68,11 @@ def _tree(zoo: Zoo, spec: ModelSpec, there: dict[str, Presence], tree: Tree | No
         label += f" [dim]{state.disk_bytes / 1e6:,.0f} MB[/dim]"
     if state.others or state.damage:
         label += f" [dim]({'damaged' if state.damage else 'its recipe has changed'})[/dim]"
+    lines: list[RenderableType] = [label]
     if state.lineage is not None:
-        label += f"\n  [dim]{escape(_recipe(spec, state.lineage))}[/dim]"
-    branch = Tree(label) if tree is None else tree.add(label)
+        recipe = f"[dim]{escape(_recipe(spec, state.lineage))}[/dim]"
+        lines.append(Padding.indent(recipe, 2))
+    branch = Tree(Group(*lines)) if tree is None else tree.add(Group(*lines))
     for child in zoo.children(spec.name):
         _tree(zoo, child, there, branch)
     return branch
