@@ -4,7 +4,7 @@ Which test it is follows from what a doc contributes, never from the figures tha
 
 - zeros and ones: Tango's score test and interval, with McNemar's exact test beside it;
 - other numbers: a sign-flip permutation test and the interval that inverts it;
-- sums (perplexities): a paired bootstrap;
+- sums (perplexities, corpus BLEU): a paired bootstrap;
 - macro averages: Student's t, groups fixed and docs sampled within them;
 - anything else (texts that a corpus metric reads at once): no test.
 """
@@ -22,7 +22,7 @@ from harness import paired
 from harness.choices import chosen
 from harness.pairing import Pair
 from harness.records import NoiseFloor, TaskResult
-from harness.reduction import SCALES, Floats, reduced, scored_pairs
+from harness.reduction import SUMMED, Floats, reduced, scored_pairs
 from harness.resampling import SEED, paired_bootstrap, sign_flip
 from harness.stats import UNDEFINED, Interval
 from harness.types import Estimate
@@ -137,7 +137,9 @@ def metric_difference(
     change = found.model[:, 0] - found.base[:, 0]
     if found.kind == "macro":
         return _filled(made, found.values, _of_macro(change, found.groups or []), unit)
-    return _filled(made, found.values, _of_numbers(change), "score")
+    # A mean is called a proportion after the values of one side, before both were seen.
+    of_numbers = "score" if unit == "proportion" else unit
+    return _filled(made, found.values, _of_numbers(change), of_numbers)
 
 
 def zero_one_difference(
@@ -218,7 +220,7 @@ def _of_numbers(change: Floats) -> _Tested:
 
 
 def _of_sums(base: Floats, model: Floats, unit: str) -> _Tested:
-    found = paired_bootstrap(base, model, lambda sums: SCALES[unit](sums[:, 0] / sums[:, 1]))
+    found = paired_bootstrap(base, model, SUMMED[unit].value)
     visible = paired.visible_mean(found.stderr, len(base) - 1) if found.stderr else None
     p = 1.0 if np.array_equal(base, model) else found.p
     test = f"paired bootstrap over docs, {found.resamples:,} resamples, seed {SEED}"

@@ -239,7 +239,8 @@ def _choices(settings: Settings, catalog: Catalog) -> tuple[tuple[Task, TaskChoi
         if config := settings.dataset_configs.get(choice.task):
             task = task.with_config(config)
         shots = settings.num_fewshot if settings.num_fewshot is not None else choice.num_fewshot
-        limit = settings.limit if settings.limit is not None else choice.limit
+        limits = (settings.limit, choice.limit, task.default_limit)
+        limit = next((limit for limit in limits if limit is not None), None)
         chosen.append((task, replace(choice, num_fewshot=shots, limit=limit)))
     return tuple(chosen)
 

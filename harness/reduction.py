@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.metrics.overlap import BLEU_UNIT, COUNTS, OF_100, corpus_bleu
 from harness.paired import macro_difference
 from harness.pairing import Pair, ScoredDoc, groups_of
 from harness.types import Estimate, Statistic
@@ -21,11 +22,26 @@ from harness.types import Estimate, Statistic
 Floats = NDArray[np.float64]
 Kind = Literal["zero or one", "number", "sums", "macro"]
 
-SCALES: Mapping[str, Callable[[Floats], Floats]] = {
-    "perplexity": lambda rate: np.exp(-rate),
-    "bits/byte": lambda rate: -rate / math.log(2),
+
+@dataclass(frozen=True)
+class OfSums:
+    """How a metric follows from sums over docs.
+
+    Attributes:
+        length: how many numbers a doc contributes.
+        value: sums of shape (resamples, length) to metrics of shape (resamples,).
+    """
+
+    length: int
+    value: Callable[[Floats], Floats]
+
+
+SUMMED: Mapping[str, OfSums] = {
+    "perplexity": OfSums(2, lambda sums: np.exp(-sums[:, 0] / sums[:, 1])),
+    "bits/byte": OfSums(2, lambda sums: -sums[:, 0] / sums[:, 1] / math.log(2)),
+    BLEU_UNIT: OfSums(COUNTS, corpus_bleu),
 }
-"""From log-likelihood per unit to a metric, by the metric's unit."""
+"""The metrics that are functions of sums, by their unit."""
 
 _ALIKE = 1e-6
 """A value that is computed again may differ from the recorded one by this share of it."""
@@ -36,9 +52,9 @@ class Reduced:
     """A metric over the docs that both sides scored.
 
     Attributes:
-        kind: what a doc contributes: 0 or 1; a number; sums (log-likelihood and units); or a
-            number to a mean over groups.
-        base, model: what each doc contributes; shape (n, 1), of sums (n, 2).
+        kind: what a doc contributes: 0 or 1; a number; sums (log-likelihood and units, counts of
+            n-grams); or a number to a mean over groups.
+        base, model: what each doc contributes; shape (n, 1), of sums (n, their length).
         values: the metric of each side; not finite where it is undefined.
         groups: per doc, where the task has groups.
         pairs: the docs.
@@ -80,11 +96,11 @@ def reduced(
     sides = [[pair[side] for pair in scored] for side in (0, 1)]
     base, model = (_columns(docs, key) for docs in sides)
     kind: Kind = "number"
-    if unit in SCALES:
+    if unit in SUMMED:
         kind = "sums"
     elif macro:
         kind = "macro"
-    elif all(((side == 0) | (side == 1)).all() for side in (base, model)):
+    elif unit != OF_100 and all(((side == 0) | (side == 1)).all() for side in (base, model)):
         kind = "zero or one"
     values = (_value(base, unit, macro, sides[0]), _value(model, unit, macro, sides[1]))
     return Reduced(kind, base, model, values, groups_of(scored), scored)
@@ -100,8 +116,8 @@ def _key(metric: str, pairs: Sequence[Pair]) -> tuple[str, bool]:
 
 def _fits(unit: str, statistic: Statistic) -> bool:
     """Whether a doc's statistic is of the form that the metric's unit promises."""
-    if unit in SCALES:
-        return isinstance(statistic, tuple) and len(statistic) == 2
+    if unit in SUMMED:
+        return isinstance(statistic, tuple) and len(statistic) == SUMMED[unit].length
     return isinstance(statistic, int | float)
 
 
@@ -111,10 +127,9 @@ def _columns(docs: Sequence[ScoredDoc], key: str) -> Floats:
 
 
 def _value(columns: Floats, unit: str, macro: bool, docs: Sequence[ScoredDoc]) -> float:
-    if unit in SCALES:
-        total = columns.sum(axis=0)
+    if unit in SUMMED:
         with np.errstate(all="ignore"):
-            return float(SCALES[unit](np.asarray(total[0] / total[1])))
+            return float(SUMMED[unit].value(columns.sum(axis=0, keepdims=True))[0])
     if macro:
         groups: list[Hashable] = [doc.group for doc in docs]
         return macro_difference(columns[:, 0], groups)[0]

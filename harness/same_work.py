@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from harness.records import Run, TaskResult
 
-_SUMMED = ("perplexity", "bits/byte")
+_FIXED = ("perplexity", "bits/byte", "bleu", "of 100")
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
@@ -86,7 +86,7 @@ def _of_task(base: TaskResult, model: TaskResult, first: str, second: str) -> li
         if one_of.higher_is_better != other_of.higher_is_better:
             found.append(f"{metric}: its direction differs")
         # A mean is called a proportion or a score after the values that it met.
-        if one_of.unit != other_of.unit and {one_of.unit, other_of.unit} & set(_SUMMED):
+        if one_of.unit != other_of.unit and {one_of.unit, other_of.unit} & set(_FIXED):
             found.append(f"{metric}: {_two(first, one_of.unit, second, other_of.unit)}")
     return found
 

@@ -17,9 +17,10 @@ one file::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from harness.answers_task import MAX_NEW_TOKENS, STOPS, Measure, Wording, open_answers_task
 from harness.data import Dataset
 from harness.errors import UsageError
 from harness.open_task import OpenTask, TaskContext
@@ -43,6 +44,7 @@ class Task:
         judges: names in the registry of the judges that it asks.
         reference: whether it holds the model against a reference, where there is one.
         of_judges: whether it is judges (reward models) that it scores, not language models.
+        default_limit: how many docs it takes where no limit is given, ``None`` for all.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Task:
     judges: tuple[str, ...] = ()
     reference: bool = False
     of_judges: bool = False
+    default_limit: int | None = None
 
     def with_config(self, config: str) -> Task:
         """The same task on another configuration of its data set (``--dataset-config``).
@@ -213,6 +216,47 @@ def judged_pairs(name: str, *, dataset: Dataset, about: str) -> Task:
         return open_judged_pairs(task.datasets[0], context)
 
     return Task(name, None, (dataset,), open_task, about, of_judges=True)
+
+
+def answers(
+    name: str,
+    *,
+    dataset: Dataset,
+    prompt: str,
+    reference: str,
+    measures: Sequence[Measure],
+    about: str,
+    until: tuple[str, ...] = STOPS,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    default_limit: int | None = None,
+) -> Task:
+    r"""Declare prompts with references: the model answers, and its answers are measured.
+
+    Args:
+        name: ours.
+        dataset: rows with the columns that prompt and reference name, and perhaps ``group``.
+        prompt: what is asked, columns in braces: ``"Question: {question}\nAnswer:"``.
+        reference: what the answer is held against, likewise: ``"{answer}"``.
+        measures: how; the first one's first metric is for the leaderboard.
+        about: one line for the list.
+        until: what stops an answer.
+        max_new_tokens: how long it may be.
+        default_limit: how many docs it takes where no limit is given.
+    """
+    wording = Wording(prompt, reference, until, max_new_tokens)
+
+    def open_task(task: Task, context: TaskContext) -> OpenTask:
+        return open_answers_task(task.datasets[0], wording, measures, context)
+
+    return Task(
+        name,
+        measures[0].metrics[0].name,
+        (dataset,),
+        open_task,
+        about,
+        judges=tuple(sorted({each.judge for each in measures if each.judge is not None})),
+        default_limit=default_limit,
+    )
 
 
 def final_number(name: str, *, dataset: Dataset, about: str) -> Task:

@@ -17,7 +17,8 @@ Tokens: TypeAlias = "array[int]"
 
 Statistic = float | str | tuple[Any, ...] | dict[str, Any]
 """What one doc contributes to a metric: a number to average (0/1 for accuracy); a pair
-``(numerator, denominator)`` for a ratio of sums, such as ``(log-likelihood, words)``; or whatever
+``(numerator, denominator)`` for a ratio of sums, such as ``(log-likelihood, words)``; the counts of
+n-grams that add up to corpus BLEU; or whatever
 JSON value a corpus metric of lm-eval aggregates, such as ``(reference, prediction)``."""
 
 
@@ -258,7 +259,7 @@ class Estimate:
         stderr: standard error as lm-eval prints it, ``None`` where undefined.
         n: sampling units that entered.
         method: how the interval was made, in words.
-        unit: ``proportion``, ``perplexity``, ``bits/byte`` or ``score``.
+        unit: ``proportion``, ``perplexity``, ``bits/byte``, ``bleu``, ``of 100`` or ``score``.
         higher_is_better: direction of the metric.
     """
 

@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sacrebleu
 
 from harness import paired
 from harness.compare import POOLED, Comparison, StoredRun, compare_runs
 from harness.difference import Difference, Flips
 from harness.errors import IncomparableRuns, RecordError
+from harness.metrics import overlap
 from harness.metrics.accuracy import mean
 from harness.metrics.corpus import corpus
-from harness.records import NoiseFloor
+from harness.records import NoiseFloor, Row
 from harness.report.comparison import details
 from tests.compared import answers, documents, stored_run
 from tests.report.fixtures.runs import choice_row, generated_row
@@ -360,3 +362,58 @@ def test_what_differs_beside_the_model_is_noted(tmp_path: Path) -> None:
         "a and b have the same weights",
         "answered by: lm_eval for a, hf for b",
     )
+
+
+def overlapping(texts: list[str]) -> list[Row]:
+    """Rows of generated texts with their counts against one reference."""
+    return [
+        generated_row(
+            index,
+            None,
+            scores={
+                "bleu": overlap.bleu_counts(text, REFERENCE),
+                **overlap.rouge(text, REFERENCE),
+            },
+            target=REFERENCE,
+        )
+        for index, text in enumerate(texts)
+    ]
+
+
+REFERENCE = "the train covers eighty kilometers in an hour and so on"
+OVERLAP = {
+    "gsm8k_overlap": [overlap.bleu(), *(overlap.mean_of_100(name) for name in overlap.ROUGE)]
+}
+
+
+def test_corpus_bleu_has_a_paired_bootstrap(tmp_path: Path) -> None:
+    """Both values are sacrebleu's own; every doc of the model lost its last words."""
+    rng = np.random.default_rng(5)
+    words = REFERENCE.split()
+    base = [" ".join(words[: rng.integers(7, 11)]) for _ in range(30)]
+    model = [text.rsplit(" ", 2)[0] for text in base]
+    sides = [
+        stored_run(tmp_path, name, {"gsm8k_overlap": overlapping(texts)}, metrics=OVERLAP)
+        for name, texts in (("a", base), ("b", model))
+    ]
+    comparison = compare_runs(sides[0], [sides[1]])[0]
+    found = of_metric(comparison, "gsm8k_overlap", "bleu")
+    expected = [sacrebleu.corpus_bleu(texts, [[REFERENCE] * 30]).score for texts in (base, model)]
+    assert (found.base, found.model) == pytest.approx(tuple(expected))
+    assert found.delta.unit == "bleu" and found.test.startswith("paired bootstrap over docs")
+    assert found.delta.low is not None and found.delta.high is not None
+    assert found.delta.low < expected[1] - expected[0] < found.delta.high < 0
+    assert found.verdict == "worse" and comparison.pooled is None
+    of_rouge = of_metric(comparison, "gsm8k_overlap", "rouge1")
+    assert of_rouge.delta.unit == "of 100" and of_rouge.test.startswith("sign-flip")
+    swapped = compare_runs(sides[1], [sides[0]])[0]
+    assert of_metric(swapped, "gsm8k_overlap", "bleu").delta.low == pytest.approx(-found.delta.high)
+
+
+def test_no_overlap_at_all_is_no_share_of_right_answers(tmp_path: Path) -> None:
+    """Every figure is 0 on both sides: a difference of 0 of 100, and no flips."""
+    rows = {"gsm8k_overlap": overlapping(["", "", ""])}
+    sides = [stored_run(tmp_path, name, rows, metrics=OVERLAP) for name in "ab"]
+    for each in compare_runs(sides[0], [sides[1]])[0].differences:
+        assert (each.base, each.model, each.flips) == (0.0, 0.0, None)
+        assert each.delta.unit in ("bleu", "of 100") and each.verdict == "no difference seen"
