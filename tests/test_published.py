@@ -134,7 +134,7 @@ def test_the_figures_are_those_of_the_reports() -> None:
     .0077 + .0099 = .0176, .4169 + 1.0271 = 1.4440; Stack Exchange: .0004 + .0006 = .0010, .0135 +
     .0169 = .0304, .0016 + .0022 = .0038, .0077 + .0100 = .0177, .5164 + .7674 = 1.2838.
     """
-    expected = {
+    expected: dict[str, list[list[float]]] = {
         "zephyr-proposal": [[240.86, 222.48, 101.14]],
         "zephyr-report": [[331.84, 154.44, 311.51, 103.34, 148.64, 1.59], [0]],
         "stem-assistant": [
