@@ -33,6 +33,7 @@ class Measure:
     Attributes:
         label: its heading there.
         task, metric: ours.
+        otherwise: the metric that is taken of a run without the first; ``None`` for none.
         unit: of the published figures; a comparison is shown in it.
         ours: the unit of our metric, as records hold it.
         decimals: of the figure with the most of them.
@@ -46,6 +47,7 @@ class Measure:
     ours: Unit
     decimals: int
     notes: tuple[str, ...] = ()
+    otherwise: str | None = None
 
     @property
     def factor(self) -> float:
@@ -188,7 +190,7 @@ def _measure(
     notes: Mapping[str, str],
     models: Sequence[PublishedModel],
 ) -> Measure:
-    table.only(("task", "metric", "unit", "ours", "notes"))
+    table.only(("task", "metric", "otherwise", "unit", "ours", "notes"))
     unit = table.choice("unit", UNITS)
     ours = table.choice("ours", UNITS, unit)
     if unit != ours and not {unit, ours} <= {*_OF_A_WHOLE}:
@@ -202,6 +204,7 @@ def _measure(
         ours=cast(Unit, ours),
         decimals=max((len(text.partition(".")[2]) for text in texts), default=2),
         notes=_notes(table, notes),
+        otherwise=table.text("otherwise") if "otherwise" in table else None,
     )
 
 

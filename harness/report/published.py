@@ -35,17 +35,21 @@ class Ours:
     """A result of ours.
 
     Attributes:
+        metric: the column's, or the one that it takes otherwise.
         estimate: value and ends in the published unit.
         groups: of the task (MMLU's subjects), 0 if it has none.
         limited: whether a limit left docs out.
+        others: who else was asked (see `harness.records.TaskResult`).
     """
 
     run_id: str
+    metric: str
     estimate: Estimate
     docs: int
     unscored: int
     groups: int
     limited: bool
+    others: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -252,30 +256,38 @@ def _cell(
 def _ours(column: Column, model: str, runs: Sequence[Run], samples: bool) -> Ours | None:
     measure, asked = column.measure, column.asked
     found = [
-        (run, result)
+        (run, result, metric)
         for run in runs
         if run.model.name == model
         and (result := run.results.get(measure.task)) is not None
-        and measure.metric in result.estimates
+        and (metric := _metric(measure, result)) is not None
         and result.num_fewshot == asked.num_fewshot
         and result.on_samples == samples
     ]
     if not found:
         return None
 
-    def order(item: tuple[Run, TaskResult]) -> tuple[bool, int, str, str]:
-        run, result = item
-        return result.docs == asked.limit, result.docs, run.created, run.id
+    def order(item: tuple[Run, TaskResult, str]) -> tuple[bool, bool, int, str, str]:
+        run, result, metric = item
+        first = metric == measure.metric
+        return result.docs == asked.limit, first, result.docs, run.created, run.id
 
-    run, result = max(found, key=order)
+    run, result, metric = max(found, key=order)
     return Ours(
         run_id=run.id,
-        estimate=_in_unit(result.estimates[measure.metric], measure.factor),
+        metric=metric,
+        estimate=_in_unit(result.estimates[metric], measure.factor),
         docs=result.docs,
         unscored=result.unscored,
         groups=len(result.groups),
         limited=is_limited([result]),
+        others=result.others,
     )
+
+
+def _metric(measure: Measure, result: TaskResult) -> str | None:
+    wanted = (measure.metric, measure.otherwise)
+    return next((metric for metric in wanted if metric in result.estimates), None)
 
 
 def _in_unit(estimate: Estimate, factor: float) -> Estimate:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from harness.others import REFERENCE
 from harness.report.published import Cell, Column, Line, Missing, Ours, ShownRun, SuiteTable
 from harness.report.wording import ABSENT, UNDEFINED, clean, counted, metric_name, short_digest
 
@@ -78,7 +79,10 @@ def ours_words(cell: Cell, column: Column, absent: str) -> str:
     """Our value with its interval and docs: ``43.10 (42.13 to 44.07), 10,042 docs``."""
     if cell.ours is None:
         return absent
-    return f"{_figure(cell.ours, column)}, {', '.join(_docs(cell.ours))}"
+    said = [_figure(cell.ours, column), *_docs(cell.ours), *_asked_others(cell.ours)]
+    if cell.ours.metric != column.measure.metric:
+        said.append(metric_name(cell.ours.metric))
+    return ", ".join(said)
 
 
 def verdict(cell: Cell) -> str:
@@ -139,3 +143,11 @@ def _docs(ours: Ours) -> list[str]:
     if ours.limited:  # a limit is spread evenly over a task's groups
         docs = f"{docs} over {counted(ours.groups, 'group')}" if ours.groups else f"first {docs}"
     return [docs] + ([f"{ours.unscored:,} unscored"] if ours.unscored else [])
+
+
+def _asked_others(ours: Ours) -> list[str]:
+    """Name the reference and the judges, without the digests of their weights."""
+    names = {asked: clean(name).partition(" (")[0] for asked, name in ours.others.items()}
+    reference = names.pop(REFERENCE, None)
+    said = [f"against {reference}"] if reference else []
+    return said + [f"judged by {name}" for name in names.values()]

@@ -105,6 +105,32 @@ def shown(*runs: Run) -> Ours | None:
     return table_of(*runs).parts[0].published[0].cells[0].ours
 
 
+def test_a_metric_taken_otherwise_and_who_else_was_asked_are_named() -> None:
+    measure = Measure("won", "pairs", "won", "share", "share", 2, (), "won_alone")
+    published = replace(
+        PUBLISHED, tables=(PublishedTable("T", (measure,), PUBLISHED.tables[0].models),)
+    )
+
+    def words(*runs: Run) -> str:
+        found = suite_table(published, {"pairs": Asked(0, 100)}, runs, ())
+        (part,) = found.parts
+        return ours_words(part.published[0].cells[0], part.columns[0], "not run")
+
+    half, more = proportion(0.5, 100), proportion(0.57, 100)
+    alone = result("pairs", half, "won_alone")
+    both = result(
+        "pairs",
+        half,
+        "won_alone",
+        estimates={"won": more, "won_alone": half},
+        others={"reference": "smol-sft (0123456789abcdef)", "marker": "marker (ff)"},
+    )
+    said = "0.57 (0.47 to 0.67), 100 docs, against smol-sft, judged by marker"
+    assert words(run("base", [alone])) == "0.50 (0.40 to 0.60), 100 docs, won_alone"
+    assert words(run("base", [both], id="a"), run("base", [alone], id="b")) == said
+    assert words(run("base", [result("pairs", half, "lost")])) == "not run"
+
+
 def test_other_work_is_not_shown() -> None:
     """Other shots, the samples, a metric that the run has not, another model."""
     good = arc(0.31)
