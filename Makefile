@@ -71,8 +71,8 @@ compare: .venv/.installed ## Say whether MODEL (or several: A,B) is better or wo
 		echo "compare: name two models: make compare BASE=smol MODEL=smol-dpo" >&2; exit 2; fi
 	@$(BIN)/harness compare $(call flag,TASKS,--tasks) $(ARGS) -- "$$BASE" "$$MODEL"
 
-report: .venv/.installed ## Write the leaderboard from the stored runs
-	@$(BIN)/harness report $(ARGS)
+report: .venv/.installed ## Write the leaderboard; SUITE=zephyr-report: beside published figures
+	@$(BIN)/harness report $(call flag,SUITE,--suite) $(ARGS)
 
 list: .venv/.installed ## List the models, with what is present here; ARGS=tasks lists the tasks
 	@$(BIN)/harness list $(call flag,MODELS,--models-dir) $(or $(ARGS),models)

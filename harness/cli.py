@@ -21,7 +21,7 @@ COMMANDS = {
     "eval": "score a model on tasks, and write records and a leaderboard",
     "compare": "tell whether models are better or worse than a base, doc by doc",
     "rescore": "score a run's answers again after a metric changed; no model is run",
-    "report": "write the leaderboard of all runs (Markdown, JSON, HTML)",
+    "report": "write the leaderboard of all runs, or a suite beside published figures",
     "show": "print one run: its scores, or some of its docs",
     "list": "list models, tasks, suites or runs",
     "lock": "write what hub names resolve to into harness.lock.yaml",
@@ -197,6 +197,9 @@ def _rescore_options(parser: argparse.ArgumentParser) -> None:
 
 def _report_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="M", help="print only the runs of this model")
+    parser.add_argument(
+        "--suite", metavar="S", help="write this suite's results beside its published figures"
+    )
     _shared_options(parser)
 
 

@@ -153,6 +153,32 @@ def test_documents_are_enough() -> None:
         assert 180 <= len(document["page"].split()) <= 360
 
 
+@pytest.mark.parametrize("source", ["course", "exchange"])
+def test_questions_with_prose_answers_are_enough(source: str) -> None:
+    questions = rows(f"stem_assistant/{source}/test.jsonl")
+    assert len(questions) >= 24
+    assert len({row["question"] for row in questions}) == len(questions)
+    for row in questions:
+        assert row.keys() == {"question", "answer"}
+        assert 40 <= len(row["answer"].split()) <= 200
+
+
+def test_every_equation_of_a_course_answer_is_recomputed() -> None:
+    """Of `x = 12 / 4 = 3` it is `12 / 4 = 3` that can be computed."""
+    term = r"\d+(?:\.\d+)?"
+    equation = re.compile(
+        rf"(?<![\w.^/])(-?{term}(?: (?:\*\*|[-+*/]) {term})+) = (-?{term})(?![/\w])"
+    )
+    found = [
+        each
+        for row in rows("stem_assistant/course/test.jsonl")
+        for each in equation.findall(row["answer"])
+    ]
+    assert len(found) >= 30
+    for expression, value in found:
+        assert compute(expression) == pytest.approx(float(value), rel=1e-9), expression
+
+
 @pytest.mark.parametrize("subset", ["arc/test.jsonl", "mmlu/test.jsonl", "gsm8k/test.jsonl"])
 def test_no_sample_is_taken_from_a_benchmark(subset: str, real_data: Path) -> None:
     """Written for this project: not one question equals one of the real benchmarks'."""

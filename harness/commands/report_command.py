@@ -1,19 +1,26 @@
-"""`harness report`: write the leaderboard of all runs."""
+"""`harness report`: the leaderboard of all runs, or a suite's results beside published figures."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from harness.errors import RecordError, closest
+from harness.catalog import Catalog, load_catalog
+from harness.errors import RecordError, UsageError, closest
 from harness.progress import note
+from harness.published import load_published
+from harness.report.published import Asked, SuiteTable, suite_table
 from harness.run_folder import RunFolder, list_runs
+from harness.storage import write_atomic
+from harness.zoo import load_zoo
 
 LEADERBOARDS = ("leaderboard.md", "leaderboard.html")
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; ``--model`` chooses what is printed, the files are always of all runs."""
+    if options.suite:
+        return _report_suite(options)
     from rich.console import Console
 
     from harness.report.leaderboard import build_leaderboard
@@ -50,6 +57,59 @@ def publish_reports(reports: Path) -> dict[str, Path]:
     from harness.report.site import write_leaderboard
 
     return write_leaderboard(_folders(reports), reports)
+
+
+def _report_suite(options: argparse.Namespace) -> int:
+    from harness.report.site import read_runs
+
+    if options.model:
+        raise UsageError("--suite prints all models beside each other: leave --model out")
+    catalog = load_catalog(options.tasks_dir)
+    tasks = {
+        name: [choice.task for choice in suite.tasks] for name, suite in catalog.suites.items()
+    }
+    published = load_published(catalog.folder, tasks, options.suite)
+    readable, damaged = read_runs(_folders(options.reports))
+    table = suite_table(
+        published,
+        _asked(catalog, options.suite),
+        [record for _, record in readable],
+        load_zoo(options.zoo).models,
+        damaged,
+    )
+    _publish_suite(table, options)
+    return 0
+
+
+def _asked(catalog: Catalog, suite: str) -> dict[str, Asked]:
+    """What a suite asks of each of its tasks."""
+    asked = {}
+    for choice in catalog.suite(suite).tasks:
+        shots = choice.num_fewshot
+        if shots is None:
+            shots = catalog.task(choice.task).default_fewshot
+        asked[choice.task] = Asked(shots, choice.limit)
+    return asked
+
+
+def _publish_suite(table: SuiteTable, options: argparse.Namespace) -> None:
+    import msgspec
+    from rich.console import Console
+
+    from harness.report.html_published import published_html
+    from harness.report.markdown_published import published_markdown
+    from harness.report.terminal_published import print_published
+
+    pages = {"md": published_markdown(table), "html": published_html(table)}
+    written = [Path(options.reports) / f"{table.suite}.{kind}" for kind in pages]
+    for path, page in zip(written, pages.values(), strict=True):
+        write_atomic(path, page)
+    if options.json:
+        print(msgspec.json.format(msgspec.json.encode(table)).decode("utf-8"))
+        return
+    print_published(table, Console())
+    for path in written:
+        note(f"report: {path}")
 
 
 def _folders(reports: Path) -> list[RunFolder]:
