@@ -33,11 +33,11 @@ MAX_NEW_TOKENS = 256
 
 @dataclass(frozen=True)
 class Answered:
-    """A prompt as the task words it (outside any chat template), the model's answer to it and the
-    reference, white space around either left out.
+    """A question without the task's wording around it, the model's answer and the reference, white
+    space around each left out.
     """
 
-    prompt: str
+    question: str
     answer: str
     reference: str
 
@@ -71,12 +71,14 @@ class Wording:
 
     Attributes:
         prompt, reference: texts with columns in braces, as `str.format` takes them.
+        question: likewise: what a judge is told that was asked.
         until: what stops an answer.
         max_new_tokens: how long it may be.
     """
 
     prompt: str
     reference: str
+    question: str
     until: tuple[str, ...] = STOPS
     max_new_tokens: int = MAX_NEW_TOKENS
 
@@ -86,8 +88,8 @@ class Wording:
 
     @property
     def columns(self) -> list[str]:
-        """The columns that prompt and reference name; raises ValueError for a brace left open."""
-        parts = string.Formatter().parse(self.prompt + self.reference)
+        """The columns that the three name; raises ValueError for a brace left open."""
+        parts = string.Formatter().parse(self.prompt + self.reference + self.question)
         return list(dict.fromkeys(name for _, name, _, _ in parts if name is not None))
 
 
@@ -144,8 +146,8 @@ class AnswersTask:
     def _answered(self, doc: Doc, response: Response) -> Answered:
         if not isinstance(response, Generation):
             raise TypeError(f"a prompt got a {type(response).__name__}")
-        prompt = self.wording.prompt.format(**doc.fields)
-        return Answered(prompt, response.text.strip(), self.target(doc).strip())
+        question = self.wording.question.format(**doc.fields)
+        return Answered(question.strip(), response.text.strip(), self.target(doc).strip())
 
 
 def open_answers_task(

@@ -119,6 +119,9 @@ def data_folders(samples: Path, data: str | None, samples_only: bool) -> DataFol
 def find(dataset: Dataset, folders: DataFolders) -> FoundData:
     """Locate a data set: shipped whole, else the mirror, then the hub's cache, then the hub.
 
+    One that is nobody's but the user's (a name without an organization) is served by its samples
+    where there is no folder with it.
+
     Raises:
         DataError: nothing serves it; names the files that would.
     """
@@ -130,6 +133,8 @@ def find(dataset: Dataset, folders: DataFolders) -> FoundData:
         files = _split_files(_mirror_folder(dataset, folders.mirror))
         if dataset.split in files:
             return FoundData(dataset, "mirror", files)
+    if dataset.samples is not None and "/" not in dataset.name:
+        return _find_samples(dataset, folders)  # a user's own data; no hub has such a name
     if snapshot := hub.cached(dataset.name, None, "dataset"):
         return FoundData(dataset, "hub cache", snapshot=snapshot)
     if reason := _why_no_hub():

@@ -226,6 +226,7 @@ def answers(
     reference: str,
     measures: Sequence[Measure],
     about: str,
+    question: str | None = None,
     until: tuple[str, ...] = STOPS,
     max_new_tokens: int = MAX_NEW_TOKENS,
     default_limit: int | None = None,
@@ -239,11 +240,12 @@ def answers(
         reference: what the answer is held against, likewise: ``"{answer}"``.
         measures: how; the first one's first metric is for the leaderboard.
         about: one line for the list.
+        question: what a judge is told that was asked, likewise; without it the prompt.
         until: what stops an answer.
         max_new_tokens: how long it may be.
         default_limit: how many docs it takes where no limit is given.
     """
-    wording = Wording(prompt, reference, until, max_new_tokens)
+    wording = Wording(prompt, reference, question or prompt, until, max_new_tokens)
 
     def open_task(task: Task, context: TaskContext) -> OpenTask:
         return open_answers_task(task.datasets[0], wording, measures, context)

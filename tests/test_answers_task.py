@@ -31,7 +31,7 @@ ROWS = [
 
 
 def rewards(answered: Answered) -> list[Reward]:
-    return [Reward(answered.prompt, text) for text in (answered.answer, answered.reference)]
+    return [Reward(answered.question, text) for text in (answered.answer, answered.reference)]
 
 
 def deviation(answered: Answered, responses: Sequence[Response]) -> dict[str, float]:
