@@ -27,7 +27,7 @@ from harness.metrics.accuracy import macro_mean, mean
 from harness.metrics.corpus import corpus
 from harness.metrics.metric import Metric
 from harness.metrics.perplexity import bits_per_unit, perplexity
-from harness.open_task import OneRound, TaskContext, make_docs, spread_limit
+from harness.open_task import OneRound, TaskContext, make_docs, merged_records, spread_limit
 from harness.records import DataRecord
 from harness.types import (
     Doc,
@@ -134,7 +134,7 @@ def open_lm_eval_task(parts: Sequence[Part], context: TaskContext) -> LmEvalTask
     first = opened[0][1]
     metrics = _metrics(first, grouped=len(parts) > 1)
     shots = first.config.num_fewshot
-    return LmEvalTask(docs, _merged(records), metrics, str(first.VERSION), shots, asked)
+    return LmEvalTask(docs, merged_records(records), metrics, str(first.VERSION), shots, asked)
 
 
 def _build(task: ConfigurableTask, doc: Doc, context: TaskContext) -> list[Instance]:
@@ -238,12 +238,3 @@ def _plain_item(item: Any) -> Any:
     if isinstance(item, tuple | list):
         return [_plain_item(child) for child in item]
     return item
-
-
-def _merged(records: Sequence[DataRecord]) -> list[DataRecord]:
-    """Sample files that several parts share are recorded once."""
-    unique: dict[tuple[str, str | None, tuple[tuple[str, str], ...]], DataRecord] = {}
-    for record in records:
-        config = None if record.origin == "samples" else record.config
-        unique.setdefault((record.dataset, config, tuple(record.files.items())), record)
-    return list(unique.values())

@@ -115,6 +115,15 @@ def make_docs(rows: Iterable[tuple[Mapping[str, Any], str | None]]) -> list[Doc]
     return docs
 
 
+def merged_records(records: Sequence[DataRecord]) -> list[DataRecord]:
+    """What data sets resolved to; sample files that several of them share are recorded once."""
+    unique: dict[tuple[str, str | None, tuple[tuple[str, str], ...]], DataRecord] = {}
+    for record in records:
+        config = None if record.origin == "samples" else record.config
+        unique.setdefault((record.dataset, config, tuple(record.files.items())), record)
+    return list(unique.values())
+
+
 def spread_limit(limit: int | None, sizes: Sequence[int]) -> list[int]:
     """How many docs to take of each group so that they add up to ``limit``, as evenly as can be.
 

@@ -261,6 +261,23 @@ def answers(
     )
 
 
+def letter_answer(name: str, *, datasets: Iterable[Dataset], about: str) -> Task:
+    """Declare multiple choice by explained answers, from which the letter is extracted.
+
+    Args:
+        name: ours.
+        datasets: rows as ARC or MMLU have them; of several, each is a group.
+        about: one line for the list.
+    """
+
+    def open_task(task: Task, context: TaskContext) -> OpenTask:
+        from harness.letter_task import open_letter_task
+
+        return open_letter_task(task.datasets, context)
+
+    return Task(name, "acc", tuple(datasets), open_task, about)
+
+
 def final_number(name: str, *, dataset: Dataset, about: str) -> Task:
     """Declare questions whose worked answers end in ``#### <number>``, judged by that number.
 

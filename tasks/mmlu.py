@@ -1,11 +1,12 @@
 """MMLU: 57 subjects from elementary to professional (Hendrycks et al. 2021, arXiv 2009.03300).
 
 One task with 57 groups. ``acc`` counts every question once, as lm-eval's ``mmlu`` does;
-``acc_macro`` is the mean over subjects, the figure of the Open LLM Leaderboard.
+``acc_macro`` is the mean over subjects, the figure of the Open LLM Leaderboard. ``mmlu_answer``
+asks the same docs for an explained answer and extracts the letter (see ``mcq_answer.py``).
 """
 
 from harness.data import Dataset
-from harness.task import lm_eval_group
+from harness.task import letter_answer, lm_eval_group
 
 SUBJECTS = [
     "abstract_algebra",
@@ -67,15 +68,23 @@ SUBJECTS = [
     "world_religions",
 ]
 
+DATASETS = {
+    subject: Dataset("cais/mmlu", subject, samples="mmlu", samples_where=("subject", subject))
+    for subject in SUBJECTS
+}
+
 mmlu = lm_eval_group(
     "mmlu",
     parts={
-        subject: (
-            f"mmlu/default/mmlu_{subject}.yaml",
-            Dataset("cais/mmlu", subject, samples="mmlu", samples_where=("subject", subject)),
-        )
-        for subject in SUBJECTS
+        subject: (f"mmlu/default/mmlu_{subject}.yaml", dataset)
+        for subject, dataset in DATASETS.items()
     },
     primary="acc",
     about="57 subjects, four choices, scored by the likelihood of the letter",
+)
+
+mmlu_answer = letter_answer(
+    "mmlu_answer",
+    datasets=DATASETS.values(),
+    about="57 subjects, answered with an explanation, the letter extracted",
 )

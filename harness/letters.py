@@ -1,0 +1,182 @@
+"""Which letter an explained answer settles on, and the rule that told. Never a guess.
+
+In this order: the first anchored phrase (``the answer is (B)``, ``Answer: B``, ``B is correct``, or
+a text that begins with ``B.``), since what small models add to an answer is other answers; the last
+letter that stands alone; the only choice whose text is there.
+
+What is no letter of a choice: an ``A`` or ``I`` without brackets that may be an English word, one
+that neither punctuation follows nor a line's end nor ``because`` and the like; the C of ``25 C``
+and of ``vitamin C``; those of ``A or B``, which names neither; those of ``not B`` and ``B is
+wrong``; the labels of a list of choices.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+LETTERS = "ABCDEFGHIJ"
+
+Rule = Literal["anchored phrase", "last letter", "choice text"]
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """The position of a choice among the choices, and the rule that found it."""
+
+    choice: int
+    rule: Rule
+
+
+@dataclass(frozen=True)
+class _Mention:
+    """A letter in a text that may name a choice.
+
+    Attributes:
+        choice: the choice's position.
+        start, end: where it stands, brackets included.
+        anchored: whether a phrase says that it is the answer.
+        alone: whether it may be taken without one; a small letter may not.
+    """
+
+    choice: int
+    start: int
+    end: int
+    anchored: bool
+    alone: bool
+
+
+_LETTER = re.compile(
+    r"(?P<open>[(\[{]\s*)?(?<![\w'’])(?P<letter>[A-Ja-j])(?![\w'’])(?P<close>\s*[)\]}])?"
+)
+_NO_WORD = re.compile(
+    r"[*_\"'`]*(?:\s*(?:\Z|[\n.,;:!?/&)\]}])|\s+[-–—]\s"
+    r"|\s+(?:because|since|as|and|or|which|for|so)\b)"
+)
+_NO_CHOICE = re.compile(r"(?:[\d°]|\bvitamins?)[ \t]*\Z", re.I)
+_DENIED = re.compile(
+    r"(?:\bnot|n't|\bneither|\bnor)\s+(?:the\s+)?(?:(?:answer|letter|option|choice)\s+)?\Z", re.I
+)
+_WRONG = re.compile(
+    r"[*_\"'`]*\s+(?:(?:is|are|would be)\s+(?:not|wrong|incorrect|false)|isn't|cannot|can't)\b",
+    re.I,
+)
+_ANSWER = (
+    r"\b(?:answer|(?:correct|right|best)\s+(?:choice|option|letter))"
+    r"(?:\s+(?:to|for)\s+(?:the|this)\s+question)?\s*\**\s*(?:is|would be|must be|should be|[:=])"
+)
+_LED = re.compile(
+    rf"(?:{_ANSWER}|\b(?:I|we)\s+(?:would\s+)?(?:choose|pick|select))[\s:*_\"'`$]*"
+    r"(?:(?:most\s+likely|likely|probably|clearly|therefore|thus)\s+)?"
+    r"(?:(?:the\s+)?(?:letter|option|choice)[\s:*_\"'`]*)?(?:\\boxed|\\text)?\s*\Z",
+    re.I,
+)
+_FOLLOWED = re.compile(
+    r"[\s*_\"'`]*(?:is|would be|must be)\s+(?:the\s+)?(?:correct|right|best)\b", re.I
+)
+_FIRST = re.compile(r"[\s*_\"'`]*(?:[.):]|\n|\Z)")
+_BETWEEN = re.compile(r"\s*(?:,\s*(?:or|and)?|or|and|/|&)\s*(?:option|choice)?\s*", re.I)
+_LABEL = re.compile(r"\W*(?P<letter>[A-J])[)\].:]+\s")
+_REACH = 80
+"""Characters before a letter that are looked at for a phrase."""
+
+
+def extract(text: str, choices: Sequence[str]) -> Extracted | None:
+    """Find the choice that a text settles on; ``None`` where no rule tells one.
+
+    Args:
+        text: the model's answer.
+        choices: the choices' texts, which the prompt gave the letters A, B, C and so on.
+    """
+    said, unlisted = _without_lists(text)
+    mentions = [each for each in _single(said, list(_mentions(said))) if each.choice < len(choices)]
+    if anchored := [each for each in mentions if each.anchored]:
+        return Extracted(anchored[0].choice, "anchored phrase")
+    if alone := [each for each in mentions if each.alone]:
+        return Extracted(alone[-1].choice, "last letter")
+    answer = re.search(_ANSWER, unlisted, re.I)
+    for part in (unlisted[answer.end() :] if answer else "", unlisted):
+        if len(there := _choices_in(part, choices)) == 1:
+            return Extracted(there[0], "choice text")
+    return None
+
+
+def _mentions(text: str) -> Iterator[_Mention]:
+    for found in _LETTER.finditer(text):
+        letter, start, end = found["letter"], found.start(), found.end()
+        before, after = text[max(0, start - _REACH) : start], text[end:]
+        led, followed = bool(_LED.search(before)), bool(_FOLLOWED.match(after))
+        first = not text[:start].strip(" \n*_\"'`") and bool(found["close"] or _FIRST.match(after))
+        bracketed = bool(found["open"] and found["close"])
+        closed = bracketed or bool(found["close"]) or bool(_NO_WORD.match(after))
+        if _DENIED.search(before) or _WRONG.match(after):
+            continue
+        if not bracketed and _NO_CHOICE.search(before):
+            continue
+        wordlike = letter in "AI" or letter.islower()
+        if wordlike and not closed and not (followed and letter.isupper()):
+            continue
+        yield _Mention(
+            choice=LETTERS.index(letter.upper()),
+            start=start,
+            end=end,
+            anchored=led or followed or first,
+            alone=letter.isupper() or bracketed,
+        )
+
+
+def _single(text: str, mentions: Sequence[_Mention]) -> list[_Mention]:
+    """The mentions that name one choice, not several between which nothing is decided."""
+    undecided: set[int] = set()
+    chain: list[int] = []
+    for place, (one, other) in enumerate(pairwise(mentions)):
+        between = text[one.end : other.start]
+        if not _BETWEEN.fullmatch(between):
+            chain = []
+            continue
+        chain += [place, place + 1]
+        if between.strip() != ",":
+            undecided.update(chain)
+    return [each for place, each in enumerate(mentions) if place not in undecided]
+
+
+def _without_lists(text: str) -> tuple[str, str]:
+    """The text without the labels of listed choices, and without their lines.
+
+    A list is two lines or more whose labels follow one another: ``A.``, ``B.``.
+    """
+    lines = text.split("\n")
+    labelled = [
+        (number, found) for number, line in enumerate(lines) if (found := _LABEL.match(line))
+    ]
+    listed: dict[int, int] = {}
+    for (one, first), (other, second) in pairwise(labelled):
+        if LETTERS.index(second["letter"]) == LETTERS.index(first["letter"]) + 1:
+            listed |= {one: first.end(), other: second.end()}
+    unlabelled = [line[listed.get(number, 0) :] for number, line in enumerate(lines)]
+    unlisted = [line for number, line in enumerate(lines) if number not in listed]
+    return "\n".join(unlabelled), "\n".join(unlisted)
+
+
+def _choices_in(text: str, choices: Sequence[str]) -> list[int]:
+    """The choices whose text stands in another, those within a longer one left out."""
+    said, plain = _plain(text), [_plain(choice) for choice in choices]
+    there = [
+        place
+        for place, choice in enumerate(plain)
+        if choice and re.search(rf"(?<!\w)(?<!\d[.,]){re.escape(choice)}(?!\w|[.,]\d)", said)
+    ]
+    longer = {
+        place
+        for place in there
+        for other in there
+        if plain[place] in plain[other] and plain[place] != plain[other]
+    }
+    return [place for place in there if place not in longer]
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split()).strip(" .*")

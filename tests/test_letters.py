@@ -1,0 +1,117 @@
+"""Which letter an explanation settles on."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.letters import LETTERS, Extracted, Rule, extract
+
+CHOICES = ["a mammal", "water", "water vapor", "carbon dioxide"]
+
+ANCHORED = [
+    ("The answer is (B).", "B"),
+    ("The answer is B", "B"),
+    ("the answer is (b)", "B"),
+    ("The answer is b.", "B"),
+    ("The answer is a.", "A"),
+    ("Answer: B", "B"),
+    ("**Answer:** C", "C"),
+    ("**Answer**: C", "C"),
+    ("Answer: **C. water vapor**", "C"),
+    ("The correct answer is: D) carbon dioxide", "D"),
+    ("The correct option is option D.", "D"),
+    ("The best choice is letter D", "D"),
+    ("The answer is $\\boxed{C}$.", "C"),
+    ("The correct answer to this question is C.", "C"),
+    ("The answer is most likely C.", "C"),
+    ("I would choose B here", "B"),
+    ("B is correct, because ice melts.", "B"),
+    ("A is the correct answer.", "A"),
+    ("The answer is A because whales breathe.", "A"),
+    ("The answer is A, a mammal", "A"),
+    ("Answer: A\nA whale is no fish.", "A"),
+    ("B. water, unlike D", "B"),
+    (" B) water. Not C", "B"),
+    ("C", "C"),
+    ("(C)", "C"),
+    ("The answer is (C).\n\nThe answer is (A).\n\nThe answer is (B).", "C"),
+    ("It looks like B. The answer is (C), not D.", "C"),
+    ("The answer is not (A). The answer is (D). A whale is big.", "D"),
+    ("A and B are wrong, so the answer is C", "C"),
+]
+LAST = [
+    ("It must be C", "C"),
+    ("Whales breathe, so (a)", "A"),
+    ("First B seems right, but then D does.", "D"),
+    ("Option B fits. A whale is big.", "B"),
+    ("Water boils and gives off C, at 100 C", "C"),
+    ("Oranges hold vitamin C, so D", "D"),
+    ("C is wrong. B fits best, not D", "B"),
+    ("So I'd say D", "D"),
+]
+BY_TEXT = [
+    ("The answer is carbon dioxide.", "D"),
+    ("It turns into water vapor.", "C"),
+    ("Water is not it; carbon dioxide neither. The answer is a mammal.", "A"),
+    ("The answer is a mammal", "A"),
+    ("The answer is A or D. It is water.", "B"),
+]
+NOTHING = [
+    "",
+    "   \n",
+    "I do not know.",
+    "A whale is a fish.",
+    "I think a whale is big. A dog is small.",
+    "Either A or B",
+    "The answer is A, B, or C.",
+    "It is water, or carbon dioxide.",
+    "The answer is E.",
+    "It is 25 C.",
+    "The answer is not (A).",
+    "B is wrong, and it isn't C",
+    "A. a mammal\nB. water\nC. water vapor\nD. carbon dioxide",
+    "Ответ: вода",
+]
+
+
+def cases(pairs: list[tuple[str, str]], rule: Rule) -> list[tuple[str, str, Rule]]:
+    return [(text, letter, rule) for text, letter in pairs]
+
+
+@pytest.mark.parametrize(
+    ("text", "letter", "rule"),
+    cases(ANCHORED, "anchored phrase") + cases(LAST, "last letter") + cases(BY_TEXT, "choice text"),
+)
+def test_the_rule_that_tells(text: str, letter: str, rule: Rule) -> None:
+    assert extract(text, CHOICES) == Extracted(LETTERS.index(letter), rule)
+
+
+@pytest.mark.parametrize("text", NOTHING)
+def test_nothing_is_guessed(text: str) -> None:
+    assert extract(text, CHOICES) is None
+
+
+def test_a_list_said_over_again_does_not_decide() -> None:
+    listed = "A. a mammal\nB. water\nC) water vapor\nD. carbon\n"
+    assert extract(listed + "It has to be B", CHOICES) == Extracted(1, "last letter")
+    assert extract("Let us see.\n" + listed + "So (A)", CHOICES) == Extracted(0, "last letter")
+    assert extract(listed + "Water it is", CHOICES) == Extracted(1, "choice text")
+    explained = "A. No. The answer is D.\nB. No.\nC. No.\n"
+    assert extract(explained, CHOICES) == Extracted(3, "anchored phrase")
+
+
+def test_numbers_are_found_whole() -> None:
+    """4 is in neither 14 nor 4.5 nor 1,4; a choice that stands twice tells nothing."""
+    assert extract("It is 14, or 4.5, or 1,4", ["4", "5 m"]) is None
+    assert extract("2 + 2 makes 4.", ["4", "5 m"]) == Extracted(0, "choice text")
+    assert extract("2 + 2 makes 4.", ["4", "4"]) is None
+
+
+def test_a_fifth_choice_has_a_letter_and_a_third_may_be_the_last() -> None:
+    assert extract("The answer is E.", [*CHOICES, "ice"]) == Extracted(4, "anchored phrase")
+    assert extract("The answer is D.", CHOICES[:3]) is None
+
+
+def test_a_long_text_takes_no_time() -> None:
+    assert extract("B C " * 25_000, CHOICES) == Extracted(2, "last letter")
+    assert extract("the answer is " * 7_000, CHOICES) is None
