@@ -38,6 +38,8 @@ class Measure:
         ours: the unit of our metric, as records hold it.
         decimals: of the figure with the most of them.
         notes: keys of `Published.notes`.
+        comparable: whether ours is of the same docs and judges, as far as is known; where it is
+            not, the two are shown and nothing is said of them. A note says why.
     """
 
     label: str
@@ -48,6 +50,7 @@ class Measure:
     decimals: int
     notes: tuple[str, ...] = ()
     otherwise: str | None = None
+    comparable: bool = True
 
     @property
     def factor(self) -> float:
@@ -190,7 +193,7 @@ def _measure(
     notes: Mapping[str, str],
     models: Sequence[PublishedModel],
 ) -> Measure:
-    table.only(("task", "metric", "otherwise", "unit", "ours", "notes"))
+    table.only(("task", "metric", "otherwise", "unit", "ours", "comparable", "notes"))
     unit = table.choice("unit", UNITS)
     ours = table.choice("ours", UNITS, unit)
     if unit != ours and not {unit, ours} <= {*_OF_A_WHOLE}:
@@ -205,6 +208,7 @@ def _measure(
         decimals=max((len(text.partition(".")[2]) for text in texts), default=2),
         notes=_notes(table, notes),
         otherwise=table.text("otherwise") if "otherwise" in table else None,
+        comparable=table.flag("comparable", True),
     )
 
 

@@ -27,7 +27,7 @@ tables:
   Table 1:
     columns:
       ARC: {task: arc_challenge, metric: acc_norm, unit: percent, ours: share, notes: [shots]}
-      reward acc.: {task: gsm8k, metric: acc, otherwise: free, unit: share}
+      reward acc.: {task: gsm8k, metric: acc, otherwise: free, unit: share, comparable: no}
     rows:
       M0:
         model: qwen
@@ -55,6 +55,7 @@ def test_figures_keep_their_digits(tmp_path: Path) -> None:
     assert reward.label not in second.figures, "what was not published is not 0"
     assert (reward.ours, reward.factor) == ("share", 1.0)
     assert (arc.otherwise, reward.otherwise) == (None, "free")
+    assert (arc.comparable, reward.comparable) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +75,7 @@ def test_figures_keep_their_digits(tmp_path: Path) -> None:
         ("16.30", "1e3", "'1e3' is not a figure"),
         ("16.30", ".nan", "'.nan' is not a figure"),
         ("16.30", "[1]", "a list or mapping is not a figure"),
+        ("comparable: no", "comparable: never", "'never' is neither true nor false"),
         ("model: qwen\n", "", "row 'M0': the key 'model' is missing"),
         ("M1:", "M0:", "'M0' is written twice"),
     ],

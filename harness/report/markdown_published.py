@@ -74,5 +74,5 @@ def _cell(cell: Cell, column: Column, in_source: bool) -> str:
         return ours_words(cell, column, ABSENT)
     parts = [f"**{published_words(cell)}**" if cell.published else "not published"]
     parts += [ours_words(cell, column, NOT_RUN)]
-    parts += [verdict(cell)] if cell.published and cell.ours else []
+    parts += [verdict(cell, column)] if cell.published and cell.ours else []
     return "<br>".join(parts)

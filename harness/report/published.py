@@ -58,7 +58,7 @@ class Cell:
 
     Attributes:
         inside: whether the published figure lies inside our 95% interval; ``None`` where one of
-            the two is missing, or the interval is undefined.
+            the two is missing, they are not comparable, or the interval is undefined.
     """
 
     published: Figure | None
@@ -248,7 +248,7 @@ def _cell(
     figure: Figure | None, column: Column, model: str, runs: Sequence[Run], samples: bool
 ) -> Cell:
     ours = _ours(column, model, runs, samples)
-    if figure is None or ours is None:
+    if figure is None or ours is None or not column.measure.comparable:
         return Cell(figure, ours, None)
     return Cell(figure, ours, lies_inside(figure.value, ours.estimate))
 

@@ -12,6 +12,8 @@ from harness.report.wording import ABSENT, UNDEFINED, clean, counted, metric_nam
 OWN_TITLE = "Not in the source"
 SAMPLES_TITLE = "On the shipped samples (not comparable with the published figures)"
 NOT_RUN = "not run"
+INSIDE, OUTSIDE = "inside", "outside"
+NO_INTERVAL, NOT_COMPARABLE = "without an interval", "not comparable"
 
 HOW_TO_READ = (
     "The interval is ours, 95%, and of which docs were drawn only: neither of training again, nor "
@@ -20,7 +22,8 @@ HOW_TO_READ = (
     "ours. It is no proof that the two were measured alike: the fewer the docs, the wider the "
     "interval, and the more lies inside. On the same docs, prompts and weights two figures differ "
     "by rounding alone. On other docs, as many, about one in six lies outside although nothing "
-    "else is different.",
+    "else is different. Not comparable means that the docs, or who judged, are others: a note says "
+    "which.",
     "A result counts whatever suite it was made for, if its shots are the suite's; of several, the "
     "one of as many docs as the suite asks, then of more docs, then the newest. Figures are in "
     "the unit of the source.",
@@ -34,19 +37,23 @@ def title(table: SuiteTable) -> str:
 
 def summary(table: SuiteTable) -> str:
     """Count the published figures, those with a result of ours, and where they lie."""
-    cells = [cell for part in table.parts for line in part.published for cell in line.cells]
-    figures = [cell for cell in cells if cell.published]
-    ours = [cell for cell in figures if cell.ours]
-    if not ours:
-        return f"None of {counted(len(figures), 'published figure')} has a result of ours yet."
-    inside, outside = (sum(cell.inside is verdict for cell in ours) for verdict in (True, False))
-    said = (
-        f"{len(ours):,} of {counted(len(figures), 'published figure')} "
-        f"{'has' if len(ours) == 1 else 'have'} a result of ours: "
-        f"{inside:,} inside our 95% interval, {outside:,} outside"
-    )
-    undefined = len(ours) - inside - outside
-    return said + (f", {undefined:,} without an interval." if undefined else ".")
+    said = [
+        verdict(cell, column)
+        for part in table.parts
+        for line in part.published
+        for cell, column in zip(line.cells, part.columns, strict=True)
+        if cell.published
+    ]
+    told = [word for word in said if word != ABSENT]
+    figures = counted(len(said), "published figure")
+    if not told:
+        return f"None of {figures} has a result of ours yet."
+    counts = [f"{told.count(INSIDE):,} inside our 95% interval", f"{told.count(OUTSIDE):,} outside"]
+    counts += [
+        f"{told.count(word):,} {word}" for word in (NO_INTERVAL, NOT_COMPARABLE) if word in told
+    ]
+    has = "has" if len(told) == 1 else "have"
+    return f"{len(told):,} of {figures} {has} a result of ours: {', '.join(counts)}."
 
 
 def heading(column: Column) -> str:
@@ -58,9 +65,9 @@ def heading(column: Column) -> str:
 def measured_by(column: Column) -> str:
     """What measures a column here: ``arc_challenge acc_norm, 25-shot``."""
     asked = column.asked
-    docs = f", first {asked.limit:,} docs" if asked.limit is not None else ""
-    name = f"{clean(column.measure.task)} {metric_name(column.measure.metric)}"
-    return f"{name}, {asked.num_fewshot}-shot{docs}"
+    docs = f", {counted(asked.limit, 'doc')}" if asked.limit is not None else ""
+    names = dict.fromkeys((clean(column.measure.task), metric_name(column.measure.metric)))
+    return f"{' '.join(names)}, {asked.num_fewshot}-shot{docs}"
 
 
 def name(line: Line) -> str:
@@ -85,13 +92,15 @@ def ours_words(cell: Cell, column: Column, absent: str) -> str:
     return ", ".join(said)
 
 
-def verdict(cell: Cell) -> str:
-    """``inside``, ``outside``, or why neither."""
+def verdict(cell: Cell, column: Column) -> str:
+    """Where the published figure lies, or why that cannot be said."""
     if cell.published is None or cell.ours is None:
         return ABSENT
+    if not column.measure.comparable:
+        return NOT_COMPARABLE
     if cell.inside is None:
-        return "no interval"
-    return "inside" if cell.inside else "outside"
+        return NO_INTERVAL
+    return INSIDE if cell.inside else OUTSIDE
 
 
 def marks(numbers: Sequence[int]) -> str:

@@ -9,7 +9,9 @@ from rich.console import Console
 from harness.report.published import Column, Line, SuiteTable
 from harness.report.published_captions import (
     HOW_TO_READ,
+    INSIDE,
     NOT_RUN,
+    OUTSIDE,
     OWN_TITLE,
     SAMPLES_TITLE,
     heading,
@@ -63,7 +65,7 @@ def _print_lines(
             if not cell.published and not cell.ours:
                 continue
             ours = ours_words(cell, column, NOT_RUN)
-            said = [name(line), published_words(cell), ours, verdict(cell)]
+            said = [name(line), published_words(cell), ours, verdict(cell, column)]
             rows.append([f"{heading(column)} ({measured_by(column)})", *said])
     if not rows:
         return
@@ -74,7 +76,7 @@ def _print_lines(
         return
     inside, outside = (
         {(line, _VERDICT) for line, row in enumerate(rows) if row[_VERDICT] == word}
-        for word in ("inside", "outside")
+        for word in (INSIDE, OUTSIDE)
     )
     # A measure is named once, above its models.
     drawn = [

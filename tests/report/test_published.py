@@ -87,7 +87,7 @@ def test_the_ends_are_inside_and_an_undefined_interval_says_nothing() -> None:
     for low, high in ((None, None), (1.0, None), (1.0, float("inf"))):
         assert lies_inside(1.5, ends(1.5, low, high)) is None
     one = run("base", [arc(1.0, 1)])
-    assert "no interval" in published_markdown(table_of(one))
+    assert "without an interval" in published_markdown(table_of(one))
 
 
 def test_ours_is_turned_into_the_published_unit() -> None:
@@ -226,6 +226,20 @@ def test_the_page_as_html_has_every_figure_and_no_hostile_markup() -> None:
         suite_table(PUBLISHED, ASKED, [hostile], {"base"}, [HOSTILE_NAME])
     )
     assert "<script" not in markdown and "\x1b" not in markdown
+
+
+def test_of_figures_that_are_not_comparable_nothing_is_said() -> None:
+    """0.31 of 1172 reaches from 28.35 to 33.65 and would hold 31.48."""
+    (table,) = PUBLISHED.tables
+    measures = (replace(ARC, comparable=False), BLEU)
+    published = replace(PUBLISHED, tables=(replace(table, measures=measures),))
+    found = suite_table(published, ASKED, [run("base", [arc(0.31)])], ())
+    assert found.parts[0].published[0].cells[0].inside is None
+    assert summary(found) == (
+        "1 of 3 published figures has a result of ours: 0 inside our 95% interval, 0 outside, "
+        "1 not comparable."
+    )
+    assert "1,172 docs<br>not comparable |" in published_markdown(found)
 
 
 def test_nothing_run_is_said_and_not_counted_as_outside() -> None:
