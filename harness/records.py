@@ -243,6 +243,7 @@ class Row:
         target: the gold answer as text.
         scores: metric to Statistic; empty when unscored.
         request_digest: digest of the doc's requests.
+        note: what the task says of how it was scored, such as the rule that found an answer.
     """
 
     doc_id: str
@@ -259,3 +260,4 @@ class Row:
     unscored: str | None
     truncated: bool
     request_digest: str
+    note: str = ""
