@@ -116,6 +116,10 @@ for (const bar of document.querySelectorAll(".review")) {
     doc.open = true;
     equip(doc);
     doc.querySelector("summary").focus({ preventScroll: true });
+    // As much of the window as the bar covers, whatever its lines.
+    const covered = getComputedStyle(bar.parentElement).position === "sticky";
+    const height = covered ? bar.parentElement.offsetHeight : 0;
+    document.documentElement.style.scrollPaddingTop = `${height + 12}px`;
     doc.scrollIntoView({ block: "start" });
   };
   const move = (step) => {
@@ -137,7 +141,7 @@ for (const bar of document.querySelectorAll(".review")) {
     if (event.ctrlKey || event.metaKey || event.altKey || !keys.checked) return;
     if (inField(node)) {
       const doc = node.matches("textarea") && event.key === "Escape" && node.closest(".doc");
-      if (doc) doc.querySelector("summary").focus();
+      if (doc) doc.querySelector("summary").focus({ preventScroll: true });
       return;
     }
     const step = MOVES[event.key];
@@ -207,9 +211,11 @@ for (const bar of document.querySelectorAll(".review")) {
 
   restore();
   for (const doc of marks.keys()) draw(doc);
-  bar.querySelector(".kept").textContent = kept
-    ? "Marks are kept in this browser until they are downloaded."
-    : "Marks are kept until this page is closed: download them before.";
+  const help = document.querySelector(".keyhelp");
+  help.hidden = false;
+  help.querySelector(".kept").textContent = kept
+    ? "Marks stay in this browser."
+    : "This browser keeps marks only until the page is closed: download them before.";
   say();
   bar.hidden = false;
 }
