@@ -1,4 +1,4 @@
-"""`harness marks`: a downloaded file is taken in whole or not at all, and every mistake is named."""
+"""`harness marks`: a file is taken in whole or not at all, and every mistake is named."""
 
 import json
 from collections.abc import Callable
@@ -128,7 +128,10 @@ def test_marks_are_listed_and_shown_again(
         f"gsm8k\t2\t{ids[1]}\tbad\tAna\t2026-03-01 12:00 UTC\tadds up",
     ]
     _, out, _ = harness("marks", "list", RUN.id, "--json")
-    assert [(told["doc"], told["note"]) for told in json.loads(out)] == [(0, "fine"), (2, "adds\nup")]
+    assert [(told["doc"], told["note"]) for told in json.loads(out)] == [
+        (0, "fine"),
+        (2, "adds\nup"),
+    ]
     _, out, _ = harness("show", RUN.id, "--task", "gsm8k")
     assert "marked bad by Ana, 2026-03-01 12:00 UTC: adds\nup" in out
     assert "noted by Ana, 2026-03-01 12:00 UTC: fine" in out

@@ -50,8 +50,8 @@ class Browser:
         return self._call("POST", self._session + "/execute/sync", body)
 
     def press(self, *keys: str) -> None:
-        """Press keys one after the other, as a person does; WebDriver's names for those without a
-        character (``\\ue00c`` is Escape, ``\\ue014`` the right arrow).
+        r"""Press keys one after the other, as a person does; WebDriver's names for those without a
+        character (``\ue00c`` is Escape, ``\ue014`` the right arrow).
         """
         strokes = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
         body = {"actions": [{"type": "key", "id": "keyboard", "actions": strokes}]}
@@ -60,6 +60,15 @@ class Browser:
     def download_to(self, folder: Path) -> None:
         """Keep what pages let people download in a folder, without asking."""
         self._cdp("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+
+    @contextlib.contextmanager
+    def before_pages(self, script: str) -> Iterator[None]:
+        """Run a script in every page before the page's own."""
+        made = self._cdp("Page.addScriptToEvaluateOnNewDocument", source=script)
+        try:
+            yield
+        finally:
+            self._cdp("Page.removeScriptToEvaluateOnNewDocument", **made)
 
     def picture(self, width: int, height: int) -> bytes:
         """A picture of the window, as PNG."""
@@ -91,9 +100,9 @@ class Browser:
         """End the session and its browser."""
         self._call("DELETE", self._session)
 
-    def _cdp(self, command: str, **parameters: object) -> None:
+    def _cdp(self, command: str, **parameters: object) -> Any:
         body = {"cmd": command, "params": parameters}
-        self._call("POST", self._session + "/goog/cdp/execute", body)
+        return self._call("POST", self._session + "/goog/cdp/execute", body)
 
     def _log(self, kind: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._call("POST", self._session + "/se/log", {"type": kind})
