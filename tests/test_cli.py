@@ -358,10 +358,10 @@ def test_a_stopped_run_keeps_its_finished_tasks_and_goes_on(
 
 
 def test_a_full_disk_is_named_and_loses_no_finished_task(tiny_zoo: Path, tmp_path: Path) -> None:
-    """On a file system of 150 KB: the first task fits, the second does not."""
+    """On a file system of 160 KB: the first task fits, the second does not."""
     small = tmp_path / "small"
     small.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=150k", "tmpfs", str(small)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", str(small)]
     if subprocess.run(mount, capture_output=True).returncode != 0:
         pytest.skip("this user may not mount a small file system")
     try:
