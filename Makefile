@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-OPTIONS := MODEL BASE SUITE TASKS LIMIT DATA MODELS DTYPE BACKEND NUM_FEWSHOT NOISE_FLOOR TORCH_INDEX
+OPTIONS := MODEL BASE SUITE TASKS LIMIT DATA MODELS DTYPE BACKEND NUM_FEWSHOT NOISE_FLOOR REFERENCE TORCH_INDEX
 MODEL ?= smol
 
 # Recipes read an option from the environment, as "$$MODEL": whatever a value contains, spaces,
@@ -47,7 +47,8 @@ setup: .venv/.installed ## Install everything into .venv
 EVAL = $(BIN)/harness eval --model "$$MODEL" $(call flag,SUITE,--suite) $(call flag,TASKS,--tasks) \
 	$(call flag,LIMIT,--limit) $(call flag,DATA,--data) $(call flag,MODELS,--models-dir) \
 	$(call flag,DTYPE,--dtype) $(call flag,BACKEND,--backend) \
-	$(call flag,NUM_FEWSHOT,--num-fewshot) $(call flag,NOISE_FLOOR,--noise-floor)
+	$(call flag,NUM_FEWSHOT,--num-fewshot) $(call flag,NOISE_FLOOR,--noise-floor) \
+	$(call flag,REFERENCE,--reference)
 TRAIN = $(BIN)/harness-train $(call flag,MODELS,--models) $(call flag,DATA,--data)
 
 # `harness-train --needs` answers with the extras that MODEL lacks here, and the word build.
@@ -61,6 +62,8 @@ eval: .venv/.installed ## Score MODEL (default: smol) on TASKS or SUITE, buildin
 	case " $$needs " in *" build "*) $(EVAL) $(ARGS) --check;; esac; \
 	$(EXTRAS); \
 	case " $$needs " in *" build "*) $(TRAIN) -- "$$MODEL";; esac; \
+	for other in $$($(EVAL) $(ARGS) --missing); do \
+		needs=$$($(TRAIN) --needs -- "$$other"); $(EXTRAS); $(TRAIN) -- "$$other"; done; \
 	$(EVAL) $(ARGS)
 
 compare: .venv/.installed ## Say whether MODEL (or several: A,B) is better or worse than BASE

@@ -1,18 +1,27 @@
-"""Asks a backend everything about some docs, and makes a row of each as its answers come in."""
+"""Asks everything about some docs, and makes a row of each as its answers come in.
+
+First the model that is scored is asked; then, for tasks with a follow-up, the reference and the
+judges are, one after the other.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Protocol
 
 from harness.backends.backend import Backend
 from harness.journal import Journal, answered
 from harness.open_task import OpenTask
+from harness.others import Others
 from harness.records import Row
 from harness.types import (
+    Addressed,
+    Answer,
     Doc,
     GenerateUntil,
     Generation,
@@ -20,6 +29,7 @@ from harness.types import (
     LogProb,
     Request,
     Response,
+    Reward,
     RollingLogLikelihood,
     Score,
     Statistic,
@@ -38,26 +48,56 @@ class AskedDoc:
 
 @dataclass
 class Spent:
-    """What answers took: tokens that the model was run on, and answers that cost nothing."""
+    """What answers took: tokens that the model was run on, and answers that cost nothing. Of what
+    others were asked, only the seconds.
+    """
 
     tokens_in: int = 0
     tokens_out: int = 0
     stored: int = 0
+    others_seconds: float = 0.0
+
+    def add(self, answer: Answer) -> None:
+        """Count an answer of the model that is scored."""
+        if answer.stored:
+            self.stored += 1
+        else:
+            self.tokens_in += answer.tokens_in
+            self.tokens_out += answer.tokens_out
+
+
+class Watcher(Protocol):
+    """Told how far the asking has come."""
+
+    def start(self, task: str, docs: int, requests: int) -> None:
+        """Asking begins: of a task, or of another model for it."""
+        ...
+
+    def advance(self, requests: int, stored: bool = False) -> None:
+        """So many more requests were answered, by the model or from the journal."""
+        ...
 
 
 @dataclass
 class _PendingDoc:
-    """A doc whose responses are still coming in."""
+    """A doc whose responses are still coming in.
+
+    Attributes:
+        asked: the doc and its first round.
+        further: its second round; empty until the first is complete.
+        responses: place among both rounds' requests to response.
+    """
 
     asked: AskedDoc
+    further: Sequence[Addressed] = ()
     responses: dict[int, Response] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
-        return len(self.responses) == len(self.asked.requests)
+        return len(self.responses) == len(self.asked.requests) + len(self.further)
 
     def ordered(self) -> list[Response]:
-        return [self.responses[position] for position in range(len(self.responses))]
+        return [self.responses[position] for position in sorted(self.responses)]
 
 
 def ask_about(opened: OpenTask, docs: Sequence[Doc]) -> list[AskedDoc]:
@@ -67,41 +107,92 @@ def ask_about(opened: OpenTask, docs: Sequence[Doc]) -> list[AskedDoc]:
 
 
 def scored_rows(
+    title: str,
     opened: OpenTask,
     asked: Sequence[AskedDoc],
     backend: Backend,
     journal: Journal | None,
-    advance: Callable[[int, bool], None],
+    watcher: Watcher,
     spent: Spent,
+    others: Others,
 ) -> Iterator[Row]:
     """Ask, and yield each doc's row when its last response is in, in whatever order that is.
 
     Args:
+        title: the task's name, for the watcher.
         opened: the task of the docs.
         asked: as `ask_about` made it.
         backend: who answers what is not stored.
         journal: of this backend; ``None`` goes past it.
-        advance: told of every response, and whether it came from the journal.
+        watcher: told of every response, and whether it came from the journal.
         spent: added to.
+        others: who is asked in the second round.
     """
-    owners = [(each.doc.index, place) for each in asked for place in range(len(each.requests))]
-    flat = [request for each in asked for request in each.requests]
-    pending = {each.doc.index: _PendingDoc(each) for each in asked}
-    for answer in answered(backend, backend.encode(flat), journal):
-        if answer.stored:
-            spent.stored += 1
+    watcher.start(title, len(asked), sum(len(each.requests) for each in asked))
+    waiting: list[_PendingDoc] = []
+    pending = [_PendingDoc(each) for each in asked]
+    places = [(doc, at) for doc in pending for at in range(len(doc.asked.requests))]
+    requests = [doc.asked.requests[at] for doc, at in places]
+    for doc, answer in _responses(places, requests, backend, journal, watcher):
+        spent.add(answer)
+        if not doc.complete:
+            continue
+        responses = doc.ordered()
+        if _reason(responses) is None:
+            doc.further = list(opened.follow_up(doc.asked.doc, responses))
+        if doc.further:
+            waiting.append(doc)
         else:
-            spent.tokens_in += answer.tokens_in
-            spent.tokens_out += answer.tokens_out
-        index, position = owners[answer.index]
-        waiting = pending[index]
-        waiting.responses[position] = answer.response
-        advance(1, answer.stored)
-        if waiting.complete:
-            del pending[index]
-            yield _row(opened, waiting.asked, waiting.ordered())
-    if pending:
-        raise RuntimeError(f"the backend left {len(pending)} docs without an answer")
+            yield _row(opened, doc.asked, responses)
+    if waiting:
+        # Docs become ready in whatever order was fastest; what is asked must not depend on it.
+        waiting.sort(key=lambda doc: doc.asked.doc.index)
+        started = time.perf_counter()
+        yield from _second_round(title, opened, waiting, watcher, others)
+        spent.others_seconds += time.perf_counter() - started
+
+
+def _second_round(
+    title: str,
+    opened: OpenTask,
+    waiting: Sequence[_PendingDoc],
+    watcher: Watcher,
+    others: Others,
+) -> Iterator[Row]:
+    """Ask one model after the other what the docs' follow-ups have for it."""
+    for name in dict.fromkeys(each.to for doc in waiting for each in doc.further):
+        places = [
+            (doc, len(doc.asked.requests) + at)
+            for doc in waiting
+            for at, each in enumerate(doc.further)
+            if each.to == name
+        ]
+        requests = [doc.further[at - len(doc.asked.requests)].request for doc, at in places]
+        backend, journal = others.party(name)
+        docs = len({doc.asked.doc.index for doc, _ in places})
+        watcher.start(f"{title}, asked of {others.known[name].spec.name}", docs, len(places))
+        for doc, _ in _responses(places, requests, backend, journal, watcher):
+            if doc.complete:
+                yield _row(opened, doc.asked, doc.ordered())
+
+
+def _responses(
+    places: Sequence[tuple[_PendingDoc, int]],
+    requests: Sequence[Request],
+    backend: Backend,
+    journal: Journal | None,
+    watcher: Watcher,
+) -> Iterator[tuple[_PendingDoc, Answer]]:
+    """Ask requests, put each response in its place, and say whose it was."""
+    left = len(requests)
+    for answer in answered(backend, backend.encode(requests), journal):
+        doc, position = places[answer.index]
+        doc.responses[position] = answer.response
+        left -= 1
+        watcher.advance(1, answer.stored)
+        yield doc, answer
+    if left:
+        raise RuntimeError(f"the backend left {left} requests without an answer")
 
 
 def request_digest(requests: Sequence[Request]) -> str:
@@ -113,12 +204,16 @@ def request_digest(requests: Sequence[Request]) -> str:
 
 def _score(opened: OpenTask, doc: Doc, responses: Sequence[Response]) -> Score:
     """Score a doc whose requests were all answered; one that was not makes it unscored."""
-    for response in responses:
-        if isinstance(response, Unanswered):
-            return Score({}, unscored=response.reason)
+    if (reason := _reason(responses)) is not None:
+        return Score({}, unscored=reason)
     score = opened.score(doc, responses)
     odd = [name for name, statistic in score.values.items() if not _is_finite(statistic)]
     return Score({}, unscored=f"{odd[0]} is not a finite number") if odd else score
+
+
+def _reason(responses: Sequence[Response]) -> str | None:
+    """Why a doc cannot be scored, if a request of it was not answered."""
+    return next((each.reason for each in responses if isinstance(each, Unanswered)), None)
 
 
 def _is_finite(statistic: Statistic) -> bool:
@@ -132,10 +227,11 @@ def _row(opened: OpenTask, asked: AskedDoc, responses: Sequence[Response]) -> Ro
     """One line of the record: what was asked, what came back, what it scored."""
     doc, requests = asked.doc, asked.requests
     score = _score(opened, doc, responses)
+    own = responses[: len(requests)]
     pairs = [request for request in requests if isinstance(request, LogLikelihood)]
     contexts = [pair.context for pair in pairs]
-    answers = [response for response in responses if isinstance(response, LogProb)]
-    texts = [response.text for response in responses if isinstance(response, Generation)]
+    answers = [response for response in own if isinstance(response, LogProb)]
+    texts = [response.text for response in own if isinstance(response, Generation)]
     same_context = len(set(contexts)) <= 1
     return Row(
         doc_id=doc.id,
@@ -152,11 +248,14 @@ def _row(opened: OpenTask, asked: AskedDoc, responses: Sequence[Response]) -> Ro
         unscored=score.unscored,
         truncated=any(getattr(response, "truncated", False) for response in responses),
         request_digest=asked.digest,
+        note=score.note,
     )
 
 
 def _prompt(request: Request) -> str:
     if isinstance(request, LogLikelihood | GenerateUntil):
         return request.context
+    if isinstance(request, Reward):
+        return request.prompt
     # A window is token ids: its digest is enough.
     return request.text if isinstance(request, RollingLogLikelihood) else ""

@@ -155,9 +155,19 @@ def _eval_options(parser: argparse.ArgumentParser) -> None:
         metavar="DOCS",
         help="ask so many docs of each task again in other batches, and record what that changes",
     )
+    parser.add_argument(
+        "--reference",
+        metavar="M",
+        help="hold models against this one (default: what each one's DPO or KTO started from)",
+    )
     parser.add_argument("--resume", metavar="RUN", help="finish a run that was stopped")
     parser.add_argument(
         "--check", action="store_true", help="look up what was asked for, and stop before weights"
+    )
+    parser.add_argument(
+        "--missing",
+        action="store_true",
+        help="print the judges and the reference that have to be built first, and stop",
     )
     parser.add_argument(
         "--no-journal",

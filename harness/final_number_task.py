@@ -15,7 +15,7 @@ from harness.data import Dataset, find, load
 from harness.errors import DataError, UsageError
 from harness.metrics.accuracy import mean
 from harness.metrics.metric import Metric
-from harness.open_task import RenderChat, TaskContext, make_docs, spread_limit
+from harness.open_task import OneRound, RenderChat, TaskContext, make_docs, spread_limit
 from harness.records import DataRecord
 from harness.types import Doc, GenerateUntil, Generation, Request, Response, Score
 
@@ -31,7 +31,7 @@ _MARKED = re.compile(rf"####\s*\$?({_NUMBER})")
 
 
 @dataclass(frozen=True)
-class FinalNumberTask:
+class FinalNumberTask(OneRound):
     """One generation per question. ``strict-match`` reads the number after the first ``####``,
     ``flexible-extract`` the last number of the text.
     """

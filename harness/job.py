@@ -7,9 +7,11 @@ first, then data, then weights, then prompts, and only then is torch imported.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from harness.ancestry import check_ancestry
@@ -26,6 +28,7 @@ from harness.data import DataFolders, data_folders, find
 from harness.errors import RecordError, UsageError, WeightsError
 from harness.journal import open_journal
 from harness.open_task import TaskContext
+from harness.others import REFERENCE, Others, obtain, others_of
 from harness.recipe import recipe_id
 from harness.records import Environment, ModelRecord, Run, Settings
 from harness.run_folder import RunFolder
@@ -46,6 +49,7 @@ class Job:
     zoo: Zoo
     settings: Settings
     choices: tuple[tuple[Task, TaskChoice], ...]
+    others: Mapping[str, ModelSpec]
     folders: DataFolders
     models_dir: Path | None
 
@@ -64,20 +68,31 @@ def make_job(
         UsageError: a name is unknown, or settings contradict each other.
         DataError: a task's data is nowhere.
     """
-    if spec.stage == "reward":
-        raise UsageError(
-            f"{spec.name} is a reward model: it marks answers and gives none, so it cannot be "
-            f"scored on tasks; `make train MODEL={spec.name}` builds it"
-        )
     check_backend(settings.backend)
     check_dtype(settings.dtype)
     check_head(settings.head)
     folders = data_folders(catalog.samples, settings.data, settings.samples)
     choices = _choices(settings, catalog)
     for task, _ in choices:
+        _check_role(spec, task)
         for dataset in task.datasets:
             find(dataset, folders)
-    return Job(spec, zoo, settings, choices, folders, models_dir)
+    others = others_of(spec, zoo, [task for task, _ in choices], settings.reference)
+    return Job(spec, zoo, settings, choices, others, folders, models_dir)
+
+
+def _check_role(spec: ModelSpec, task: Task) -> None:
+    """Judges mark answers and language models give them: each has tasks of its own."""
+    if spec.judges and not task.of_judges:
+        raise UsageError(
+            f"{spec.name} is a {spec.stage} model: it marks answers and gives none, so {task.name} "
+            "cannot be asked of it; reward_model_accuracy can"
+        )
+    if task.of_judges and not spec.judges:
+        raise UsageError(
+            f"{task.name} is asked of reward models, and {spec.name} is a {spec.stage} model: "
+            "reward_accuracy is the task for it"
+        )
 
 
 def score(
@@ -105,6 +120,7 @@ def score(
         HarnessError: of many kinds; finished tasks and the answers in the journal are kept.
     """
     artifact = obtain_weights(job, tell)
+    known = obtain(job.others, job.zoo, job.models_dir, tell)
     ready = make_ready(job, artifact, tell)
     backend = ready.backend
     if backend.facts.remark:
@@ -115,8 +131,19 @@ def score(
         run = replace(earlier, identity=run.identity, plan=_plans(earlier.plan, run.plan))
     run = replace(run, status="running")
     relaid = _relaid(job, backend, tell)
-    with open_journal(journals, run.identity, tell) as journal:
-        return evaluate(run, folder, backend, ready.planned, open_progress(), journal, relaid)
+    with open_journal(journals, run.identity, tell) as journal, ExitStack() as held:
+        load = partial(_load_other, job, run.environment, tell)
+        others = Others(known, load, journals, held, tell)
+        progress = open_progress()
+        return evaluate(run, folder, backend, ready.planned, progress, journal, relaid, others)
+
+
+def _load_other(
+    job: Job, environment: Environment, tell: Tell, spec: ModelSpec, artifact: Artifact
+) -> tuple[Backend, Mapping[str, str]]:
+    """Load a reference, in the settings of the model that is held against it, or a judge."""
+    backend = _load(job.settings, spec, artifact, tell)
+    return backend, _identity(backend, environment)
 
 
 @dataclass(frozen=True)
@@ -160,23 +187,7 @@ class _LazyBackend:
     def get(self) -> Backend:
         """The backend, loaded on the first call."""
         if self._backend is None:
-            spec, settings = self._job.spec, self._job.settings
-            self._tell(f"{spec.name}: loading {self._artifact.path} ({settings.backend})")
-            options = LoadOptions(
-                path=self._artifact.path,
-                dtype=settings.dtype,
-                head=settings.head,
-                tokenizer=self._artifact.tokenizer_path,
-                add_bos=spec.add_bos,
-                trust_remote_code=spec.trust_remote_code,
-                weights_id=self._artifact.weights_id,
-                quantization=spec.quantization,
-            )
-            try:
-                self._backend = load_backend(settings.backend, options)
-            except WeightsError as error:
-                notes = f"\nThe registry says of {spec.name}: {spec.notes}" if spec.notes else ""
-                raise WeightsError(f"{error}{notes}") from None
+            self._backend = _load(self._job.settings, self._job.spec, self._artifact, self._tell)
         return self._backend
 
     def tokenize(self, text: str) -> Sequence[int]:
@@ -188,6 +199,31 @@ class _LazyBackend:
     ) -> str:
         """The messages in the model's chat template."""
         return self.get().render_chat(messages, add_generation_prompt)
+
+
+def _load(settings: Settings, spec: ModelSpec, artifact: Artifact, tell: Tell) -> Backend:
+    """Load a language model into the backend that was asked for, or a judge as what it is."""
+    options = LoadOptions(
+        path=artifact.path,
+        dtype=settings.dtype,
+        head=settings.head,
+        tokenizer=artifact.tokenizer_path,
+        add_bos=spec.add_bos,
+        trust_remote_code=spec.trust_remote_code,
+        weights_id=artifact.weights_id,
+        quantization=spec.quantization,
+    )
+    try:
+        if spec.judge is not None:
+            from harness.judges import load_judge
+
+            tell(f"{spec.name}: loading {artifact.path} ({spec.judge.kind} judge)")
+            return load_judge(options, spec.judge)
+        tell(f"{spec.name}: loading {artifact.path} ({settings.backend})")
+        return load_backend(settings.backend, options)
+    except WeightsError as error:
+        notes = f"\nThe registry says of {spec.name}: {spec.notes}" if spec.notes else ""
+        raise WeightsError(f"{error}{notes}") from None
 
 
 def _choices(settings: Settings, catalog: Catalog) -> tuple[tuple[Task, TaskChoice], ...]:
@@ -216,6 +252,7 @@ def _open(task: Task, choice: TaskChoice, job: Job, lazy: _LazyBackend) -> Plann
         seed=job.settings.seed,
         render_chat=lazy.render_chat if job.spec.chat_template else None,
         tokenize=lazy.tokenize,
+        reference=job.others[REFERENCE].name if REFERENCE in job.others else None,
     )
     opened = task.open(task, context)
     names = [metric.name for metric in opened.metrics]

@@ -37,7 +37,9 @@ from harness.types import (
     Generation,
     LogProb,
     Question,
+    Resembled,
     Response,
+    Rewarded,
     RollingLogProb,
 )
 
@@ -89,7 +91,23 @@ class _GenerationLine(_Line, frozen=True, gc=False, kw_only=True, tag="generatio
         return Generation(self.text, self.truncated)
 
 
-_AnyLine = _LogProbLine | _RollingLine | _GenerationLine
+class _RewardedLine(_Line, frozen=True, gc=False, kw_only=True, tag="rewarded"):
+    value: float
+
+    def response(self) -> Response:
+        return Rewarded(self.value)
+
+
+class _ResembledLine(_Line, frozen=True, gc=False, kw_only=True, tag="resembled"):
+    precision: float
+    recall: float
+    f1: float
+
+    def response(self) -> Response:
+        return Resembled(self.precision, self.recall, self.f1)
+
+
+_AnyLine = _LogProbLine | _RollingLine | _GenerationLine | _RewardedLine | _ResembledLine
 _DECODER: msgspec.json.Decoder[_AnyLine] = msgspec.json.Decoder(_AnyLine)
 
 
@@ -311,6 +329,8 @@ def _line(question: str, answer: Answer) -> _AnyLine | None:
             text=response.text,
             truncated=response.truncated,
         )
+    if isinstance(response, Rewarded | Resembled):
+        return _judge_line(question, response, tokens_in)
     if not isinstance(response, LogProb | RollingLogProb) or not math.isfinite(response.logprob):
         return None
     if isinstance(response, RollingLogProb):
@@ -321,6 +341,22 @@ def _line(question: str, answer: Answer) -> _AnyLine | None:
         logprob=response.logprob,
         is_greedy=response.is_greedy,
         truncated=response.truncated,
+    )
+
+
+def _judge_line(question: str, response: Rewarded | Resembled, tokens_in: int) -> _AnyLine | None:
+    if isinstance(response, Rewarded):
+        if not math.isfinite(response.value):
+            return None
+        return _RewardedLine(question=question, tokens_in=tokens_in, value=response.value)
+    if not all(map(math.isfinite, (response.precision, response.recall, response.f1))):
+        return None
+    return _ResembledLine(
+        question=question,
+        tokens_in=tokens_in,
+        precision=response.precision,
+        recall=response.recall,
+        f1=response.f1,
     )
 
 

@@ -27,7 +27,7 @@ from harness.metrics.accuracy import macro_mean, mean
 from harness.metrics.corpus import corpus
 from harness.metrics.metric import Metric
 from harness.metrics.perplexity import bits_per_unit, perplexity
-from harness.open_task import TaskContext, make_docs, spread_limit
+from harness.open_task import OneRound, TaskContext, make_docs, spread_limit
 from harness.records import DataRecord
 from harness.types import (
     Doc,
@@ -51,7 +51,7 @@ datasets.disable_progress_bars()
 
 
 @dataclass(frozen=True)
-class LmEvalTask:
+class LmEvalTask(OneRound):
     """An `OpenTask` made of one or several of lm-eval's tasks."""
 
     docs: Sequence[Doc]

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from harness.data import DataFolders
 from harness.metrics.metric import Metric
 from harness.records import DataRecord
-from harness.types import Doc, Request, Response, Score
+from harness.types import Addressed, Doc, Request, Response, Score
 
 RenderChat = Callable[..., str]
 """lm-eval's ``apply_chat_template(messages, add_generation_prompt=...)``."""
@@ -32,6 +32,8 @@ class TaskContext:
         seed: seed of the few-shot sampler (lm-eval's default is 1234).
         render_chat: the model's chat template, if prompts go through it.
         tokenize: the model's tokenizer, for tasks that are made of token windows.
+        reference: the registry's name of the model that a task may hold the scored one against;
+            ``None`` where there is none.
     """
 
     folders: DataFolders
@@ -40,6 +42,7 @@ class TaskContext:
     seed: int = 1234
     render_chat: RenderChat | None = None
     tokenize: Callable[[str], Sequence[int]] | None = None
+    reference: str | None = None
 
 
 class OpenTask(Protocol):
@@ -74,13 +77,25 @@ class OpenTask(Protocol):
         """What to ask about a doc; always the same for the same doc."""
         ...
 
+    def follow_up(self, doc: Doc, responses: Sequence[Response]) -> Sequence[Addressed]:
+        """What to ask others about the doc once the model has answered `requests(doc)`."""
+        ...
+
     def target(self, doc: Doc) -> str:
         """The gold answer, as a reader should see it."""
         ...
 
     def score(self, doc: Doc, responses: Sequence[Response]) -> Score:
-        """What the responses to `requests(doc)` are worth."""
+        """What the responses to `requests(doc)` are worth, with those to the follow-up behind."""
         ...
+
+
+class OneRound:
+    """An open task, or a part of one, that asks nobody but the model that is scored."""
+
+    def follow_up(self, doc: Doc, responses: Sequence[Response]) -> Sequence[Addressed]:
+        """Nothing."""
+        return ()
 
 
 def make_docs(rows: Iterable[tuple[Mapping[str, Any], str | None]]) -> list[Doc]:

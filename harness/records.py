@@ -81,6 +81,8 @@ class Cost:
         peak_memory_bytes: peak resident memory of the process while the task ran (device memory
             where the model is on an accelerator); ``None`` where the system cannot tell.
         stored: requests that were answered from the journal: no model was run for them.
+        others_seconds: wall time of what others (a reference, judges) were asked, which is no part
+            of ``seconds``.
     """
 
     seconds: float
@@ -88,6 +90,7 @@ class Cost:
     tokens_out: int
     peak_memory_bytes: int | None
     stored: int = 0
+    others_seconds: float = 0.0
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -138,6 +141,7 @@ class TaskResult:
         unscored_reasons: reason to count.
         limit: the limit that was asked for, ``None`` for the whole split.
         noise: ``None`` where it was not measured.
+        others: who else was asked: ``reference`` or a judge's name, to its name and weights.
     """
 
     task: str
@@ -155,6 +159,7 @@ class TaskResult:
     unscored_reasons: Mapping[str, int]
     cost: Cost
     noise: NoiseFloor | None = None
+    others: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def on_samples(self) -> bool:
@@ -167,7 +172,8 @@ class Settings:
     """What the user asked for; a stranger who repeats it gets the same prompts.
 
     ``noise_floor`` is the number of docs per task that are asked again to measure it; ``head`` the
-    dtype of the vocabulary projection, ``float32`` or ``model`` for the model's own.
+    dtype of the vocabulary projection, ``float32`` or ``model`` for the model's own; ``reference``
+    the model that all are held against, ``None`` for each one's own.
     """
 
     tasks: tuple[str, ...]
@@ -182,6 +188,7 @@ class Settings:
     seed: int = 1234
     noise_floor: int | None = None
     head: str = "float32"
+    reference: str | None = None
 
 
 @dataclass(frozen=True)

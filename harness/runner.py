@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from harness.asking import Spent, ask_about, scored_rows
+from harness.asking import Spent, Watcher, ask_about, scored_rows
 from harness.backends.backend import Backend
 from harness.errors import RecordError, StorageError
 from harness.journal import Journal
@@ -17,22 +17,15 @@ from harness.metrics.accuracy import mean
 from harness.metrics.metric import Metric, Sample, nothing_scored
 from harness.noise import compare, spread
 from harness.open_task import OpenTask
+from harness.others import NOBODY, Others
 from harness.records import Cost, NoiseFloor, Run, TaskResult
 from harness.run_folder import RowWriter, RunFolder
 from harness.task import Task
 from harness.types import Estimate
 
 
-class Progress(Protocol):
+class Progress(Watcher, Protocol):
     """Told how far a task has come; the command line draws it."""
-
-    def start(self, task: str, docs: int, requests: int) -> None:
-        """A task begins."""
-        ...
-
-    def advance(self, requests: int, stored: bool = False) -> None:
-        """So many more requests were answered, by the model or from the journal."""
-        ...
 
     def finish(self, result: TaskResult) -> None:
         """The task is scored."""
@@ -57,6 +50,7 @@ def evaluate(
     progress: Progress,
     journal: Journal | None = None,
     relaid: Backend | None = None,
+    others: Others = NOBODY,
 ) -> Run:
     """Score every planned task that the run has no result for yet.
 
@@ -72,6 +66,7 @@ def evaluate(
         journal: of this backend; ``None`` goes past it.
         relaid: the backend in another batch layout, to measure noise floors with, which goes past
             the journal; ``None`` measures none.
+        others: who is asked in second rounds.
 
     Returns:
         The run with all results, marked complete.
@@ -83,13 +78,13 @@ def evaluate(
     try:
         for plan in planned:
             if plan.task.name not in run.results:
-                result = score_task(plan, backend, folder, progress, journal)
+                result = score_task(plan, backend, folder, progress, journal, others)
                 run = _with_result(run, result)
                 folder.write(run)
             result, again = run.results[plan.task.name], run.settings.noise_floor
             if relaid is not None and again and result.noise is None:
                 layouts = backend.facts.plan, relaid.facts.plan
-                noise = _noise_floor(plan, folder, relaid, layouts, again, progress)
+                noise = _noise_floor(plan, folder, relaid, layouts, again, progress, others)
                 run = _with_result(run, replace(result, noise=noise))
                 folder.write(run)
         run = replace(run, status="complete")
@@ -107,19 +102,19 @@ def score_task(
     folder: RunFolder,
     progress: Progress,
     journal: Journal | None = None,
+    others: Others = NOBODY,
 ) -> TaskResult:
     """Ask all of a task's requests, score each doc when its last response is in, keep the rows."""
-    opened = plan.opened
+    opened, task = plan.opened, plan.task
     asked = ask_about(opened, opened.docs)
-    progress.start(plan.task.name, len(asked), sum(len(each.requests) for each in asked))
     backend.reset_peak_memory()
     started = time.perf_counter()
     spent, truncated = Spent(), 0
     samples: dict[str, list[tuple[int, Sample]]] = {}
     reasons: Counter[str] = Counter()
-    writer = RowWriter(folder, plan.task.name)
+    writer = RowWriter(folder, task.name)
     try:
-        for row in scored_rows(opened, asked, backend, journal, progress.advance, spent):
+        for row in scored_rows(task.name, opened, asked, backend, journal, progress, spent, others):
             writer.append(row)
             truncated += row.truncated
             if row.unscored is not None:
@@ -129,7 +124,7 @@ def score_task(
         writer.finish()
     finally:
         writer.close()
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - started - spent.others_seconds
     # Docs finish in whatever order was fastest; estimates must not depend on it.
     ordered = {
         name: [sample for _, sample in sorted(values, key=lambda item: item[0])]
@@ -137,7 +132,7 @@ def score_task(
     }
     metrics = _with_unannounced(opened.metrics, ordered)
     result = TaskResult(
-        task=plan.task.name,
+        task=task.name,
         version=opened.version,
         primary=plan.primary,
         num_fewshot=opened.num_fewshot,
@@ -150,7 +145,15 @@ def score_task(
         unscored=sum(reasons.values()),
         truncated=truncated,
         unscored_reasons=dict(reasons),
-        cost=Cost(seconds, spent.tokens_in, spent.tokens_out, backend.peak_memory(), spent.stored),
+        cost=Cost(
+            seconds,
+            spent.tokens_in,
+            spent.tokens_out,
+            backend.peak_memory(),
+            spent.stored,
+            spent.others_seconds,
+        ),
+        others=others.names(task),
     )
     progress.finish(result)
     return result
@@ -212,13 +215,13 @@ def _noise_floor(
     layouts: tuple[str, str],
     count: int,
     progress: Progress,
+    others: Others,
 ) -> NoiseFloor:
     """Ask some of a scored task's docs again, and hold what comes back against its rows."""
     opened, name = plan.opened, plan.task.name
     asked = ask_about(opened, spread(opened.docs, count))
-    requests = sum(len(each.requests) for each in asked)
-    progress.start(f"{name}, noise floor", len(asked), requests)
-    rows = scored_rows(opened, asked, relaid, None, progress.advance, Spent())
+    title = f"{name}, noise floor"
+    rows = scored_rows(title, opened, asked, relaid, None, progress, Spent(), others)
     again = {row.index: row for row in rows}
     pairs = [(row, again[row.index]) for row in folder.rows(name) if row.index in again]
     if any(row.request_digest != other.request_digest for row, other in pairs):

@@ -73,6 +73,11 @@ def _of_task(base: TaskResult, model: TaskResult, first: str, second: str) -> li
     ):
         if of_base != of_model:
             found.append(f"{what}: {_two(first, of_base, second, of_model)}")
+    for asked in sorted({*base.others, *model.others}):
+        of_base, of_model = base.others.get(asked, "nobody"), model.others.get(asked, "nobody")
+        if of_base != of_model:
+            hint = "; --reference MODEL names one for all" if asked == "reference" else ""
+            found.append(f"{asked}: {_two(first, of_base, second, of_model)}{hint}")
     for name, one, other in ((first, base, model), (second, model, base)):
         if extra := sorted(set(one.estimates) - set(other.estimates)):
             found.append(f"metrics: only {name} has {', '.join(extra)}")

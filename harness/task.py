@@ -40,6 +40,9 @@ class Task:
         open: reads the data; raises DataError, or UsageError for settings it cannot honour.
         about: one line for ``harness list tasks``.
         default_fewshot: lm-eval's default number of shots, for listing.
+        judges: names in the registry of the judges that it asks.
+        reference: whether it holds the model against a reference, where there is one.
+        of_judges: whether it is judges (reward models) that it scores, not language models.
     """
 
     name: str
@@ -48,6 +51,9 @@ class Task:
     open: Callable[[Task, TaskContext], OpenTask]
     about: str
     default_fewshot: int = 0
+    judges: tuple[str, ...] = ()
+    reference: bool = False
+    of_judges: bool = False
 
     def with_config(self, config: str) -> Task:
         """The same task on another configuration of its data set (``--dataset-config``).
@@ -172,6 +178,41 @@ def token_perplexity(name: str, *, window: int, dataset: Dataset, about: str) ->
         return open_windowed_task(task.datasets[0], window, context)
 
     return Task(name, "token_perplexity", (dataset,), open_task, about)
+
+
+def preference_pairs(name: str, *, dataset: Dataset, about: str) -> Task:
+    """Declare preference pairs: does the model hold the better answer likelier than the worse?
+
+    Args:
+        name: ours.
+        dataset: rows ``instruction``, ``chosen``, ``rejected`` (and ``input``, ``group``), or
+            transcripts ``chosen`` and ``rejected`` that part in the assistant's last turn.
+        about: one line for the list.
+    """
+
+    def open_task(task: Task, context: TaskContext) -> OpenTask:
+        from harness.preference_task import open_preference_task
+
+        return open_preference_task(task.datasets[0], context)
+
+    return Task(name, None, (dataset,), open_task, about, reference=True)
+
+
+def judged_pairs(name: str, *, dataset: Dataset, about: str) -> Task:
+    """Declare preference pairs for reward models: does one give the better answer more?
+
+    Args:
+        name: ours.
+        dataset: rows as `preference_pairs` takes them.
+        about: one line for the list.
+    """
+
+    def open_task(task: Task, context: TaskContext) -> OpenTask:
+        from harness.preference_task import open_judged_pairs
+
+        return open_judged_pairs(task.datasets[0], context)
+
+    return Task(name, None, (dataset,), open_task, about, of_judges=True)
 
 
 def final_number(name: str, *, dataset: Dataset, about: str) -> Task:

@@ -81,7 +81,45 @@ class GenerateUntil:
     repeat: int = 0
 
 
-Request = LogLikelihood | RollingLogLikelihood | WindowLogLikelihood | GenerateUntil
+@dataclass(frozen=True, slots=True)
+class Reward:
+    """Ask a judge how good ``response`` is as an answer to ``prompt``, both as plain text: the
+    judge joins them in its own way.
+    """
+
+    prompt: str
+    response: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resemblance:
+    """Ask a judge how much ``text`` means what ``reference`` means (BERTScore)."""
+
+    text: str
+    reference: str
+
+
+Request = (
+    LogLikelihood
+    | RollingLogLikelihood
+    | WindowLogLikelihood
+    | GenerateUntil
+    | Reward
+    | Resemblance
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """A request of a doc's second round, which does not go to the model that is scored.
+
+    Attributes:
+        to: ``reference``, or a judge's name in the registry.
+        request: what is asked of it.
+    """
+
+    to: str
+    request: Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +149,29 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
+class Rewarded:
+    """Answer to Reward: the judge's own number, on its own scale (a reward, a logit)."""
+
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Resembled:
+    """Answer to Resemblance: precision, recall and their harmonic mean."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True, slots=True)
 class Unanswered:
     """The request could not be answered; the doc is counted as unscored, with this reason."""
 
     reason: str
 
 
-Response = LogProb | RollingLogProb | Generation | Unanswered
+Response = LogProb | RollingLogProb | Generation | Rewarded | Resembled | Unanswered
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +182,9 @@ class Question:
         request: what is asked, in text.
         tokens: token ids as the model sees them, already cut to its context. LogLikelihood:
             ``(context, continuation)``; GenerateUntil: ``(prompt,)``; RollingLogLikelihood and
-            WindowLogLikelihood: ``(ids,)``, the first of which is given, not predicted. Empty
-            for a server that takes text.
+            WindowLogLikelihood: ``(ids,)``, the first of which is given, not predicted. Reward:
+            ``(ids,)`` of both texts as the judge joins them; Resemblance: ``(text, reference)``.
+            Empty for a server that takes text.
         truncated: whether tokens were cut off on the left.
         refused: why it cannot be asked of this model, else ``None``.
     """
@@ -185,10 +240,12 @@ class Score:
     Attributes:
         values: metric name to statistic; empty when unscored.
         unscored: why no value could be computed, else ``None``.
+        note: what a reader of the row should know, such as the rule that found an answer.
     """
 
     values: Mapping[str, Statistic]
     unscored: str | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

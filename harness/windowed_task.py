@@ -9,13 +9,13 @@ from harness.data import Dataset, find, load
 from harness.errors import DataError, UsageError
 from harness.metrics.metric import Metric
 from harness.metrics.perplexity import perplexity
-from harness.open_task import TaskContext, make_docs
+from harness.open_task import OneRound, TaskContext, make_docs
 from harness.records import DataRecord
 from harness.types import Doc, Request, Response, RollingLogProb, Score, WindowLogLikelihood
 
 
 @dataclass(frozen=True)
-class WindowedTask:
+class WindowedTask(OneRound):
     """One doc per window. Models with the same tokenizer get the same docs; others cannot be
     compared, as their perplexities per token cannot.
     """

@@ -15,10 +15,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from harness.errors import RegistryError, UnknownName, closest
-from harness.step_options import Recipe, read_recipe
+from harness.judge_options import JudgeOptions, RewardJudge, read_judge
+from harness.step_options import Recipe, options_class, read_recipe
 from harness.strict_yaml import Table, find_file, parse
 
-STAGES = ("base", "sft", "dpo", "kto", "rlhf", "reward")
+STAGES = ("base", "sft", "dpo", "kto", "rlhf", "reward", "judge")
 QUANTIZATIONS = ("none", "nf4", "fp4", "int8", "gptq", "awq", "easyquant")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -34,6 +35,7 @@ _KEYS = (
     "parent",
     "step",
     "quantization",
+    "judge",
     "tokenizer",
     "add_bos",
     "backend",
@@ -90,6 +92,7 @@ class ModelSpec:
         dtype: dtype of the loaded body; ``auto`` is the checkpoint's own.
         chat_template: whether prompts go through the model's chat template.
         trust_remote_code: whether Python code inside the checkpoint may run.
+        judge: of a model that judges answers and gives none (stages judge and reward): how.
     """
 
     name: str
@@ -107,6 +110,12 @@ class ModelSpec:
     trust_remote_code: bool = False
     notes: str = ""
     licence: str = ""
+    judge: JudgeOptions | None = None
+
+    @property
+    def judges(self) -> bool:
+        """Whether it judges answers, and gives none."""
+        return self.judge is not None
 
 
 @dataclass(frozen=True)
@@ -274,6 +283,7 @@ def _descendant(name: str, table: Table, parent: ModelSpec) -> ModelSpec:
         chat_template=parent.chat_template,
         trust_remote_code=parent.trust_remote_code,
         licence=parent.licence,
+        judge=parent.judge,
     )
     family = table.text("family", parent.family)
     return _common(ground, table, family=family, stage=stage, quantization=quantization)
@@ -308,7 +318,23 @@ def _common(
         trust_remote_code=table.flag("trust_remote_code", ground.trust_remote_code),
         notes=table.text("notes", ""),
         licence=table.text("licence", ground.licence),
+        judge=_judge(table, stage, ground),
     )
+
+
+def _judge(table: Table, stage: str, ground: ModelSpec) -> JudgeOptions | None:
+    """How a model judges: as is written; a reward model as it was trained, or as the hub's are."""
+    if stage not in ("judge", "reward"):
+        if "judge" in table:
+            raise table.error("judge", f"a model of stage {stage!r} gives answers and judges none")
+        return None
+    if "judge" in table:
+        return read_judge(table.table("judge", f"the judge of {table.what}"))
+    if stage == "judge":
+        raise table.error("stage", "a judge needs a mapping `judge:` with its kind")
+    if ground.step is not None and ground.step.kind == "reward":
+        return RewardJudge(options_class("reward")(**ground.step.options).template)
+    return ground.judge or RewardJudge()
 
 
 def _source(table: Table) -> Source:

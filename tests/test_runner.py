@@ -165,7 +165,7 @@ def test_a_run_from_the_journal_is_the_same_run_at_no_cost(plan: Plan, tmp_path:
 
 def test_a_backend_that_forgets_a_request_is_found_out(plan: Plan, folder: RunFolder) -> None:
     forgetful = FakeBackend(order=lambda count: range(count - 1))
-    with pytest.raises(RuntimeError, match="left 1 docs without an answer"):
+    with pytest.raises(RuntimeError, match="left 1 requests without an answer"):
         score_task(plan("arc_easy"), forgetful, folder, Silent())
 
 

@@ -17,9 +17,13 @@ from harness.types import (
     LogProb,
     Question,
     Request,
+    Resembled,
     Response,
+    Reward,
+    Rewarded,
     RollingLogLikelihood,
     RollingLogProb,
+    WindowLogLikelihood,
 )
 
 Script = Callable[[Request], Response | None]
@@ -88,4 +92,6 @@ def _by_hash(request: Request) -> Response:
         return RollingLogProb(-3.0 * len(request.text.split()))
     if isinstance(request, GenerateUntil):
         return Generation(f" The answer is {number:.3f}.\n#### {int(number * 100)}")
-    return RollingLogProb(-(2.5 + number) * len(request.tokens))
+    if isinstance(request, WindowLogLikelihood):
+        return RollingLogProb(-(2.5 + number) * len(request.tokens))
+    return Rewarded(number) if isinstance(request, Reward) else Resembled(number, number, number)

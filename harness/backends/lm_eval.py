@@ -169,6 +169,8 @@ class LmEvalBackend:
                     f"the model's context {self.facts.max_length}"
                 )
             return Question(request, (array("i", request.tokens),), refused=refused)
+        if not isinstance(request, RollingLogLikelihood):
+            return Question(request, refused="a language model does not judge answers")
         ids = self._lm.tok_encode(request.text)
         refused = None if ids else "the text has no tokens"
         return Question(request, (array("i", [self._lm.prefix_token_id, *ids]),), refused=refused)

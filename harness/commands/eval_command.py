@@ -20,6 +20,7 @@ from harness.progress import note, open_progress
 from harness.records import Run, Settings
 from harness.run_folder import RunFolder, held
 from harness.runner import Progress
+from harness.sources import presence
 from harness.zoo import ModelSpec, load_zoo
 
 DEFAULT_MODEL = "smol"
@@ -36,6 +37,7 @@ SETTINGS_OF_A_RUN = (
     "head",
     "backend",
     "noise_floor",
+    "reference",
 )
 
 
@@ -48,6 +50,9 @@ def run(options: argparse.Namespace) -> int:
     settings = earlier.settings if earlier else _settings(options, spec, catalog)
     job = make_job(spec, zoo, catalog, settings, options.models_dir)
     if options.check:
+        return 0
+    if options.missing:
+        print(" ".join(not_built(job)))
         return 0
 
     folder = RunFolder(runs_folder(options) / earlier.id) if earlier else new_folder(options, job)
@@ -71,6 +76,15 @@ def run(options: argparse.Namespace) -> int:
         folder.discard_if_empty()
     publish(finished, folder, options)
     return 1 if any(result.unscored >= result.docs for result in finished.results.values()) else 0
+
+
+def not_built(job: Job) -> list[str]:
+    """Judges and the reference that a step has to make first, in words for the Makefile."""
+    return [
+        spec.name
+        for spec in job.others.values()
+        if presence(spec, job.zoo, job.models_dir).state == "not built"
+    ]
 
 
 def _settings(options: argparse.Namespace, spec: ModelSpec, catalog: Catalog) -> Settings:
@@ -107,6 +121,7 @@ def _settings(options: argparse.Namespace, spec: ModelSpec, catalog: Catalog) ->
         samples=samples,
         dataset_configs=configs,
         noise_floor=options.noise_floor,
+        reference=options.reference,
     )
 
 

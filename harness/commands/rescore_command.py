@@ -102,6 +102,7 @@ def _ask(earlier: Run, options: argparse.Namespace) -> str:
         ("--dtype", settings.dtype),
         ("--head", settings.head if settings.head != "float32" else None),
         ("--backend", settings.backend),
+        ("--reference", settings.reference),
     ):
         command += [option, str(value)] if value is not None else []
     command += ["--samples"] if settings.samples else []

@@ -83,6 +83,8 @@ class Encoder:
                 return Question(request, (array("i", [self.prefix_token]) + ids,), refused=refused)
             case WindowLogLikelihood():
                 return self._window(request)
+            case _:
+                return Question(request, refused="a language model does not judge answers")
 
     def _split(
         self, request: LogLikelihood, texts: dict[str, Tokens], bare: dict[str, Tokens]

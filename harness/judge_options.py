@@ -1,0 +1,78 @@
+"""What the registry says of a judge: what kind it is, and how it reads what it judges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from harness.strict_yaml import Table
+
+KINDS = ("reward", "bertscore", "dialogrpt")
+TEMPLATES = ("auto", "chat", "plain", "pair")
+
+
+@dataclass(frozen=True)
+class RewardJudge:
+    """A classifier with one output: a prompt and a response make a reward.
+
+    Attributes:
+        template: how the two become one text: ``plain`` as lm-eval words GSM8K, ``chat`` by the
+            tokenizer's chat template, ``auto`` by that where there is one, ``pair`` as the
+            tokenizer joins two sentences (what encoders of the hub were trained on).
+    """
+
+    kind = "reward"
+    template: Literal["auto", "chat", "plain", "pair"] = "pair"
+
+
+@dataclass(frozen=True)
+class BertScoreJudge:
+    """An encoder whose token embeddings are compared (BERTScore, arXiv 1904.09675).
+
+    Attributes:
+        layer: whose outputs are compared; counted from 1, 0 are the embeddings.
+        rescale: whether figures are rescaled with the package's baseline for encoder and layer.
+    """
+
+    kind = "bertscore"
+    layer: int
+    rescale: bool = False
+
+
+@dataclass(frozen=True)
+class DialogRptJudge:
+    """One of the DialogRPT models (arXiv 2009.06978): a GPT-2 with one output, whose logistic is
+    the chance that an answer is preferred (upvoted, replied to, human).
+    """
+
+    kind = "dialogrpt"
+
+
+JudgeOptions = RewardJudge | BertScoreJudge | DialogRptJudge
+
+
+def read_judge(table: Table) -> JudgeOptions:
+    """Check a ``judge:`` mapping of the registry.
+
+    Raises:
+        RegistryError: a key or a value is not valid; names file and line.
+    """
+    kind = table.choice("kind", KINDS)
+    if kind == "dialogrpt":
+        table.only(["kind"])
+        return DialogRptJudge()
+    if kind == "reward":
+        table.only(["kind", "template"])
+        template = table.choice("template", TEMPLATES, "pair")
+        return RewardJudge(cast('Literal["auto", "chat", "plain", "pair"]', template))
+    table.only(["kind", "layer", "idf", "rescale"])
+    layer = table.scalar("layer")
+    if type(layer) is not int or layer < 0:
+        raise table.error("layer", f"{layer!r} is not valid: a whole number from 0 is needed")
+    if table.flag("idf", False):
+        raise table.error(
+            "idf",
+            "weights by document frequency depend on which other texts are judged beside one, so "
+            "its score could not be kept: idf must be false",
+        )
+    return BertScoreJudge(layer, table.flag("rescale", False))

@@ -1,0 +1,109 @@
+"""Reward models: classifiers with one output."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from harness.backends.backend import LoadOptions
+from harness.errors import WeightsError
+from harness.judge_options import RewardJudge
+from harness.types import Question, Request, Response, Reward, Rewarded
+
+
+class RewardMarker:
+    """A Marker over a sequence classifier.
+
+    Args:
+        model: with one output.
+        tokenizer: its own.
+        template: see `RewardJudge`; ``auto`` is resolved.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, template: str) -> None:
+        self.model, self._tokenizer, self._template = model, tokenizer, template
+        config = model.config.get_text_config()
+        self.max_length: int = getattr(config, "max_position_embeddings", None) or 2048
+        self.identity: Mapping[str, str] = {"judge": "reward 1", "template": template}
+
+    def question(self, request: Request) -> Question:
+        """Prompt and response as one text, as this model was trained to read them."""
+        if not isinstance(request, Reward):
+            return Question(request, refused="a reward model gives rewards only")
+        ids = array("i", self._ids(request))
+        refused = None
+        if len(ids) > self.max_length:
+            refused = (
+                f"prompt and response have {len(ids):,} tokens, the judge reads "
+                f"{self.max_length:,} at most"
+            )
+        return Question(request, (ids,), refused=refused)
+
+    def mark(self, questions: Sequence[Question]) -> list[Response]:
+        """One forward pass, padded on the right; the rewards are the logits."""
+        rows = [{"input_ids": list(question.tokens[0])} for question in questions]
+        batch = self._tokenizer.pad(rows, padding_side="right", return_tensors="pt")
+        inputs = {
+            name: batch[name].to(self.model.device) for name in ("input_ids", "attention_mask")
+        }
+        rewards = self.model(**inputs).logits[:, 0].float()
+        return [Rewarded(float(reward)) for reward in rewards]
+
+    def _ids(self, request: Reward) -> list[int]:
+        tokenizer = self._tokenizer
+        if self._template == "pair":
+            return list(tokenizer(request.prompt, request.response).input_ids)
+        if self._template == "chat":
+            messages = [{"role": "user", "content": request.prompt}]
+            prompt = tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True
+            )
+            ids = list(tokenizer(prompt + request.response, add_special_tokens=False).input_ids)
+        else:
+            text = f"Question: {request.prompt}\nAnswer: {request.response}"
+            ids = list(tokenizer(text).input_ids)
+        end = tokenizer.eos_token_id
+        return ids if end is None or ids[-1:] == [end] else [*ids, end]
+
+
+def load(options: LoadOptions, judge: RewardJudge) -> RewardMarker:
+    """Load a reward model in float32: rewards are compared by small differences.
+
+    Raises:
+        WeightsError: it is no classifier, lacks its output's weights, or has several outputs.
+    """
+    loading: Any = AutoModelForSequenceClassification
+    try:
+        model, info = loading.from_pretrained(
+            options.path,
+            dtype=torch.float32,
+            trust_remote_code=options.trust_remote_code,
+            output_loading_info=True,
+        )
+        tokenizer: Any = AutoTokenizer.from_pretrained(
+            options.tokenizer, trust_remote_code=options.trust_remote_code
+        )
+    except Exception as error:  # transformers, safetensors and custom code raise many kinds
+        raise WeightsError(f"{options.path} cannot be loaded as a reward model: {error}") from None
+    if missing := sorted(info["missing_keys"]):
+        raise WeightsError(
+            f"{options.path} is no reward model: it holds no {', '.join(missing[:3])}"
+        )
+    if model.config.num_labels != 1:
+        raise WeightsError(
+            f"{options.path} has {model.config.num_labels} outputs; a reward model has one"
+        )
+    # A causal model's classifier looks for the last token that is no padding: by its own token.
+    config = model.config.get_text_config()
+    if config.pad_token_id is None:
+        pad = tokenizer.pad_token_id
+        config.pad_token_id = tokenizer.eos_token_id if pad is None else pad
+    tokenizer.pad_token_id = config.pad_token_id
+    template = judge.template
+    if template == "auto":
+        template = "chat" if tokenizer.chat_template else "plain"
+    return RewardMarker(model.eval(), tokenizer, template)
