@@ -23,6 +23,7 @@ COMMANDS = {
     "rescore": "score a run's answers again after a metric changed; no model is run",
     "report": "write the leaderboard of all runs, or a suite beside published figures",
     "show": "print one run: its scores, or some of its docs",
+    "marks": "take in what reviewers marked on a run's page, or list it",
     "list": "list models, tasks, suites or runs",
     "lock": "write what hub names resolve to into harness.lock.yaml",
     "doctor": "check this machine: what is here, what is missing, what that costs",
@@ -209,7 +210,25 @@ def _show_options(parser: argparse.ArgumentParser) -> None:
         "--task", metavar="T", help="print docs of this task (--json: as JSON lines)"
     )
     parser.add_argument("--wrong", action="store_true", help="only docs that were answered wrong")
+    parser.add_argument("--worst", metavar="METRIC", help="docs from the worst of a metric")
+    parser.add_argument(
+        "--disagree",
+        metavar="M",
+        help="only docs on which this run and the newest comparable one of a model (or a run) "
+        "disagree, with both answers: by the --worst metric, else by the task's primary one",
+    )
     parser.add_argument("--docs", type=_positive, default=3, metavar="N", help="how many docs")
+    _shared_options(parser)
+
+
+def _marks_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=("import", "list"))
+    parser.add_argument(
+        "name",
+        nargs="?",
+        metavar="FILE|RUN",
+        help="import: the file downloaded from a run's page; list: a run's id (default: all)",
+    )
     _shared_options(parser)
 
 
@@ -258,6 +277,7 @@ _OPTIONS = {
     "rescore": _rescore_options,
     "report": _report_options,
     "show": _show_options,
+    "marks": _marks_options,
     "list": _list_options,
     "lock": _lock_options,
     "doctor": _doctor_options,

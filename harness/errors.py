@@ -70,6 +70,10 @@ class RecordError(HarnessError):
     """A stored run cannot be read: half-written, of another schema, or not a run at all."""
 
 
+class MarksError(HarnessError):
+    """A file of reviewers' marks cannot be taken in; names every entry that is wrong."""
+
+
 class StorageError(HarnessError):
     """A record or report cannot be written: no permission, or no room left."""
 

@@ -36,8 +36,8 @@ def run(options: argparse.Namespace) -> int:
                 f"{name!r} is named {names.count(name)} times: name two models, or two runs of one "
                 "by their ids (`harness list runs`)"
             )
-    stored, zoo = _stored(runs_folder(options)), load_zoo(options.zoo)
-    found = [_runs_of(name, stored, zoo, options) for name in names]
+    stored, zoo = stored_runs(runs_folder(options)), load_zoo(options.zoo)
+    found = [runs_of(name, stored, zoo, options) for name in names]
     tasks = _tasks(options.tasks, found)
     base, models = _chosen(found, tasks)
     named: dict[str, str] = {}
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
         comparisons = compare_runs(base, models, tasks)
     except IncomparableRuns as error:
         unlike = next(each for each in models if error.model in (each.run.model.name, each.run.id))
-        advice = _advice(base.run, unlike.run)
+        advice = advice_for(base.run, unlike.run)
         raise IncomparableRuns(error.base, error.model, error.differences, advice) from None
     _publish(comparisons, options)
     return 0
@@ -77,8 +77,8 @@ def _publish(comparisons: Sequence[Comparison], options: argparse.Namespace) -> 
         note(f"report: {path}")
 
 
-def _stored(runs: Path) -> list[StoredRun]:
-    """All runs that can be read, the newest first; the others are named."""
+def stored_runs(runs: Path) -> list[StoredRun]:
+    """Read all runs that can be read, the newest first; the others are named."""
     stored = []
     for path in list_runs(runs):
         folder = RunFolder(path)
@@ -89,10 +89,10 @@ def _stored(runs: Path) -> list[StoredRun]:
     return sorted(stored, key=lambda each: (each.run.created, each.run.id), reverse=True)
 
 
-def _runs_of(
+def runs_of(
     name: str, stored: Sequence[StoredRun], zoo: Zoo, options: argparse.Namespace
 ) -> list[StoredRun]:
-    """The run of that id, or the complete runs of the model of that name, the newest first.
+    """Find the run of that id, or the complete runs of the model of that name, newest first.
 
     Raises:
         UnknownName: there is neither a run nor a model of that name.
@@ -158,8 +158,8 @@ def _chosen(
     return bases[0], [runs[0] for runs in others]
 
 
-def _advice(base: Run, model: Run) -> str:
-    """What makes the two runs' work the same."""
+def advice_for(base: Run, model: Run) -> str:
+    """Say what makes the two runs' work the same."""
     if base.model.chat_template != model.model.chat_template:
         return "Give both the same chat_template in the registry, and score both again."
     command = _make_eval(model.model.name, base, run_as=model)

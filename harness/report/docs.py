@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import heapq
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from markupsafe import escape
 
 from harness.choices import chosen, per_char
+from harness.marks import Mark
 from harness.records import Row, TaskResult
+from harness.report.per_doc import ScoredDoc
 from harness.report.wording import clean, metric_name, visible
 from harness.run_folder import RunFolder
 from harness.types import Statistic
@@ -52,7 +55,13 @@ class Choice:
 
 @dataclass(frozen=True)
 class ShownDoc:
-    """One doc of a run's page; ``verdict`` is right, wrong, unscored or scored."""
+    """One doc of a run's page; ``verdict`` is right, wrong, unscored or scored.
+
+    Attributes:
+        note: what the task says of how it was scored.
+        beside: another run's answer to the same prompt, where there is one.
+        marks: what reviewers said of the answer.
+    """
 
     index: int
     doc_id: str
@@ -67,26 +76,56 @@ class ShownDoc:
     target: Excerpt
     unscored: str
     truncated: bool
+    note: str = ""
+    beside: ShownDoc | None = None
+    marks: tuple[Mark, ...] = ()
 
     @property
     def weight(self) -> int:
         """Roughly how many bytes the doc adds to a page, markup included."""
-        texts = [self.prompt, self.target, *([self.text] if self.text else [])]
+        texts = self.prompt.bytes + self.target.bytes
+        of_marks = sum(200 + len(mark.note) for mark in self.marks)
+        beside = self.beside._answer_weight + 500 if self.beside else 0
+        return texts + self._answer_weight + beside + of_marks + 1_000
+
+    @property
+    def _answer_weight(self) -> int:
+        texts = [self.text] if self.text else []
         for choice in self.choices:
             texts += [choice.text, *([choice.context] if choice.context else [])]
-        return sum(text.bytes for text in texts) + 190 * len(self.choices) + 1_000
+        return sum(text.bytes for text in texts) + 190 * len(self.choices)
+
+    @property
+    def turned(self) -> str:
+        """How it stands to the answer beside it: ``gained`` where only this one is right, ``lost``
+        where only the other is, ``differs`` where neither or both are and the answers differ.
+        """
+        if self.beside is None:
+            return ""
+        pair = (self.verdict, self.beside.verdict)
+        if pair in (("right", "wrong"), ("wrong", "right")):
+            return "gained" if self.verdict == "right" else "lost"
+        return "differs" if self._answer != self.beside._answer else ""
+
+    @property
+    def _answer(self) -> object:
+        return self.text, [choice.chosen for choice in self.choices]
 
 
-def first_docs(folder: RunFolder, result: TaskResult, most: int) -> list[ShownDoc]:
+def first_rows(folder: RunFolder, result: TaskResult, most: int) -> list[Row]:
     """Read the task's first ``most`` docs in the task's own order.
 
     Only ``most`` rows are held at a time: a run may have 100,000 of them.
     """
-    rows = heapq.nsmallest(most, folder.rows(result.task), key=lambda row: row.index)
-    return [shown_doc(row, result) for row in rows]
+    return heapq.nsmallest(most, folder.rows(result.task), key=lambda row: row.index)
 
 
-def shown_doc(row: Row, result: TaskResult) -> ShownDoc:
+def shown_beside(doc: ShownDoc, other: ShownDoc) -> ShownDoc:
+    """Put another run's answer beside a doc."""
+    return replace(doc, beside=other)
+
+
+def shown_doc(row: Row, result: TaskResult, marks: Sequence[Mark] = ()) -> ShownDoc:
     """Prepare one row; the verdict is that of the task's primary metric."""
     return ShownDoc(
         index=row.index,
@@ -102,10 +141,12 @@ def shown_doc(row: Row, result: TaskResult) -> ShownDoc:
         target=excerpt(row.target),
         unscored=row.unscored or "",
         truncated=row.truncated,
+        note=clean(row.note),
+        marks=tuple(marks),
     )
 
 
-def verdict(row: Row, result: TaskResult) -> str:
+def verdict(row: Row | ScoredDoc, result: TaskResult) -> str:
     """Say whether the doc was right; only metrics that are 0 or 1 per doc can say so."""
     if row.unscored is not None:
         return "unscored"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import math
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -52,10 +53,12 @@ def leaderboard_html(board: Leaderboard, pages: str = "html") -> str:
     )
 
 
-def render(template: str, context: Mapping[str, object]) -> str:
+def render(
+    template: str, context: Mapping[str, object], scripts: Sequence[str] = ("report.js",)
+) -> str:
     """Render a template within the common page; everything in ``context`` is escaped."""
-    css, js = _asset("report.css"), _asset("report.js")
-    context = {**context, "generator": generator()}
+    css, js = _asset("report.css"), "\n".join(map(_asset, scripts))
+    context = {"beside": "", **context, "generator": generator()}
     policy = (
         f"default-src 'none'; style-src '{_digest(css)}'; script-src '{_digest(js)}'; "
         "base-uri 'none'; form-action 'none'"
@@ -131,6 +134,11 @@ def settings_of(column: Column) -> str:
     return column.label.removeprefix(wording.clean(column.task)).strip()
 
 
+def as_json(name: str) -> str:
+    """Write a name for the script to read exactly: an attribute loses control characters."""
+    return json.dumps(name)
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -145,6 +153,7 @@ def _environment() -> Environment:
             name: value for name, value in vars(module).items() if not name.startswith("_")
         }
     environment.globals |= {"anchor": anchor, "row_facts": row_facts, "settings_of": settings_of}
+    environment.globals |= {"as_json": as_json}
     return environment
 
 

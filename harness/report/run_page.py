@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.errors import RecordError
-from harness.records import Run, TaskResult
+from harness.marks import Mark, by_doc, read_marks
+from harness.records import Row, Run, TaskResult
+from harness.report.beside import Beside, answers_beside
 from harness.report.captions import noise_layouts, noise_words
-from harness.report.docs import ShownDoc, first_docs
+from harness.report.docs import ShownDoc, first_rows, shown_beside, shown_doc
 from harness.report.html import render
 from harness.report.leaderboard import total_cost
 from harness.report.wording import (
@@ -28,11 +31,11 @@ PAGE_BYTES = 4_700_000
 
 @dataclass(frozen=True)
 class TaskDocs:
-    """One task's section: its docs as far as the page has room, and a note on the rest."""
+    """One task's section: its docs as far as the page has room, and notes on the rest."""
 
     result: TaskResult
     docs: tuple[ShownDoc, ...]
-    note: str
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Fact:
 def run_html(
     folder: RunFolder,
     run: Run,
+    besides: Mapping[str, Beside] | None = None,
     *,
     back: str = "../leaderboard.html",
     docs_per_task: int = DOCS_PER_TASK,
@@ -56,14 +60,22 @@ def run_html(
     Args:
         folder: where the rows are.
         run: what ``folder`` holds, as read.
+        besides: whose answers stand beside its own, by task.
         back: address of the leaderboard, relative to the page.
         docs_per_task: the most docs of one task to show; fewer where the page would outgrow
             `PAGE_BYTES`, which a browser still opens at once.
     """
-    tasks = _task_docs(folder, run, docs_per_task)
+    marks, torn = _marks(folder)
+    tasks = _task_docs(folder, run, besides or {}, marks, docs_per_task)
+    parent = next((beside.parent for beside in (besides or {}).values() if beside.run), "")
     return render(
         "run.html.j2",
         {
+            "beside": drawn_beside(besides or {}),
+            "parent": clean(parent),
+            "parents_docs": any(doc.beside for task in tasks for doc in task.docs),
+            "marks": marks,
+            "torn_marks": torn,
             "run": run,
             "back": back,
             "model_facts": _model_facts(run),
@@ -76,42 +88,81 @@ def run_html(
             "tasks": tasks,
             "any_docs": any(task.docs for task in tasks),
         },
+        scripts=("report.js", "review.js"),
     )
 
 
-def _task_docs(folder: RunFolder, run: Run, docs_per_task: int) -> list[TaskDocs]:
+def drawn_beside(besides: Mapping[str, Beside]) -> str:
+    """Name what stands beside a page's docs: a page with something else there is out of date."""
+    told = {
+        task: beside.run.run.id if beside.run else beside.why for task, beside in besides.items()
+    }
+    return hashlib.sha256(repr(sorted(told.items())).encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def _marks(folder: RunFolder) -> tuple[list[Mark], str]:
+    """The reviewers' marks, and why there are none if they cannot be read."""
+    try:
+        return read_marks(folder), ""
+    except RecordError as error:
+        return [], f"The marks of this run cannot be shown: {clean(str(error))}."
+
+
+def _task_docs(
+    folder: RunFolder,
+    run: Run,
+    besides: Mapping[str, Beside],
+    marks: Sequence[Mark],
+    docs_per_task: int,
+) -> list[TaskDocs]:
     room = PAGE_BYTES
     sections = []
     for done, result in enumerate(run.results.values()):
-        docs, note = _fitting(folder, result, docs_per_task, room // (len(run.results) - done))
+        try:
+            rows = first_rows(folder, result, docs_per_task + 1)
+        except RecordError as error:
+            # A run may come without its texts (committed baselines): the figures still stand.
+            note = f"The docs of this task cannot be shown: {clean(str(error))}."
+            sections.append(TaskDocs(result, (), (note,)))
+            continue
+        beside = besides.get(result.task, Beside("", None))
+        docs = _shown(rows[:docs_per_task], result, beside, marks)
+        docs = _fitting(docs, room // (len(run.results) - done))
         room -= sum(doc.weight for doc in docs)
-        sections.append(TaskDocs(result, docs, note))
+        notes = [beside.why] if beside.why else []
+        if len(docs) < len(rows):
+            name = folder.rows_path(result.task).name
+            notes.insert(
+                0,
+                f"This page shows the first {len(docs):,} of {counted(result.docs, 'doc')}; "
+                f"all are in rows/{name} in the run's folder. Filters see only what is shown.",
+            )
+        sections.append(TaskDocs(result, tuple(docs), tuple(notes)))
     return sections
 
 
-def _fitting(
-    folder: RunFolder, result: TaskResult, most: int, room: int
-) -> tuple[tuple[ShownDoc, ...], str]:
-    """The docs that fit into ``room`` bytes, and what to say about the others."""
-    try:
-        docs: Sequence[ShownDoc] = first_docs(folder, result, most + 1)
-    except RecordError as error:
-        # A run may come without its texts (committed baselines): the figures still stand.
-        return (), f"The docs of this task cannot be shown: {clean(str(error))}."
+def _shown(
+    rows: Sequence[Row], result: TaskResult, beside: Beside, marks: Sequence[Mark]
+) -> list[ShownDoc]:
+    """The docs with what was said of them, and the parent's answers beside them."""
+    said, others = by_doc(marks, result.task), answers_beside(beside, result, rows)
+    docs = []
+    for row in rows:
+        doc = shown_doc(row, result, said.get(row.doc_id, ()))
+        other = others.get(row.doc_id)
+        docs.append(doc if other is None else shown_beside(doc, other))
+    return docs
+
+
+def _fitting(docs: Sequence[ShownDoc], room: int) -> list[ShownDoc]:
+    """The docs that fit into ``room`` bytes, at least one."""
     shown: list[ShownDoc] = []
-    for doc in docs[:most]:
+    for doc in docs:
         room -= doc.weight
         if room < 0 and shown:
             break
         shown.append(doc)
-    if len(shown) == len(docs):
-        return tuple(shown), ""
-    name = folder.rows_path(result.task).name
-    note = (
-        f"This page shows the first {len(shown):,} of {counted(result.docs, 'doc')}; "
-        f"all are in rows/{name} in the run's folder. Filters see only what is shown."
-    )
-    return tuple(shown), note
+    return shown
 
 
 def _model_facts(run: Run) -> list[Fact]:

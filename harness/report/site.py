@@ -10,11 +10,14 @@ from pathlib import Path
 import msgspec
 
 from harness.errors import RecordError
+from harness.marks import marks_path
 from harness.records import Run
+from harness.report.beside import parents_runs
 from harness.report.html import generator, leaderboard_html, run_page
 from harness.report.leaderboard import Leaderboard, build_leaderboard
 from harness.report.markdown import leaderboard_markdown
-from harness.report.run_page import run_html
+from harness.report.picking import Other
+from harness.report.run_page import drawn_beside, run_html
 from harness.report.wording import clean
 from harness.run_folder import RunFolder
 from harness.storage import write_atomic
@@ -29,8 +32,8 @@ def write_leaderboard(runs: Sequence[RunFolder], out: Path) -> dict[str, Path]:
     """Write ``leaderboard.md``, ``.json`` and ``.html`` and ``html/<run id>.html`` under ``out``.
 
     A run that cannot be read is named on the leaderboard and otherwise left out. A run's page is
-    drawn only if the one that is there is not of the run as it stands, or was drawn by another
-    version of the harness.
+    drawn only if the one that is there is not of the run and its marks as they stand, has another
+    run's answers beside them, or was drawn by another version of the harness.
 
     Returns:
         The report's files, by their name relative to ``out``.
@@ -48,12 +51,13 @@ def write_leaderboard(runs: Sequence[RunFolder], out: Path) -> dict[str, Path]:
         written[name] = out / name
         write_atomic(out / name, content)
 
+    others = [Other(run, folder) for folder, run in readable]
     for folder, run in readable:
-        name = f"{PAGES}/{run_page(run.id)}"
-        if _is_current(out / name, changed[folder.path]):
+        name, besides = f"{PAGES}/{run_page(run.id)}", parents_runs(run, others)
+        if _is_current(out / name, changed[folder.path], drawn_beside(besides)):
             written[name] = out / name
             continue
-        write(name, run_html(folder, run))
+        write(name, run_html(folder, run, besides))
         with contextlib.suppress(OSError):  # gone or another's by now: then it is drawn again
             os.utime(out / name, ns=(changed[folder.path], changed[folder.path]))
     # The leaderboard comes last: its links never lead to a page that is not there yet.
@@ -78,7 +82,8 @@ def read_runs(folders: Sequence[RunFolder]) -> tuple[list[tuple[RunFolder, Run]]
 def _changed(folder: RunFolder) -> int:
     """When the newest of a run's files was changed, in nanoseconds of the file system's clock."""
     rows = folder.path / "rows"
-    return max(map(_modified, (folder.path / "run.json", rows, *rows.glob("*.jsonl"))))
+    files = (folder.path / "run.json", marks_path(folder), rows, *rows.glob("*.jsonl"))
+    return max(map(_modified, files))
 
 
 def _modified(path: Path) -> int:
@@ -88,8 +93,9 @@ def _modified(path: Path) -> int:
         return 0
 
 
-def _is_current(page: Path, changed: int) -> bool:
-    """Whether a page was drawn by this harness, from files as new as ``changed``.
+def _is_current(page: Path, changed: int, beside: str) -> bool:
+    """Whether a page was drawn by this harness, from files as new as ``changed``, beside ``beside``
+    (see `harness.report.run_page.drawn_beside`).
 
     A page carries the time of its run's newest file, not that of its drawing: another process may
     have changed the run while the page was being drawn.
@@ -99,7 +105,8 @@ def _is_current(page: Path, changed: int) -> bool:
             head = file.read(_HEAD_BYTES)
     except OSError:
         return False
-    return f'content="{generator()}"'.encode() in head and _modified(page) >= changed
+    drawn = all(f'content="{name}"'.encode() in head for name in (generator(), beside))
+    return drawn and _modified(page) >= changed
 
 
 def leaderboard_json(board: Leaderboard) -> bytes:

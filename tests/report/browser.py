@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import re
@@ -48,11 +49,37 @@ class Browser:
         body = {"script": script, "args": list(arguments)}
         return self._call("POST", self._session + "/execute/sync", body)
 
+    def press(self, *keys: str) -> None:
+        r"""Press keys one after the other, as a person does; WebDriver's names for those without a
+        character (``\ue00c`` is Escape, ``\ue014`` the right arrow).
+        """
+        strokes = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
+        body = {"actions": [{"type": "key", "id": "keyboard", "actions": strokes}]}
+        self._call("POST", self._session + "/actions", body)
+
+    def download_to(self, folder: Path) -> None:
+        """Keep what pages let people download in a folder, without asking."""
+        self._cdp("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+
+    @contextlib.contextmanager
+    def before_pages(self, script: str) -> Iterator[None]:
+        """Run a script in every page before the page's own."""
+        made = self._cdp("Page.addScriptToEvaluateOnNewDocument", source=script)
+        try:
+            yield
+        finally:
+            self._cdp("Page.removeScriptToEvaluateOnNewDocument", **made)
+
+    def picture(self, width: int, height: int) -> bytes:
+        """A picture of the window, as PNG."""
+        self._call("POST", self._session + "/window/rect", {"width": width, "height": height})
+        encoded: str = self._call("GET", self._session + "/screenshot")
+        return base64.b64decode(encoded)
+
     def emulate(self, scheme: str) -> None:
         """Prefer a light or a dark page."""
         feature = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        body = {"cmd": "Emulation.setEmulatedMedia", "params": feature}
-        self._call("POST", self._session + "/goog/cdp/execute", body)
+        self._cdp("Emulation.setEmulatedMedia", **feature)
 
     def complaints(self) -> list[str]:
         """Console messages: errors, blocked content."""
@@ -72,6 +99,10 @@ class Browser:
     def close(self) -> None:
         """End the session and its browser."""
         self._call("DELETE", self._session)
+
+    def _cdp(self, command: str, **parameters: object) -> Any:
+        body = {"cmd": command, "params": parameters}
+        return self._call("POST", self._session + "/goog/cdp/execute", body)
 
     def _log(self, kind: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._call("POST", self._session + "/se/log", {"type": kind})

@@ -33,11 +33,12 @@ function sortRows(body, column, sign) {
   body.append(...keyed.map(([, row]) => row));
 }
 
-// Filtering: items (table rows or docs) whose text holds the words and whose verdict is wanted.
+// Filtering: items (table rows or docs) whose text holds the words and that each list wants: a list
+// with data-by="verdict" looks at data-verdict, which may hold several names.
 for (const tools of document.querySelectorAll(".tools")) {
   tools.hidden = false;
-  const words = tools.querySelector("input");
-  const verdict = tools.querySelector("select");
+  const words = tools.querySelector("input[type=search]");
+  const lists = [...tools.querySelectorAll("select")];
   const said = tools.querySelector("output");
   const items = [...document.querySelectorAll(tools.dataset.items)];
   const texts = new Map();
@@ -45,14 +46,13 @@ for (const tools of document.querySelectorAll(".tools")) {
     if (!texts.has(item)) texts.set(item, item.textContent.toLowerCase());
     return texts.get(item);
   };
+  const wanted = (item) =>
+    lists.every((list) => !list.value || item.dataset[list.dataset.by].split(" ").includes(list.value));
   const apply = () => {
     const sought = words.value.trim().toLowerCase();
-    const wanted = verdict ? verdict.value : "";
     let shown = 0;
     for (const item of items) {
-      item.hidden =
-        (wanted !== "" && item.dataset.verdict !== wanted) ||
-        (sought !== "" && !textOf(item).includes(sought));
+      item.hidden = !wanted(item) || (sought !== "" && !textOf(item).includes(sought));
       shown += item.hidden ? 0 : 1;
     }
     said.value = `${shown.toLocaleString("en")} of ${items.length.toLocaleString("en")} shown`;
@@ -62,6 +62,6 @@ for (const tools of document.querySelectorAll(".tools")) {
     clearTimeout(waiting);
     waiting = setTimeout(apply, 150);
   });
-  if (verdict) verdict.addEventListener("change", apply);
+  for (const list of lists) list.addEventListener("change", apply);
   apply();
 }
