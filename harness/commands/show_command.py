@@ -18,7 +18,6 @@ from harness.records import Run, TaskResult
 from harness.run_folder import RunFolder, list_runs
 
 if TYPE_CHECKING:
-    from harness.report.per_doc import DocMetric
     from harness.report.picking import Other, Pick, Picked
 
 
@@ -106,7 +105,7 @@ def _print_docs(
 ) -> None:
     from harness.report.picking import Picked, wrong_rows
 
-    other, metric, words = None, None, ""
+    other, words = None, ""
     docs: Iterator[Picked] | Sequence[Picked]
     if options.worst is None and options.disagree is None:
         # Read as far as needed: a run may have 100,000 docs.
@@ -115,7 +114,7 @@ def _print_docs(
     else:
         other = _other(record, folder, result.task, options)
         picked = _pick(record, folder, result, other, options)
-        docs, metric = picked.docs, picked.metric
+        docs = picked.docs
         words = _chosen_by(picked, result, other, options)
     if options.json:
         if words:
@@ -129,7 +128,7 @@ def _print_docs(
     marks = by_doc(_marks(folder), result.task)
     for doc in docs:
         said = marks.get(doc.row.doc_id, ())
-        _print_doc(doc, record, result, other, metric, said, console)
+        _print_doc(doc, record, result, other, said, console)
         found = True
     if not found:
         console.print("no such doc")
@@ -204,7 +203,6 @@ def _print_doc(
     record: Run,
     result: TaskResult,
     other: Other | None,
-    metric: DocMetric | None,
     marks: Sequence[Mark],
     console: Console,
 ) -> None:
@@ -212,25 +210,13 @@ def _print_doc(
     from harness.report.terminal_doc import print_doc
     from harness.same_work import labels
 
-    shown, lead = shown_doc(doc.row, result, marks), _value_words(doc, metric)
+    shown = shown_doc(doc.row, result, marks)
     if other is None or doc.other is None:
-        print_doc(shown, console, lead=lead)
+        print_doc(shown, console)
         return
     beside = shown_doc(doc.other, other.run.results[result.task])
     first, second = labels([record, other.run])
-    print_doc(shown_beside(shown, beside), console, names=(first, second), lead=lead)
-
-
-def _value_words(doc: Picked, metric: DocMetric | None) -> str:
-    """The metric of this doc, where its scores show only what it is made of."""
-    from harness.report.wording import metric_name
-
-    if metric is None or doc.value is None:
-        return ""
-    if isinstance(doc.row.scores.get(metric.key), int | float):
-        return ""
-    against = "" if doc.other_value is None else f", beside it {doc.other_value:,.4g}"
-    return f"{metric_name(metric.name)} of this doc: {doc.value:,.4g}{against}"
+    print_doc(shown_beside(shown, beside), console, names=(first, second))
 
 
 def _json(doc: Picked, other: Other | None) -> str:

@@ -12,7 +12,7 @@ from markupsafe import escape
 from harness.choices import chosen, per_char
 from harness.marks import Mark
 from harness.records import Row, TaskResult
-from harness.report.per_doc import ScoredDoc
+from harness.report.per_doc import OF_RATE, ScoredDoc, doc_value
 from harness.report.wording import clean, metric_name, visible
 from harness.run_folder import RunFolder
 from harness.types import Statistic
@@ -132,8 +132,12 @@ def shown_doc(row: Row, result: TaskResult, marks: Sequence[Mark] = ()) -> Shown
         doc_id=row.doc_id,
         group=clean(row.group or ""),
         verdict=verdict(row, result),
-        score=_statistic(row.scores[result.primary]) if result.primary in row.scores else "",
-        scores=tuple((metric_name(key), _statistic(value)) for key, value in row.scores.items()),
+        score=_score(result.primary, row.scores[result.primary], result)
+        if result.primary in row.scores
+        else "",
+        scores=tuple(
+            (metric_name(key), _score(key, value, result)) for key, value in row.scores.items()
+        ),
         gist=_gist(row),
         prompt=excerpt(row.prompt),
         choices=_choices(row, result.primary),
@@ -185,6 +189,18 @@ def _choices(row: Row, primary: str) -> tuple[Choice, ...]:
         )
         for position, continuation in enumerate(row.continuations[: len(row.logprobs)])
     )
+
+
+def _score(key: str, value: Statistic, result: TaskResult) -> str:
+    """Write what a doc contributes, with the doc's own value where that is something else."""
+    written, estimate = _statistic(value), result.estimates.get(key)
+    if estimate is None or isinstance(value, int | float):
+        return written
+    alone = doc_value(key, estimate.unit, value)
+    if alone is None:
+        return written
+    # A ratio's parts say something; the counts of a corpus metric do not.
+    return f"{alone:,.4g} " + (f"({written})" if estimate.unit in OF_RATE else "of this doc alone")
 
 
 def _statistic(value: Statistic) -> str:

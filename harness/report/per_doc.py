@@ -40,7 +40,7 @@ class DocMetric:
 
     def value(self, doc: ScoredDoc) -> float | None:
         """The metric of this doc alone; ``None`` where it has none, or no finite one."""
-        return _doc_value(self.name, self.unit, doc.scores.get(self.key))
+        return doc_value(self.name, self.unit, doc.scores.get(self.key))
 
     def badness(self, value: float) -> float:
         """A number that is smaller the worse a value is."""
@@ -108,11 +108,21 @@ def _without_filter(name: str) -> str:
     return name.partition(",")[0]
 
 
-def _doc_value(name: str, unit: str, statistic: Statistic | None) -> float | None:
+def doc_value(name: str, unit: str, statistic: Statistic | None) -> float | None:
+    """The metric of one doc alone, of what the doc contributes to it; ``None`` where it has none.
+
+    A number is its own value; a log-likelihood and its units have a perplexity of their own; what
+    adds up to corpus BLEU has a sentence BLEU.
+
+    Args:
+        name: the metric's.
+        unit: the metric's, as in `harness.types.Estimate`.
+        statistic: what the doc contributes.
+    """
     if isinstance(statistic, int | float):
         value: float | None = float(statistic)
-    elif unit in _OF_RATE:
-        value = _of_sums(statistic, _OF_RATE[unit])
+    elif unit in OF_RATE:
+        value = _of_sums(statistic, OF_RATE[unit])
     elif _without_filter(name) == "bleu":
         value = _sentence_bleu(statistic)
     else:
@@ -124,7 +134,7 @@ def _exp(nats: float) -> float:
     return math.exp(nats) if nats < 700 else math.inf
 
 
-_OF_RATE: Mapping[str, Callable[[float], float]] = {
+OF_RATE: Mapping[str, Callable[[float], float]] = {
     "perplexity": _exp,
     "bits/byte": lambda nats: nats / math.log(2),
 }

@@ -48,13 +48,10 @@ class Picked:
     Attributes:
         row: of this run.
         other: of the other run, where one was named.
-        value, other_value: of the metric that was asked for or decides, ``None`` without one.
     """
 
     row: Row
     other: Row | None = None
-    value: float | None = None
-    other_value: float | None = None
 
 
 @dataclass(frozen=True)
@@ -117,9 +114,7 @@ def pick(run: Run, folder: RunFolder, result: TaskResult, wanted: Wanted) -> Pic
     if wanted.other is not None:
         beside = rows_of(wanted.other.folder, result.task, chosen)
     return Pick(
-        tuple(
-            Picked(rows[name], beside.get(name), mine[name], theirs.get(name)) for name in chosen
-        ),
+        tuple(Picked(rows[name], beside.get(name)) for name in chosen),
         metric,
         len(sought),
         len(docs) - len(scored),

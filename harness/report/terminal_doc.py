@@ -17,21 +17,16 @@ SIDE_BY_SIDE = 100
 """Columns of a terminal from which on two answers stand side by side."""
 
 
-def print_doc(
-    doc: ShownDoc, console: Console, *, names: tuple[str, str] | None = None, lead: str = ""
-) -> None:
+def print_doc(doc: ShownDoc, console: Console, *, names: tuple[str, str] | None = None) -> None:
     """Print one doc; everything a model or data set says is plain text, control characters shown.
 
     Args:
         doc: as `harness.report.docs.shown_doc` prepares it.
         console: where to.
         names: what to call the run and the one beside it, where the doc has an answer beside it.
-        lead: what the doc was chosen for, if for anything.
     """
     head = _head(" ".join(part for part in (f"doc {doc.index}", doc.group) if part), doc)
     console.print(head, soft_wrap=True)
-    if lead:
-        console.print(Text(lead, style="bold"), soft_wrap=True)
     console.print(Text(_whole(doc.prompt), style="dim"), soft_wrap=True)
     if doc.beside is None or names is None:
         for line in _answer(doc):
@@ -67,7 +62,8 @@ def _answer(doc: ShownDoc) -> list[Text]:
         line.stylize("green" if choice.gold else "red" if choice.chosen else "")
         lines.append(line)
     if doc.text is not None:
-        lines.append(Text(_whole(doc.text)))
+        empty = Text("nothing was generated", style="italic dim")
+        lines.append(Text(_whole(doc.text)) if doc.text.head.strip() else empty)
     if doc.note:
         lines.append(Text(f"note: {doc.note}", style="italic"))
     return lines

@@ -121,15 +121,21 @@ def test_the_worst_docs_come_first(metric: str, order: list[int], show: Command)
 
 
 def test_the_worst_say_what_they_are(show: Command) -> None:
-    """Six docs, five scored. Doc 4's perplexity: exp(log(2 + 4) * 10 / 10) = 6."""
+    """Six docs, five scored. Doc 4's perplexity: exp(log(2 + 4) * 10 / 10) = 6.
+
+    Its BLEU: of the 1-grams 2 of 4 match, and no others, so the k-th order without a match counts
+    as 1 / 2^k of one: 100 (2/4 * 1/2/3 * 1/4/2 * 1/8/1)^(1/4) = 19.00, times exp(1 - 6/4) for being
+    shorter than the reference: 11.52.
+    """
     code, out, _ = show(ID, "--task", "gsm8k", "--worst", "token_perplexity", "--docs", "1")
     assert code == 0
-    first, second, third, *_ = out.splitlines()
+    first, second, *_ = out.splitlines()
     assert first == (
         "gsm8k: 5 docs, the worst token_perplexity first; 1 left out: no token_perplexity"
     )
     assert second.startswith("doc 4  right  exact_match (strict-match) 1")
-    assert third == "token_perplexity of this doc: 6"
+    assert "bleu 11.52 of this doc alone" in second
+    assert "token_perplexity 6 (-17.92 / 10)" in second
     assert "smol-dpo says 4" in out
 
 

@@ -91,10 +91,8 @@ for (const bar of document.querySelectorAll(".review")) {
     slot.append(markers.content.cloneNode(true));
     const note = slot.querySelector("textarea");
     note.value = marks.get(doc)?.note ?? "";
-    note.addEventListener("input", () => {
-      set(doc, marks.get(doc)?.mark ?? "note", note.value);
-      say();
-    });
+    note.addEventListener("input", () => set(doc, marks.get(doc)?.mark ?? "note", note.value));
+    note.addEventListener("change", () => say()); // not at every letter: it is read aloud
     for (const button of slot.querySelectorAll("button"))
       button.addEventListener("click", () => toggle(doc, button.dataset.mark));
     draw(doc);
@@ -181,7 +179,7 @@ for (const bar of document.querySelectorAll(".review")) {
 
   bar.querySelector(".download").addEventListener("click", () => {
     const name = reviewer.value.trim();
-    reviewer.toggleAttribute("aria-invalid", !name);
+    reviewer.setAttribute("aria-invalid", String(!name));
     if (!name || !marks.size) {
       (name ? bar.querySelector(".download") : reviewer).focus();
       say(name ? "There is nothing to download:" : "Write your name first.");
