@@ -31,12 +31,13 @@ class BertScoreJudge:
 
     Attributes:
         layer: whose outputs are compared; counted from 1, 0 are the embeddings.
-        rescale: whether figures are rescaled with the package's baseline for encoder and layer.
+        baseline: the name by which the package has the encoder's baseline, where figures are
+            rescaled with it, else ``None``.
     """
 
     kind = "bertscore"
     layer: int
-    rescale: bool = False
+    baseline: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,12 @@ class DialogRptJudge:
 JudgeOptions = RewardJudge | BertScoreJudge | DialogRptJudge
 
 
-def read_judge(table: Table) -> JudgeOptions:
+def read_judge(table: Table, hub_name: str | None) -> JudgeOptions:
     """Check a ``judge:`` mapping of the registry.
+
+    Args:
+        table: the mapping.
+        hub_name: what the hub calls the judge, if it is of the hub.
 
     Raises:
         RegistryError: a key or a value is not valid; names file and line.
@@ -75,4 +80,11 @@ def read_judge(table: Table) -> JudgeOptions:
             "weights by document frequency depend on which other texts are judged beside one, so "
             "its score could not be kept: idf must be false",
         )
-    return BertScoreJudge(layer, table.flag("rescale", False))
+    rescale = table.flag("rescale", False)
+    if rescale and hub_name is None:
+        raise table.error(
+            "rescale",
+            "bert-score has baselines for encoders of the hub only, by their names there: rescale "
+            "must be false",
+        )
+    return BertScoreJudge(layer, hub_name if rescale else None)

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from harness.errors import WeightsError
-from harness.packages import cache_folder
+from harness.prepared import cache_folder
 from harness.recipe import SHORT, recipe_id
 from harness.storage import UNDECODABLE, write_atomic
 from harness.zoo import ModelSpec, Zoo

@@ -15,13 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
-from harness import hub
+from harness import hub, pickles
 from harness.errors import DataError, HarnessError, WeightsError
 from harness.storage import write_atomic
 from harness.strict_yaml import Table, find_file, parse
 from harness.weights import (
     check_folder,
-    deciding_files,
     digests,
     file_names,
     git_blob_id,
@@ -216,7 +215,7 @@ def check_model(
     there = f"{folder} (commit {commit})" if commit else str(folder)
     pinned = f"{lock.path} (commit {pin.commit})" if pin.commit else str(lock.path)
     wanted = set(pin.files)
-    if not any(file.endswith(".safetensors") for file in digests):
+    if "config.json" not in digests:  # a tokenizer for another model's weights
         wanted = set(tokenizer_files(pin.files))
     if missing := sorted(wanted - set(digests)):
         raise WeightsError(
@@ -298,22 +297,23 @@ def _pin_model(
     models_dir: Path | None,
     unreachable: str | None,
 ) -> Pin:
-    choose = tokenizer_files if tokenizer_only else deciding_files
+    choose = tokenizer_files if tokenizer_only else pickles.deciding_files
     mirror = models_dir / name if models_dir else None
     if mirror is not None and mirror.is_dir():
-        if not tokenizer_only:
+        if not tokenizer_only and not pickles.pickled(file_names(mirror)):
             check_folder(mirror, name)
         return Pin("mirror", None, _marked(digests(mirror, choose(file_names(mirror)))))
     if unreachable is None:
         remote = hub.remote(name, revision)
         chosen = choose(remote.files)
-        if not tokenizer_only and not any(file.endswith(".safetensors") for file in chosen):
+        tensors = (".safetensors", pickles.PICKLE)
+        if not tokenizer_only and not any(file.endswith(tensors) for file in chosen):
             raise WeightsError(no_tensors(map(Path, remote.files), name))
         return Pin("hub", remote.commit, {file: remote.files[file] for file in chosen})
     snapshot = hub.cached(name, revision)
     if snapshot is None:
         raise WeightsError(f"not in the hub's cache, and {unreachable}")
-    if not tokenizer_only:
+    if not tokenizer_only and not pickles.pickled(file_names(snapshot)):
         check_folder(snapshot, name)
     commit = snapshot.name if _COMMIT.fullmatch(snapshot.name) else None
     return Pin("hub cache", commit, _marked(digests(snapshot, choose(file_names(snapshot)))))

@@ -144,4 +144,6 @@ def obtain(
                 f"{role} {spec.name} is not built: `make train MODEL={spec.name}` builds it"
             )
         found[name] = Other(spec, resolve(spec, zoo, models_dir, tell))
+        for remark in found[name].artifact.notes:
+            tell(f"{spec.name}: {remark}")
     return found

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from harness import hub, packages, weights
+from harness import hub, packages, pickles, prepared, weights
 from harness.errors import UsageError, WeightsError
 from harness.lineage import Lineage, built_folder, other_recipes, read_lineage
 from harness.lock import Lock, Pin, check_model, find_lock
-from harness.packages import Progress, cache_folder
+from harness.prepared import Progress, cache_folder
 from harness.recipe import SHORT
 from harness.zoo import ModelSpec, Source, Zoo
 
@@ -96,10 +96,10 @@ def presence(spec: ModelSpec, zoo: Zoo, models_dir: Path | None = None) -> Prese
         return _built(spec, zoo)
     fetch = f"`make eval MODEL={spec.name}` fetches it"
     if spec.source.kind == "package":
-        folder = packages.converted_folder(spec.source)
+        folder = packages.kept_folder(spec.source)
         if not folder.is_dir():
             return Presence("absent", f"package {spec.source.name}: {fetch}")
-        if damage := packages.damage(folder):
+        if damage := prepared.damage(folder):
             return Presence("absent", f"damaged: {damage} (rm -r {folder})")
         return _present(folder, f"package {spec.source.name}")
     if spec.source.kind == "path":
@@ -108,7 +108,7 @@ def presence(spec: ModelSpec, zoo: Zoo, models_dir: Path | None = None) -> Prese
             return _present(folder, f"folder {spec.source.name}")
         return Presence("absent", f"no checkpoint in {folder}")
     for folder, words in _hub_folders(spec.source, _models_dir(models_dir), None):
-        if _looks_whole(folder):
+        if _looks_whole(folder, pickle=True):
             return _present(folder, words)
     return Presence("absent", f"hub {spec.source.name}: {fetch}, or MODELS=dir")
 
@@ -136,14 +136,17 @@ def resolve(
     models = _models_dir(models_dir)
     lock = find_lock()
     folder = _folder(spec, zoo, models, lock, tell)
+    hub_source = spec.source if spec.source and spec.source.kind == "hub" else None
+    if hub_source:
+        folder = _unpickled(spec, hub_source, folder, lock, tell)
     tensors = weights.check_folder(folder.path, spec.name)
     files = _digests(folder, weights.folder_files(folder.path))
     if folder.written is not None:
         _check_unchanged(spec, folder.path, files, folder.written)
     tokenizer = folder.path
-    if spec.source and spec.source.kind == "hub":
-        revision = spec.source.revision
-        check_model(lock, spec.source.name, revision, folder.path, files, folder.revision)
+    if hub_source and folder.verified is None:
+        revision = hub_source.revision
+        check_model(lock, hub_source.name, revision, folder.path, files, folder.revision)
     if spec.tokenizer:
         tokenizer = _tokenizer_folder(spec, zoo, models, lock, tell)
         names = weights.tokenizer_files(weights.file_names(tokenizer))
@@ -221,15 +224,15 @@ def _hub_folder(
         if words == "models folder":
             # A folder that the user laid there is meant; if it is not whole, that is the error.
             return _Folder(folder, f"hub {source.name}, from the models folder")
-        if _looks_whole(folder):
+        if _looks_whole(folder, pickle=True):
             return _Folder(folder, str(source), revision=folder.name)
     if reason := hub.unreachable():
         raise WeightsError(_unavailable(spec, source.name, models, reason, pin))
     try:
         revision = pin.commit if pin and pin.commit else source.revision
         repo = hub.remote(source.name, revision)
-        wanted = weights.deciding_files(repo.files)
-        if not any(name.endswith(".safetensors") for name in wanted):
+        wanted = pickles.deciding_files(repo.files)
+        if not any(name.endswith((".safetensors", pickles.PICKLE)) for name in wanted):
             raise hub.HubError(weights.no_tensors(map(Path, repo.files), source.name))
         size = sum(repo.sizes.get(name, 0) for name in wanted) / 1e6
         progress(f"{spec.name}: fetching {source.name} from the hub ({size:,.0f} MB)")
@@ -237,6 +240,21 @@ def _hub_folder(
     except hub.HubError as error:
         raise WeightsError(f"{spec.name}: {error}{_notes(spec)}") from None
     return _Folder(path, str(source), revision=repo.commit)
+
+
+def _unpickled(
+    spec: ModelSpec, source: Source, folder: _Folder, lock: Lock | None, progress: Progress
+) -> _Folder:
+    """The folder; where its weights are a pickle, what that was converted to, once it was held to
+    the lock.
+    """
+    names = weights.file_names(folder.path)
+    if not pickles.pickled(names):
+        return folder
+    files = _digests(folder, pickles.deciding_files(names))
+    check_model(lock, source.name, source.revision, folder.path, files, folder.revision)
+    made = pickles.obtain(folder.path, files, source.name, spec.name, progress)
+    return replace(folder, path=made.path, notes=made.notes, verified=made.files)
 
 
 def _tokenizer_folder(
@@ -344,14 +362,19 @@ def _own_folder(source: Source, zoo: Zoo) -> Path:
     return zoo.path.parent / Path(source.name).expanduser()
 
 
-def _looks_whole(folder: Path) -> bool:
-    """Whether a folder has a config and every tensor file, without opening the tensors."""
+def _looks_whole(folder: Path, pickle: bool = False) -> bool:
+    """Whether a folder has a config and every tensor file, without opening the tensors.
+
+    Args:
+        folder: the checkpoint.
+        pickle: whether a pickle may stand for them, as it may for a hub's.
+    """
     try:
         names = weights.folder_files(folder)
     except OSError:
         return False
     if "config.json" not in names or not any(n.endswith(".safetensors") for n in names):
-        return False
+        return pickle and "config.json" in names and (folder / pickles.PICKLE).is_file()
     return all(
         set(weights.shards(folder / name)) <= set(names)
         for name in names
@@ -360,8 +383,9 @@ def _looks_whole(folder: Path) -> bool:
 
 
 def _present(folder: Path, detail: str) -> Presence:
-    names = [name for name in weights.folder_files(folder) if name.endswith(".safetensors")]
-    size = sum((folder / name).stat().st_size for name in names)
+    names = pickles.deciding_files(weights.file_names(folder))
+    tensors = [name for name in names if name.endswith((".safetensors", pickles.PICKLE))]
+    size = sum((folder / name).stat().st_size for name in tensors)
     return Presence("present", detail, folder, size)
 
 

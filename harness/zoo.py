@@ -329,7 +329,8 @@ def _judge(table: Table, stage: str, ground: ModelSpec) -> JudgeOptions | None:
             raise table.error("judge", f"a model of stage {stage!r} gives answers and judges none")
         return None
     if "judge" in table:
-        return read_judge(table.table("judge", f"the judge of {table.what}"))
+        hub_name = ground.source.name if ground.source and ground.source.kind == "hub" else None
+        return read_judge(table.table("judge", f"the judge of {table.what}"), hub_name)
     if stage == "judge":
         raise table.error("stage", "a judge needs a mapping `judge:` with its kind")
     if ground.step is not None and ground.step.kind == "reward":

@@ -9,6 +9,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,7 +30,7 @@ from harness.lock import (
 )
 from harness.sources import resolve
 from harness.zoo import Zoo, load_zoo
-from tests.tiny_checkpoint import checkpoint, safetensors
+from tests.tiny_checkpoint import checkpoint, pickle, safetensors
 
 COMMIT, DATA_COMMIT, OTHER = "c" * 40, "d" * 40, "e" * 40
 ROW = b"{}\n"
@@ -44,6 +45,7 @@ ZOO = """
 models:
   hubbed: {family: f, stage: base, source: {hub: org/name}}
   pickled: {family: f, stage: base, source: {hub: org/pickled}}
+  one: {family: f, stage: base, source: {hub: org/one}}
   gated: {family: f, stage: base, source: {hub: org/gated}}
   bare: {family: f, stage: base, source: {path: mine}, tokenizer: {hub: org/tok}}
 """
@@ -55,6 +57,9 @@ def sha256(content: bytes) -> str:
 
 def git_id(content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+A = f"sha256:{'a' * 64}"
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -126,7 +131,13 @@ def hub(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
         repos: ClassVar = {
             "models:org/name": dict(FILES),
             "models:org/tok": {"tokenizer.json": b"{}", "model.safetensors": b"", "a.md": b""},
-            "models:org/pickled": {"config.json": b"{}", "pytorch_model.bin": b""},
+            "models:org/pickled": {"config.json": b"{}", "pytorch_model-1-of-1.bin": b""},
+            "models:org/one": {
+                "config.json": b"{}",
+                "tokenizer.json": b"{}",
+                "pytorch_model.bin": pickle({"w": [1.0, 2.0]}),
+                "training_args.bin": b"a program",
+            },
             "datasets:org/data": {"one/test.parquet": b"1", "two/test.parquet": b"2"},
         }
         commit = COMMIT
@@ -163,7 +174,7 @@ def test_the_hubs_commits_and_digests_are_pinned(zoo: Zoo, hub: type[Hub]) -> No
     assert set(lock.unresolved) == {"org/gated", "org/none/default", "org/pickled"}
     assert "is gated: accept its terms" in lock.unresolved["org/gated"]
     assert "knows no org/none" in lock.unresolved["org/none/default"]
-    assert "pickles only (pytorch_model.bin)" in lock.unresolved["org/pickled"]
+    assert "pickles only (pytorch_model-1-of-1.bin)" in lock.unresolved["org/pickled"]
 
 
 def test_what_was_written_is_read_back(zoo: Zoo, hub: type[Hub], tmp_path: Path) -> None:
@@ -181,7 +192,7 @@ def test_offline_nothing_is_invented(zoo: Zoo) -> None:
     lock = make_lock(zoo, [("org/data", None)], None, None)
     assert (lock.models, lock.datasets) == ({}, {})
     assert set(lock.unresolved) == {
-        *("org/name", "org/pickled", "org/gated", "org/tok", "org/data/default")
+        *("org/name", "org/one", "org/pickled", "org/gated", "org/tok", "org/data/default")
     }
     assert all("HF_HUB_OFFLINE=1" in reason for reason in lock.unresolved.values())
 
@@ -246,8 +257,25 @@ def test_what_was_fetched_once_serves_offline(
 def test_what_the_hub_refuses_is_explained(zoo: Zoo, hub: type[Hub]) -> None:
     with pytest.raises(WeightsError, match="gated: org/gated is gated: accept its terms"):
         resolve(zoo.get("gated"), zoo)
-    with pytest.raises(WeightsError, match=r"pickles only \(pytorch_model\.bin\)"):
+    with pytest.raises(WeightsError, match=r"pickles only \(pytorch_model-1-of-1\.bin\)"):
         resolve(zoo.get("pickled"), zoo)
+
+
+def test_a_pickle_of_the_hub_is_pinned_fetched_and_converted(
+    zoo: Zoo, hub: type[Hub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, spec = tmp_path / "harness.lock.yaml", zoo.get("one")
+    write_lock(make_lock(zoo, [], None, None), path)
+    pin = read_lock(path).models["org/one"]
+    assert set(pin.files) == {"config.json", "tokenizer.json", "pytorch_model.bin"}
+    first = resolve(spec, zoo)
+    assert set(first.files) == {"config.json", "tokenizer.json", "model.safetensors"}
+    assert first.revision == COMMIT
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert resolve(spec, zoo) == first
+    write_lock(Lock({"org/one": replace(pin, files={**pin.files, "pytorch_model.bin": A})}), path)
+    with pytest.raises(WeightsError, match=r"pytorch_model\.bin is not the one that is pinned"):
+        resolve(spec, zoo)
 
 
 def test_a_mirror_is_held_to_what_the_hub_said(zoo: Zoo, hub: type[Hub], tmp_path: Path) -> None:

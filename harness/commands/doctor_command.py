@@ -21,7 +21,7 @@ from harness import hub
 from harness.catalog import load_catalog
 from harness.data import data_folders, find
 from harness.errors import HarnessError
-from harness.packages import cache_folder
+from harness.prepared import cache_folder
 from harness.sources import presence
 from harness.zoo import load_zoo
 

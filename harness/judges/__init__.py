@@ -12,6 +12,8 @@ from harness.judges.judge import Judge
 
 KINDS: Mapping[str, str] = {
     "reward": "harness.judges.reward",
+    "bertscore": "harness.judges.bertscore",
+    "dialogrpt": "harness.judges.dialogrpt",
 }
 """Kind to module; each module has a function ``load(options, judge) -> Marker``."""
 

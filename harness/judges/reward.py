@@ -6,12 +6,9 @@ from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
 from harness.backends.backend import LoadOptions
-from harness.errors import WeightsError
 from harness.judge_options import RewardJudge
+from harness.judges.classifier import load_classifier
 from harness.types import Question, Request, Response, Reward, Rewarded
 
 
@@ -35,7 +32,7 @@ class RewardMarker:
         if not isinstance(request, Reward):
             return Question(request, refused="a reward model gives rewards only")
         ids = array("i", self._ids(request))
-        refused = None
+        refused = None if ids else "prompt and response have no tokens"
         if len(ids) > self.max_length:
             refused = (
                 f"prompt and response have {len(ids):,} tokens, the judge reads "
@@ -45,13 +42,21 @@ class RewardMarker:
 
     def mark(self, questions: Sequence[Question]) -> list[Response]:
         """One forward pass, padded on the right; the rewards are the logits."""
-        rows = [{"input_ids": list(question.tokens[0])} for question in questions]
+        rows = [self._row(question) for question in questions]
         batch = self._tokenizer.pad(rows, padding_side="right", return_tensors="pt")
-        inputs = {
-            name: batch[name].to(self.model.device) for name in ("input_ids", "attention_mask")
-        }
+        inputs = {name: batch[name].to(self.model.device) for name in [*rows[0], "attention_mask"]}
         rewards = self.model(**inputs).logits[:, 0].float()
         return [Rewarded(float(reward)) for reward in rewards]
+
+    def _row(self, question: Question) -> dict[str, list[int]]:
+        """The ids; and which side of the pair each is of, where the model is told that."""
+        row = {"input_ids": list(question.tokens[0])}
+        request = question.request
+        sides = getattr(self.model.config, "type_vocab_size", 0) > 1
+        if sides and self._template == "pair" and isinstance(request, Reward):
+            joined = self._tokenizer(request.prompt, request.response, return_token_type_ids=True)
+            row["token_type_ids"] = list(joined["token_type_ids"])
+        return row
 
     def _ids(self, request: Reward) -> list[int]:
         tokenizer = self._tokenizer
@@ -71,32 +76,12 @@ class RewardMarker:
 
 
 def load(options: LoadOptions, judge: RewardJudge) -> RewardMarker:
-    """Load a reward model in float32: rewards are compared by small differences.
+    """Load a reward model.
 
     Raises:
         WeightsError: it is no classifier, lacks its output's weights, or has several outputs.
     """
-    loading: Any = AutoModelForSequenceClassification
-    try:
-        model, info = loading.from_pretrained(
-            options.path,
-            dtype=torch.float32,
-            trust_remote_code=options.trust_remote_code,
-            output_loading_info=True,
-        )
-        tokenizer: Any = AutoTokenizer.from_pretrained(
-            options.tokenizer, trust_remote_code=options.trust_remote_code
-        )
-    except Exception as error:  # transformers, safetensors and custom code raise many kinds
-        raise WeightsError(f"{options.path} cannot be loaded as a reward model: {error}") from None
-    if missing := sorted(info["missing_keys"]):
-        raise WeightsError(
-            f"{options.path} is no reward model: it holds no {', '.join(missing[:3])}"
-        )
-    if model.config.num_labels != 1:
-        raise WeightsError(
-            f"{options.path} has {model.config.num_labels} outputs; a reward model has one"
-        )
+    model, tokenizer = load_classifier(options, "reward model")
     # A causal model's classifier looks for the last token that is no padding: by its own token.
     config = model.config.get_text_config()
     if config.pad_token_id is None:
@@ -106,4 +91,4 @@ def load(options: LoadOptions, judge: RewardJudge) -> RewardMarker:
     template = judge.template
     if template == "auto":
         template = "chat" if tokenizer.chat_template else "plain"
-    return RewardMarker(model.eval(), tokenizer, template)
+    return RewardMarker(model, tokenizer, template)
