@@ -120,8 +120,7 @@ def test_every_note_is_used(name: str) -> None:
 
 def test_every_suite_with_figures_has_the_tasks_that_they_name(catalog: Catalog) -> None:
     assert published_names(catalog.folder) == sorted(TASKS)
-    assert {"zephyr-proposal"} <= set(catalog.suites)
-    for name in set(TASKS) & set(catalog.suites):
+    for name in TASKS:
         asked = [choice.task for choice in catalog.suites[name].tasks]
         found = read_published(FOLDER / f"{name}.yaml", asked)
         named = {measure.task for table in found.tables for measure in table.measures}
