@@ -24,8 +24,10 @@ Kind = Literal["zero or one", "number", "sums", "macro"]
 SCALES: Mapping[str, Callable[[Floats], Floats]] = {
     "perplexity": lambda rate: np.exp(-rate),
     "bits/byte": lambda rate: -rate / math.log(2),
+    "nats/token": lambda rate: rate,
+    "share of tokens": lambda rate: rate,
 }
-"""From log-likelihood per unit to a metric, by the metric's unit."""
+"""From a sum per unit (a log-likelihood, a divergence) to a metric, by the metric's unit."""
 
 _ALIKE = 1e-6
 """A value that is computed again may differ from the recorded one by this share of it."""

@@ -11,7 +11,7 @@ from harness.types import Estimate
 UNDEFINED = "n/a"
 ABSENT = "–"
 
-_DECIMALS = {"proportion": 1, "perplexity": 2, "bits/byte": 3}
+_DECIMALS = {"proportion": 1, "perplexity": 2, "bits/byte": 3, "nats/token": 4}
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
