@@ -22,6 +22,7 @@ from harness.records import Row
 from harness.types import (
     Addressed,
     Answer,
+    Divergence,
     Doc,
     GenerateUntil,
     Generation,
@@ -128,28 +129,45 @@ def scored_rows(
         spent: added to.
         others: who is asked in the second round.
     """
-    watcher.start(title, len(asked), sum(len(each.requests) for each in asked))
     waiting: list[_PendingDoc] = []
-    pending = [_PendingDoc(each) for each in asked]
-    places = [(doc, at) for doc in pending for at in range(len(doc.asked.requests))]
-    requests = [doc.asked.requests[at] for doc, at in places]
-    for doc, answer in _responses(places, requests, backend, journal, watcher):
-        spent.add(answer)
-        if not doc.complete:
-            continue
+    for doc in _first_round(title, asked, backend, journal, watcher, spent):
         responses = doc.ordered()
         if _reason(responses) is None:
             doc.further = list(opened.follow_up(doc.asked.doc, responses))
         if doc.further:
             waiting.append(doc)
         else:
-            yield _row(opened, doc.asked, responses)
+            yield _row(opened, doc)
     if waiting:
         # Docs become ready in whatever order was fastest; what is asked must not depend on it.
         waiting.sort(key=lambda doc: doc.asked.doc.index)
         started = time.perf_counter()
         yield from _second_round(title, opened, waiting, watcher, others)
         spent.others_seconds += time.perf_counter() - started
+
+
+def _first_round(
+    title: str,
+    asked: Sequence[AskedDoc],
+    backend: Backend,
+    journal: Journal | None,
+    watcher: Watcher,
+    spent: Spent,
+) -> Iterator[_PendingDoc]:
+    """Ask the model that is scored; yield each doc when its last response is in, and at once those
+    about which it is asked nothing.
+    """
+    pending = [_PendingDoc(each) for each in asked]
+    places = [(doc, at) for doc in pending for at in range(len(doc.asked.requests))]
+    yield from (doc for doc in pending if not doc.asked.requests)
+    if not places:
+        return
+    requests = [doc.asked.requests[at] for doc, at in places]
+    watcher.start(title, len(asked), len(places))
+    for doc, answer in _responses(places, requests, backend, journal, watcher):
+        spent.add(answer)
+        if doc.complete:
+            yield doc
 
 
 def _second_round(
@@ -170,10 +188,10 @@ def _second_round(
         requests = [doc.further[at - len(doc.asked.requests)].request for doc, at in places]
         backend, journal = others.party(name)
         docs = len({doc.asked.doc.index for doc, _ in places})
-        watcher.start(f"{title}, asked of {others.known[name].spec.name}", docs, len(places))
+        watcher.start(f"{title}, asked of {others.title(name)}", docs, len(places))
         for doc, _ in _responses(places, requests, backend, journal, watcher):
             if doc.complete:
-                yield _row(opened, doc.asked, doc.ordered())
+                yield _row(opened, doc)
 
 
 def _responses(
@@ -223,10 +241,12 @@ def _is_finite(statistic: Statistic) -> bool:
     return not isinstance(statistic, float) or math.isfinite(statistic)
 
 
-def _row(opened: OpenTask, asked: AskedDoc, responses: Sequence[Response]) -> Row:
+def _row(opened: OpenTask, answered_doc: _PendingDoc) -> Row:
     """One line of the record: what was asked, what came back, what it scored."""
-    doc, requests = asked.doc, asked.requests
+    doc, requests = answered_doc.asked.doc, answered_doc.asked.requests
+    responses = answered_doc.ordered()
     score = _score(opened, doc, responses)
+    everything = [*requests, *(each.request for each in answered_doc.further)]
     own = responses[: len(requests)]
     pairs = [request for request in requests if isinstance(request, LogLikelihood)]
     contexts = [pair.context for pair in pairs]
@@ -237,7 +257,7 @@ def _row(opened: OpenTask, asked: AskedDoc, responses: Sequence[Response]) -> Ro
         doc_id=doc.id,
         index=doc.index,
         group=doc.group,
-        prompt=_prompt(requests[0]) if same_context else "",
+        prompt=_prompt(everything[0]) if everything and same_context else "",
         contexts=() if same_context else tuple(contexts),
         continuations=tuple(pair.continuation for pair in pairs),
         logprobs=tuple(answer.logprob for answer in answers),
@@ -247,7 +267,7 @@ def _row(opened: OpenTask, asked: AskedDoc, responses: Sequence[Response]) -> Ro
         scores=score.values,
         unscored=score.unscored,
         truncated=any(getattr(response, "truncated", False) for response in responses),
-        request_digest=asked.digest,
+        request_digest=answered_doc.asked.digest,
         note=score.note,
     )
 
@@ -258,4 +278,4 @@ def _prompt(request: Request) -> str:
     if isinstance(request, Reward):
         return request.prompt
     # A window is token ids: its digest is enough.
-    return request.text if isinstance(request, RollingLogLikelihood) else ""
+    return request.text if isinstance(request, RollingLogLikelihood | Divergence) else ""

@@ -13,7 +13,7 @@ import json
 import os
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,12 @@ ALIASES: Mapping[str, str] = {
     "hails/mmlu_no_train": "cais/mmlu",
 }
 """Names that lm-eval's tasks use for a data set that a mirror holds under another name."""
+
+STAND_INS: Mapping[tuple[str, str | None], tuple[str, str]] = {
+    ("jannalu/crows_pairs_multilingual", "english"): ("nyu-mll/crows_pairs", "crows_pairs"),
+}
+"""Data sets that a mirror may serve instead: rows of the same kind, not the same rows. The record
+names the one that was read."""
 
 
 @dataclass(frozen=True)
@@ -130,9 +136,10 @@ def find(dataset: Dataset, folders: DataFolders) -> FoundData:
     if folders.samples_only:
         return _find_samples(dataset, folders)
     if folders.mirror is not None:
-        files = _split_files(_mirror_folder(dataset, folders.mirror))
-        if dataset.split in files:
-            return FoundData(dataset, "mirror", files)
+        for served in _served(dataset):
+            files = _split_files(_mirror_folder(served, folders.mirror))
+            if dataset.split in files:
+                return FoundData(served, "mirror", files)
     if dataset.samples is not None and "/" not in dataset.name:
         return _find_samples(dataset, folders)  # a user's own data; no hub has such a name
     if snapshot := hub.cached(dataset.name, None, "dataset"):
@@ -186,6 +193,15 @@ def _find_samples(dataset: Dataset, folders: DataFolders) -> FoundData:
     if not files:
         raise DataError(f"the samples {folders.samples / dataset.samples} are missing")
     return FoundData(dataset, "samples", files)
+
+
+def _served(dataset: Dataset) -> list[Dataset]:
+    """What a mirror may serve for a data set: itself, and what stands in for it."""
+    stand_in = STAND_INS.get((dataset.name, dataset.config))
+    if stand_in is None:
+        return [dataset]
+    name, config = stand_in
+    return [dataset, replace(dataset, name=name, config=config)]
 
 
 def _mirror_folder(dataset: Dataset, mirror: Path) -> Path:
@@ -282,7 +298,8 @@ def _nothing_serves(dataset: Dataset, folders: DataFolders, no_hub: str) -> str:
         f"the hub cannot be reached ({no_hub})",
     ]
     file = f"{relative}/{dataset.split}.jsonl"
-    advice = f"A mirror with {file} (or .jsonl.gz) would serve: --data DIR"
+    others = [f" or {each.name}/{each.config}/{each.split}.jsonl" for each in _served(dataset)[1:]]
+    advice = f"A mirror with {file}{''.join(others)} (or .jsonl.gz) would serve: --data DIR"
     if folders.mirror is not None and (there := _configs_in(folders.mirror, name)):
         advice += f" ({folders.mirror}/{name} has the configs {', '.join(there)})"
     if dataset.samples is not None:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from harness.ancestry import check_ancestry
@@ -28,7 +27,7 @@ from harness.data import DataFolders, data_folders, find
 from harness.errors import RecordError, UsageError, WeightsError
 from harness.journal import open_journal
 from harness.open_task import TaskContext
-from harness.others import REFERENCE, Others, obtain, others_of
+from harness.others import REFERENCE, Loaded, Other, Others, obtain, others_of
 from harness.recipe import recipe_id
 from harness.records import Environment, ModelRecord, Run, Settings
 from harness.run_folder import RunFolder
@@ -132,18 +131,45 @@ def score(
     run = replace(run, status="running")
     relaid = _relaid(job, backend, tell)
     with open_journal(journals, run.identity, tell) as journal, ExitStack() as held:
-        load = partial(_load_other, job, run.environment, tell)
-        others = Others(known, load, journals, held, tell)
+        others = make_others(job, known, backend, run.environment, journals, held, tell)
         progress = open_progress()
         return evaluate(run, folder, backend, ready.planned, progress, journal, relaid, others)
 
 
-def _load_other(
-    job: Job, environment: Environment, tell: Tell, spec: ModelSpec, artifact: Artifact
-) -> tuple[Backend, Mapping[str, str]]:
-    """Load a reference, in the settings of the model that is held against it, or a judge."""
-    backend = _load(job.settings, spec, artifact, tell)
-    return backend, _identity(backend, environment)
+def make_others(
+    job: Job,
+    known: Mapping[str, Other],
+    scored: Backend,
+    environment: Environment,
+    journals: Path | None,
+    held: ExitStack,
+    tell: Tell,
+    guard: Callable[[Loaded], Backend] = lambda loaded: loaded[0],
+) -> Others:
+    """All whom a job's tasks ask besides the model; a reference is loaded in the model's settings.
+
+    Args:
+        job: what is scored.
+        known: as `harness.others.obtain` made it.
+        scored: the loaded model.
+        environment: where the run takes place.
+        journals: folder of the journals; ``None`` neither reads nor writes one.
+        held: keeps the journals open.
+        tell: takes lines for the user.
+        guard: makes of a loaded model the backend that is asked.
+    """
+
+    def load(spec: ModelSpec, artifact: Artifact) -> Loaded:
+        backend = _load(job.settings, spec, artifact, tell)
+        return backend, _identity(backend, environment)
+
+    def beside(parent: Backend) -> Loaded:
+        from harness.backends.pair import make_pair
+
+        pair = make_pair(scored, parent)
+        return pair, _identity(pair, environment)
+
+    return Others(known, load, beside, journals, held, tell, guard)
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from harness.errors import StorageError
 from harness.storage import UNDECODABLE, explained
 from harness.types import (
     Answer,
+    Diverged,
     Generation,
     LogProb,
     Question,
@@ -107,7 +108,18 @@ class _ResembledLine(_Line, frozen=True, gc=False, kw_only=True, tag="resembled"
         return Resembled(self.precision, self.recall, self.f1)
 
 
-_AnyLine = _LogProbLine | _RollingLine | _GenerationLine | _RewardedLine | _ResembledLine
+class _DivergedLine(_Line, frozen=True, gc=False, kw_only=True, tag="diverged"):
+    kl: float
+    agreed: int
+    tokens: int
+
+    def response(self) -> Response:
+        return Diverged(self.kl, self.agreed, self.tokens)
+
+
+_AnyLine = (
+    _LogProbLine | _RollingLine | _GenerationLine | _RewardedLine | _ResembledLine | _DivergedLine
+)
 _DECODER: msgspec.json.Decoder[_AnyLine] = msgspec.json.Decoder(_AnyLine)
 
 
@@ -331,6 +343,8 @@ def _line(question: str, answer: Answer) -> _AnyLine | None:
         )
     if isinstance(response, Rewarded | Resembled):
         return _judge_line(question, response, tokens_in)
+    if isinstance(response, Diverged):
+        return _diverged_line(question, response, tokens_in)
     if not isinstance(response, LogProb | RollingLogProb) or not math.isfinite(response.logprob):
         return None
     if isinstance(response, RollingLogProb):
@@ -357,6 +371,18 @@ def _judge_line(question: str, response: Rewarded | Resembled, tokens_in: int) -
         precision=response.precision,
         recall=response.recall,
         f1=response.f1,
+    )
+
+
+def _diverged_line(question: str, response: Diverged, tokens_in: int) -> _AnyLine | None:
+    if not math.isfinite(response.kl):
+        return None
+    return _DivergedLine(
+        question=question,
+        tokens_in=tokens_in,
+        kl=response.kl,
+        agreed=response.agreed,
+        tokens=response.tokens,
     )
 
 

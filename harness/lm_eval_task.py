@@ -8,6 +8,7 @@ results into `Score` and `Metric`.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -83,6 +84,7 @@ class LmEvalTask(OneRound):
         """lm-eval's filters and ``process_results``, one filter at a time."""
         task, instances = self._asked[doc.index]
         given = iter(responses)
+        answered = not any(_holds_nan(_to_lm_eval(response)) for response in responses)
         for instance in instances:
             instance.resps = [_to_lm_eval(next(given)) for _ in range(instance.repeats)]
             instance.filtered_resps = {}
@@ -91,7 +93,10 @@ class LmEvalTask(OneRound):
             ensemble.apply(instances)
             results = [instance.filtered_resps[ensemble.name] for instance in instances]
             for metric, value in task.process_results(dict(doc.fields), results).items():
-                values[_metric_key(metric, ensemble.name)] = _plain(value)
+                # Where the responses are numbers, a NaN beside others is the definition's own word
+                # for a doc that says nothing of this metric (bbq's, of another category).
+                if not (answered and isinstance(value, tuple) and _holds_nan(value)):
+                    values[_metric_key(metric, ensemble.name)] = _plain(value)
         return Score(values)
 
 
@@ -212,6 +217,11 @@ def _metric(key: str, aggregate: Callable[[list[Any]], float], higher_is_better:
     # A task's own aggregation may run a model of its own for every call; lm-eval's are arithmetic.
     cheap = getattr(aggregate, "__module__", "") == "lm_eval.api.metrics"
     return corpus(key, aggregate, higher_is_better=higher_is_better, resample=cheap)
+
+
+def _holds_nan(value: Any) -> bool:
+    items = value if isinstance(value, tuple) else (value,)
+    return any(isinstance(item, float) and math.isnan(item) for item in items)
 
 
 def _metric_key(metric: str, filter_name: str) -> str:

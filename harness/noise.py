@@ -77,8 +77,9 @@ def _value(statistic: Statistic, unit: str) -> float | bytes:
 
 
 def _rate(statistic: Statistic, unit: str) -> tuple[float, float] | None:
-    """Log-likelihood and units, if that is what a doc contributed to a perplexity."""
-    if unit not in ("perplexity", "bits/byte") or not isinstance(statistic, tuple):
+    """Sum and units, if that is what a doc contributed to a perplexity or a divergence."""
+    summed = ("perplexity", "bits/byte", "nats/token", "share of tokens")
+    if unit not in summed or not isinstance(statistic, tuple):
         return None
     nats, units = statistic
     return (float(nats), float(units)) if units else None

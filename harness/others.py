@@ -1,4 +1,4 @@
-"""The models that a task asks besides the one that is scored: a reference, and judges.
+"""The models that a task asks besides the one that is scored: a reference, a parent, judges.
 
 They are looked up and their files checked before anything is loaded; each is loaded when it is
 first asked, and kept until the run ends. Their answers go through journals of their own.
@@ -19,11 +19,20 @@ from harness.task import Task
 from harness.zoo import ModelSpec, Zoo
 
 REFERENCE = "reference"
-"""How a request is addressed to the reference, whatever model that is."""
+"""How a request is addressed to what the model's preference step started from, whoever that is."""
+PARENT = "parent"
+"""How one is addressed to the model that this one was directly made from."""
+PAIR = "pair"
+"""How one is addressed to the scored model and its parent together."""
+NO_REFERENCE = "none"
+"""``--reference none``: what can do without a reference does."""
 
 Party = tuple[Backend, Journal | None]
-Load = Callable[[ModelSpec, Artifact], tuple[Backend, Mapping[str, str]]]
-"""Loads a model; gives it with all that its answers depend on, which names its journal."""
+Loaded = tuple[Backend, Mapping[str, str]]
+"""A model with all that its answers depend on, which names its journal."""
+Load = Callable[[ModelSpec, Artifact], Loaded]
+Beside = Callable[[Backend], Loaded]
+"""Puts the scored model beside its parent, to be asked together."""
 
 
 @dataclass(frozen=True)
@@ -39,32 +48,55 @@ class Others:
     """All whom a run may ask.
 
     Attributes:
-        known: ``reference`` or a judge's name, to the model.
+        known: ``reference``, ``parent`` or a judge's name, to the model.
     """
 
     known: Mapping[str, Other]
     _load: Load | None = None
+    _beside: Beside | None = None
     _journals: Path | None = None
     _held: ExitStack = field(default_factory=ExitStack)
     _tell: Callable[[str], None] = print
+    _guard: Callable[[Loaded], Backend] = lambda loaded: loaded[0]
+    _loaded: dict[str, Loaded] = field(default_factory=dict)
     _parties: dict[str, Party] = field(default_factory=dict)
 
     def party(self, name: str) -> Party:
-        """Who answers in that name, loaded on the first call, with its journal."""
-        if name not in self._parties:
-            if self._load is None:
-                raise RuntimeError(f"{name} is asked, and nobody is there to answer")
-            backend, identity = self._load(self.known[name].spec, self.known[name].artifact)
-            journal = self._held.enter_context(open_journal(self._journals, identity, self._tell))
-            self._parties[name] = backend, journal
-        return self._parties[name]
+        """Who answers in that name, loaded on the first call, with its journal.
+
+        A model that goes by two names is one: the reference is often the parent.
+        """
+        key = name if name == PAIR else self.known[name].spec.name
+        if key not in self._parties:
+            loaded = self._get(name)
+            journal = open_journal(self._journals, loaded[1], self._tell)
+            self._parties[key] = self._guard(loaded), self._held.enter_context(journal)
+        return self._parties[key]
+
+    def title(self, name: str) -> str:
+        """Who that is, for the one who waits."""
+        if name == PAIR:
+            return f"it and {self.known[PARENT].spec.name}"
+        return self.known[name].spec.name
+
+    def _get(self, name: str) -> Loaded:
+        if self._load is None or self._beside is None:
+            raise RuntimeError(f"{name} is asked, and nobody is there to answer")
+        if name == PAIR:
+            return self._beside(self._get(PARENT)[0])
+        other = self.known[name]
+        if other.spec.name not in self._loaded:
+            self._loaded[other.spec.name] = self._load(other.spec, other.artifact)
+        return self._loaded[other.spec.name]
 
     def names(self, task: Task) -> dict[str, str]:
         """Whom a task asks, each with the model's name and its weights' identity."""
         return {
             name: f"{other.spec.name} ({other.artifact.weights_id[:16]})"
             for name, other in self.known.items()
-            if name in task.judges or (name == REFERENCE and task.reference)
+            if name in task.judges
+            or (name == REFERENCE and task.reference)
+            or (name == PARENT and task.parent)
         }
 
 
@@ -78,7 +110,7 @@ def reference_of(spec: ModelSpec, zoo: Zoo, asked: str | None) -> ModelSpec | No
     Args:
         spec: the model that is scored.
         zoo: the registry.
-        asked: what the user named, for all models alike.
+        asked: what the user named, for all models alike; ``none`` for no reference.
 
     Returns:
         What was asked for; else what the nearest preference step of the model's lineage started
@@ -89,7 +121,7 @@ def reference_of(spec: ModelSpec, zoo: Zoo, asked: str | None) -> ModelSpec | No
         UnknownName: the registry has no such model.
     """
     if asked is not None:
-        return zoo.get(asked) if asked != spec.name else None
+        return zoo.get(asked) if asked not in (spec.name, NO_REFERENCE) else None
     for ancestor in reversed(zoo.lineage(spec.name)):
         if ancestor.stage in ("dpo", "kto") and ancestor.parent is not None:
             parent = zoo.get(ancestor.parent)
@@ -98,14 +130,27 @@ def reference_of(spec: ModelSpec, zoo: Zoo, asked: str | None) -> ModelSpec | No
     return None
 
 
-def others_of(
-    spec: ModelSpec, zoo: Zoo, tasks: list[Task], reference: str | None
-) -> dict[str, ModelSpec]:
-    """Whom some tasks ask besides the model: ``reference`` or a judge's name, to its entry.
+def parent_of(spec: ModelSpec, zoo: Zoo, asked: str | None) -> ModelSpec | None:
+    """What a model was directly made from, or what the user named instead; ``None`` for a root.
 
     Raises:
         UnknownName: the registry has no such model.
-        UsageError: what should judge is no judge, or what should be held against is one.
+    """
+    if asked is not None:
+        return reference_of(spec, zoo, asked)
+    return zoo.get(spec.parent) if spec.parent is not None else None
+
+
+def others_of(
+    spec: ModelSpec, zoo: Zoo, tasks: list[Task], reference: str | None
+) -> dict[str, ModelSpec]:
+    """Whom some tasks ask besides the model: ``reference``, ``parent`` or a judge's name, to its
+    entry.
+
+    Raises:
+        UnknownName: the registry has no such model.
+        UsageError: what should judge is no judge, what should be held against is one, or a model
+            that needs a parent has none.
     """
     found = {name: zoo.get(name) for task in tasks for name in task.judges}
     for name, judge in found.items():
@@ -122,6 +167,15 @@ def others_of(
         )
     if held_against is not None and any(task.reference for task in tasks):
         found[REFERENCE] = held_against
+    if orphaned := [task.name for task in tasks if task.parent]:
+        parent = parent_of(spec, zoo, reference)
+        if parent is None:
+            why = f"{spec.name} is a root, with no parent" if reference is None else "that is none"
+            raise UsageError(
+                f"{', '.join(orphaned)}: a model is held against what it was made from, and {why}; "
+                "name another model of its lineage: --reference MODEL"
+            )
+        found[PARENT] = parent
     return found
 
 
@@ -139,7 +193,7 @@ def obtain(
     found = {}
     for name, spec in specs.items():
         if spec.source is None and presence(spec, zoo, models_dir).state != "present":
-            role = "the reference" if name == REFERENCE else "the judge"
+            role = f"the {name}" if name in (REFERENCE, PARENT) else "the judge"
             raise WeightsError(
                 f"{role} {spec.name} is not built: `make train MODEL={spec.name}` builds it"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from harness.data import Dataset, find, load
@@ -19,21 +20,24 @@ def preference_docs(dataset: Dataset, context: TaskContext) -> tuple[list[Doc], 
     over their groups.
 
     A prompt is the question alone (LLaMA-Factory's ``instruction`` and ``input``), or a transcript
-    up to the assistant's last turn (hh-rlhf), which begins with ``Human:``.
+    up to the assistant's last turn (hh-rlhf), which begins with ``Human:``. A transcript that is no
+    pair makes a doc with the field ``unusable``, the reason: the data set is not the user's to
+    mend, and what is left out must be counted.
 
     Raises:
-        DataError: columns are missing, or a pair has an empty side, equal sides, or transcripts
-            that part before the last turn.
+        DataError: columns are missing, or a row with an ``instruction`` is no pair: it has an empty
+            side, or equal sides.
     """
-    splits, record = load(find(dataset, context.folders))
+    found = find(dataset, context.folders)
+    splits, record = load(found)
+    place: Path | Dataset = found.files.get(dataset.split, dataset)
     if dataset.split not in splits:
         raise DataError(f"{dataset} has no rows")
     rows = splits[dataset.split]
-    read = _reader(dataset, rows.column_names)
+    read = _reader(place, rows.column_names)
     groups: dict[str | None, list[Mapping[str, str]]] = {}
     for number, row in enumerate(rows, 1):
-        fields = read(row, f"{dataset}, row {number}")
-        _check(fields, f"{dataset}, row {number}")
+        fields = read(row, f"{place}, row {number}")
         groups.setdefault(row.get("group") or None, []).append(fields)
     counts = spread_limit(context.limit, [len(of_group) for of_group in groups.values()])
     return make_docs(_taken(groups, counts)), record
@@ -47,41 +51,49 @@ def _taken(
             yield fields, group
 
 
-def _reader(dataset: Dataset, columns: Sequence[str]) -> Any:
+def _reader(place: Path | Dataset, columns: Sequence[str]) -> Any:
     if {"instruction", "chosen", "rejected"} <= set(columns):
         return _instruction
     if {"chosen", "rejected"} <= set(columns):
         return _transcripts
     raise DataError(
-        f"{dataset}: the columns instruction, chosen and rejected (or transcripts chosen and "
+        f"{place}: the columns instruction, chosen and rejected (or transcripts chosen and "
         f"rejected) are needed; it has {', '.join(columns)}"
     )
 
 
 def _instruction(row: Mapping[str, Any], where: str) -> dict[str, str]:
     parts = [str(row[name]) for name in ("instruction", "input") if row.get(name)]
-    return {
+    fields = {
         "prompt": "\n".join(parts),
         "chosen": str(row["chosen"] or ""),
         "rejected": str(row["rejected"] or ""),
     }
+    if reason := _why_no_pair(fields):
+        raise DataError(f"{where}: {reason}; leave the row out")
+    return fields
 
 
 def _transcripts(row: Mapping[str, Any], where: str) -> dict[str, str]:
-    """Two transcripts that are equal up to the assistant's last turn."""
+    """Two transcripts, which should be equal up to the assistant's last turn."""
     sides = [str(row[name] or "").rpartition(_TURN) for name in ("chosen", "rejected")]
     (before, turn, chosen), (other, _, rejected) = sides
     if not turn or before != other:
-        raise DataError(
-            f"{where}: the transcripts part before the assistant's last turn, so that there is no "
-            "prompt that both answer; leave the row out"
-        )
-    return {"prompt": before.strip(), "chosen": chosen.strip(), "rejected": rejected.strip()}
+        return {
+            "prompt": "",
+            "chosen": str(row["chosen"] or ""),
+            "rejected": str(row["rejected"] or ""),
+            "unusable": "no pair: the transcripts part before the assistant's last turn",
+        }
+    fields = {"prompt": before.strip(), "chosen": chosen.strip(), "rejected": rejected.strip()}
+    reason = _why_no_pair(fields)
+    return {**fields, "unusable": f"no pair: {reason}"} if reason else fields
 
 
-def _check(fields: Mapping[str, str], where: str) -> None:
+def _why_no_pair(fields: Mapping[str, str]) -> str | None:
     for name in ("prompt", "chosen", "rejected"):
         if not fields[name].strip():
-            raise DataError(f"{where}: {name} is empty; leave the row out")
+            return f"{name} is empty"
     if fields["chosen"].strip() == fields["rejected"].strip():
-        raise DataError(f"{where}: chosen and rejected are the same text; leave the row out")
+        return "chosen and rejected are the same text"
+    return None

@@ -41,10 +41,10 @@ class PreferenceTask:
     DPO's implicit reward of an answer y to x is beta * log(pi(y|x) / ref(y|x)) (Rafailov et al.
     2023, arXiv 2305.18290). ``reward_accuracy`` is the share of pairs whose chosen answer has the
     higher one; beta does not enter, and a tie is lost. ``_mean`` divides each log-ratio by the
-    answer's tokens first. ``reference_free`` leaves the reference out: log pi(y|x) alone.
-    ``reward_margin`` is the mean of log-ratio(chosen) - log-ratio(rejected) in nats, which is DPO's
-    margin divided by beta; ``logprob_margin`` the same without a reference. The token that ends an
-    answer does not count.
+    answer's tokens first, by the model's own tokenizer. ``reference_free`` leaves the reference
+    out: log pi(y|x) alone. ``reward_margin`` is the mean of log-ratio(chosen) - log-ratio(rejected)
+    in nats, which is DPO's margin divided by beta; ``logprob_margin`` the same without a reference.
+    The token that ends an answer does not count. What is no pair is counted and not scored.
     """
 
     docs: Sequence[Doc]
@@ -61,7 +61,9 @@ class PreferenceTask:
         return [mean(name) for name in (WITHOUT if self.reference is None else WITH_REFERENCE)]
 
     def requests(self, doc: Doc) -> Sequence[Request]:
-        """Both answers' log-likelihoods."""
+        """Both answers' log-likelihoods; nothing of what is no pair."""
+        if "unusable" in doc.fields:
+            return ()
         prompt = doc.fields["prompt"]
         if self.render_chat is not None:
             messages = [{"role": "user", "content": prompt}]
@@ -84,14 +86,25 @@ class PreferenceTask:
 
     def score(self, doc: Doc, responses: Sequence[Response]) -> Score:
         """Who wins, under each of the normalisations."""
+        if "unusable" in doc.fields:
+            return Score({}, unscored=doc.fields["unusable"])
         own = [_logprob(response) for response in responses]
-        tokens = [len(self.tokenize(doc.fields[side])) or 1 for side in ("chosen", "rejected")]
+        tokens = [self._tokens(request) for request in self.requests(doc)]
         values = _wins("reference_free_accuracy", own[0], own[1], tokens)
         if self.reference is None:
             return Score({**values, "logprob_margin": own[0] - own[1]})
         chosen, rejected = own[0] - own[2], own[1] - own[3]
         values |= _wins("reward_accuracy", chosen, rejected, tokens)
         return Score({**values, "reward_margin": chosen - rejected})
+
+    def _tokens(self, request: Request) -> int:
+        """Tokens of the continuation, counted as it was scored: after its context, whose trailing
+        spaces count as its own.
+        """
+        if not isinstance(request, LogLikelihood):
+            raise TypeError(f"an answer is asked for by a {type(request).__name__}")
+        context = self.tokenize(request.context.rstrip())
+        return max(1, len(self.tokenize(request.context + request.continuation)) - len(context))
 
 
 @dataclass(frozen=True)
@@ -107,7 +120,9 @@ class JudgedPairs(OneRound):
     num_fewshot: int = 0
 
     def requests(self, doc: Doc) -> Sequence[Request]:
-        """Both answers' rewards."""
+        """Both answers' rewards; nothing of what is no pair."""
+        if "unusable" in doc.fields:
+            return ()
         return [Reward(doc.fields["prompt"], doc.fields[side]) for side in ("chosen", "rejected")]
 
     def target(self, doc: Doc) -> str:
@@ -116,6 +131,8 @@ class JudgedPairs(OneRound):
 
     def score(self, doc: Doc, responses: Sequence[Response]) -> Score:
         """Whether the chosen answer has the higher reward, and by how much."""
+        if "unusable" in doc.fields:
+            return Score({}, unscored=doc.fields["unusable"])
         chosen, rejected = (_reward(response) for response in responses)
         return Score(
             {

@@ -131,7 +131,8 @@ class LineProgress:
         total, stored = f"{self._total:,}", f"{self._stored:,}"
         journal = f", {stored} of {total} requests answered from the journal"
         self._line(
-            f"{result.task}: done in {result.cost.seconds:.1f} s{journal if self._stored else ''}"
+            f"{result.task}: done in {result.cost.seconds + result.cost.others_seconds:.1f} s"
+            f"{journal if self._stored else ''}"
         )
 
     def _line(self, text: str) -> None:

@@ -39,6 +39,8 @@ class OfSums:
 SUMMED: Mapping[str, OfSums] = {
     "perplexity": OfSums(2, lambda sums: np.exp(-sums[:, 0] / sums[:, 1])),
     "bits/byte": OfSums(2, lambda sums: -sums[:, 0] / sums[:, 1] / math.log(2)),
+    "nats/token": OfSums(2, lambda sums: sums[:, 0] / sums[:, 1]),
+    "share of tokens": OfSums(2, lambda sums: sums[:, 0] / sums[:, 1]),
     BLEU_UNIT: OfSums(COUNTS, corpus_bleu),
 }
 """The metrics that are functions of sums, by their unit."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from harness.backends.backend import Backend
 from harness.errors import RecordError
-from harness.job import Job, Tell, make_ready, new_run, obtain_weights
+from harness.job import Job, Tell, make_others, make_ready, new_run, obtain_weights
 from harness.journal import Journal, journal_path
+from harness.others import Loaded, Others, obtain
 from harness.records import Run
 from harness.run_folder import RunFolder
 from harness.runner import Progress, evaluate
@@ -52,6 +54,8 @@ def rescore(
             f"{job.spec.name} is not the model of run {earlier.id}: its weights were "
             f"{earlier.model.weights_id}, are {artifact.weights_id}"
         )
+    known = obtain(job.others, job.zoo, job.models_dir, tell)
+    _check_others(job, Others(known), earlier)
     ready = make_ready(job, artifact, tell)
     run = new_run(folder, job, artifact, ready, command)
     run = replace(
@@ -64,8 +68,32 @@ def rescore(
     if job.settings.noise_floor:
         tell(f"{job.spec.name}: no noise floor is measured, because no model is run")
     backend = _NeverAsked(ready.backend, path, ask)
-    with Journal(journals, earlier.identity, tell) as journal:
-        return evaluate(run, folder, backend, ready.planned, open_progress(), journal)
+
+    def never_asked(loaded: Loaded) -> Backend:
+        other, identity = loaded
+        return _NeverAsked(other, journal_path(journals, identity), ask)
+
+    with Journal(journals, earlier.identity, tell) as journal, ExitStack() as held:
+        others = make_others(
+            job, known, ready.backend, run.environment, journals, held, tell, never_asked
+        )
+        progress = open_progress()
+        return evaluate(run, folder, backend, ready.planned, progress, journal, others=others)
+
+
+def _check_others(job: Job, others: Others, earlier: Run) -> None:
+    """Refuse to score answers of another reference, parent or judge than the earlier run's."""
+    for task, _ in job.choices:
+        now, then = others.names(task), earlier.results[task.name].others
+        if now != then:
+            raise RecordError(
+                f"{task.name}: run {earlier.id} asked {_named(then)}, the registry now names "
+                f"{_named(now)}: score the model again"
+            )
+
+
+def _named(others: Mapping[str, str]) -> str:
+    return ", ".join(f"the {name} {who}" for name, who in sorted(others.items())) or "nobody else"
 
 
 class _NeverAsked:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from harness.records import Run, TaskResult
 
-_FIXED = ("perplexity", "bits/byte", "bleu", "of 100")
+_FIXED = ("perplexity", "bits/byte", "nats/token", "share of tokens", "bleu", "of 100")
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
@@ -76,7 +76,8 @@ def _of_task(base: TaskResult, model: TaskResult, first: str, second: str) -> li
     for asked in sorted({*base.others, *model.others}):
         of_base, of_model = base.others.get(asked, "nobody"), model.others.get(asked, "nobody")
         if of_base != of_model:
-            hint = "; --reference MODEL names one for all" if asked == "reference" else ""
+            named = asked in ("reference", "parent")
+            hint = "; --reference MODEL names one for all" if named else ""
             found.append(f"{asked}: {_two(first, of_base, second, of_model)}{hint}")
     for name, one, other in ((first, base, model), (second, model, base)):
         if extra := sorted(set(one.estimates) - set(other.estimates)):

@@ -42,7 +42,9 @@ class Task:
         about: one line for ``harness list tasks``.
         default_fewshot: lm-eval's default number of shots, for listing.
         judges: names in the registry of the judges that it asks.
-        reference: whether it holds the model against a reference, where there is one.
+        reference: whether it holds the model against what its preference step started from, where
+            there is such a step.
+        parent: whether it holds the model against what it was directly made from; not for roots.
         of_judges: whether it is judges (reward models) that it scores, not language models.
         default_limit: how many docs it takes where no limit is given, ``None`` for all.
     """
@@ -55,6 +57,7 @@ class Task:
     default_fewshot: int = 0
     judges: tuple[str, ...] = ()
     reference: bool = False
+    parent: bool = False
     of_judges: bool = False
     default_limit: int | None = None
 
@@ -199,6 +202,41 @@ def preference_pairs(name: str, *, dataset: Dataset, about: str) -> Task:
         return open_preference_task(task.datasets[0], context)
 
     return Task(name, None, (dataset,), open_task, about, reference=True)
+
+
+def text_divergence(name: str, *, texts: Task, about: str) -> Task:
+    """Declare how far a model's predictions are from its parent's, token by token.
+
+    Args:
+        name: ours.
+        texts: a task that asks for the log-likelihood of whole texts: which these are.
+        about: one line for the list.
+    """
+
+    def open_task(task: Task, context: TaskContext) -> OpenTask:
+        from harness.divergence_task import TextDivergence
+
+        return TextDivergence(texts.open(replace(texts, datasets=task.datasets), context))
+
+    return Task(name, "kl", texts.datasets, open_task, about, parent=True)
+
+
+def choice_divergence(name: str, *, choices: Task, about: str) -> Task:
+    """Declare how far a model's choices are from its parent's.
+
+    Args:
+        name: ours.
+        choices: a task that asks for the log-likelihood of each choice: which these are.
+        about: one line for the list.
+    """
+
+    def open_task(task: Task, context: TaskContext) -> OpenTask:
+        from harness.divergence_task import ChoiceDivergence
+
+        return ChoiceDivergence(choices.open(replace(choices, datasets=task.datasets), context))
+
+    shots = choices.default_fewshot
+    return Task(name, "kl", choices.datasets, open_task, about, shots, parent=True)
 
 
 def judged_pairs(name: str, *, dataset: Dataset, about: str) -> Task:

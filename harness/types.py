@@ -100,6 +100,15 @@ class Resemblance:
     reference: str
 
 
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """Ask two models, the scored one and its parent, how far apart their predictions of ``text``
+    are, token by token, in windows as `RollingLogLikelihood` has them.
+    """
+
+    text: str
+
+
 Request = (
     LogLikelihood
     | RollingLogLikelihood
@@ -107,6 +116,7 @@ Request = (
     | GenerateUntil
     | Reward
     | Resemblance
+    | Divergence
 )
 
 
@@ -115,7 +125,8 @@ class Addressed:
     """A request of a doc's second round, which does not go to the model that is scored.
 
     Attributes:
-        to: ``reference``, or a judge's name in the registry.
+        to: ``reference``, ``parent``, ``pair`` (the scored model and its parent together), or a
+            judge's name in the registry.
         request: what is asked of it.
     """
 
@@ -166,13 +177,28 @@ class Resembled:
 
 
 @dataclass(frozen=True, slots=True)
+class Diverged:
+    """Answer to Divergence, summed over the tokens that were predicted.
+
+    Attributes:
+        kl: KL(parent || model) over the vocabulary, in nats.
+        agreed: tokens for which both find the same one most probable.
+        tokens: tokens that were predicted.
+    """
+
+    kl: float
+    agreed: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Unanswered:
     """The request could not be answered; the doc is counted as unscored, with this reason."""
 
     reason: str
 
 
-Response = LogProb | RollingLogProb | Generation | Rewarded | Resembled | Unanswered
+Response = LogProb | RollingLogProb | Generation | Rewarded | Resembled | Diverged | Unanswered
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +209,8 @@ class Question:
         request: what is asked, in text.
         tokens: token ids as the model sees them, already cut to its context. LogLikelihood:
             ``(context, continuation)``; GenerateUntil: ``(prompt,)``; RollingLogLikelihood and
-            WindowLogLikelihood: ``(ids,)``, the first of which is given, not predicted. Reward:
+            WindowLogLikelihood: ``(ids,)``, the first of which is given, not predicted. Divergence:
+            the same ids cut into the model's context, each part's first one given. Reward:
             ``(ids,)`` of both texts as the judge joins them; Resemblance: ``(text, reference)``.
             Empty for a server that takes text.
         truncated: whether tokens were cut off on the left.
@@ -259,7 +286,8 @@ class Estimate:
         stderr: standard error as lm-eval prints it, ``None`` where undefined.
         n: sampling units that entered.
         method: how the interval was made, in words.
-        unit: ``proportion``, ``perplexity``, ``bits/byte``, ``bleu``, ``of 100`` or ``score``.
+        unit: ``proportion``, ``perplexity``, ``bits/byte``, ``nats/token``, ``share of tokens``,
+            ``bleu``, ``of 100`` or ``score``.
         higher_is_better: direction of the metric.
     """
 

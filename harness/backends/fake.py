@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from harness.backends.backend import BackendFacts
 from harness.types import (
     Answer,
+    Diverged,
+    Divergence,
     GenerateUntil,
     Generation,
     LogLikelihood,
@@ -94,4 +96,7 @@ def _by_hash(request: Request) -> Response:
         return Generation(f" The answer is {number:.3f}.\n#### {int(number * 100)}")
     if isinstance(request, WindowLogLikelihood):
         return RollingLogProb(-(2.5 + number) * len(request.tokens))
+    if isinstance(request, Divergence):
+        tokens = len(request.text.split())
+        return Diverged(number * tokens, int(number * tokens), tokens)
     return Rewarded(number) if isinstance(request, Reward) else Resembled(number, number, number)

@@ -78,6 +78,16 @@ class EngineBackend:
         """The transformers model."""
         return self._loaded.causal
 
+    @property
+    def loaded(self) -> LoadedModel:
+        """The model as body and head, for two that are run side by side."""
+        return self._loaded
+
+    def vocabulary(self) -> Mapping[str, int]:
+        """Every token's id."""
+        vocabulary: Mapping[str, int] = self._encoder.tokenizer.get_vocab()
+        return vocabulary
+
     def encode(self, requests: Sequence[Request]) -> list[Question]:
         """Tokens by lm-eval's rules."""
         return self._encoder.encode(requests)

@@ -13,6 +13,7 @@ from rich.console import Console
 from harness.commands.eval_command import runs_folder
 from harness.compare import Comparison, StoredRun, compare_runs
 from harness.errors import IncomparableRuns, RecordError, UnknownName, UsageError
+from harness.others import NO_REFERENCE, PARENT, REFERENCE
 from harness.progress import note
 from harness.records import Run
 from harness.run_folder import RunFolder, list_runs
@@ -162,6 +163,8 @@ def advice_for(base: Run, model: Run) -> str:
     """Say what makes the two runs' work the same."""
     if base.model.chat_template != model.model.chat_template:
         return "Give both the same chat_template in the registry, and score both again."
+    if asked := _unlike_references(base, model):
+        return _one_reference(base, model, asked)
     command = _make_eval(model.model.name, base, run_as=model)
     if command == _make_eval(model.model.name, model, run_as=model):
         again = _make_eval(base.model.name, base, run_as=base)
@@ -176,13 +179,43 @@ def advice_for(base: Run, model: Run) -> str:
     return advice
 
 
-def _make_eval(model: str, like: Run, run_as: Run | None = None) -> str:
+def _unlike_references(base: Run, model: Run) -> set[str]:
+    """Which of ``reference`` and ``parent`` are not the same model in a task that both have."""
+    return {
+        name
+        for task in set(base.results) & set(model.results)
+        for name in (REFERENCE, PARENT)
+        if base.results[task].others.get(name) != model.results[task].others.get(name)
+    }
+
+
+def _one_reference(base: Run, model: Run, unlike: set[str]) -> str:
+    """What holds two runs against one model: the root that both descend from, or none where one of
+    the two is that root.
+    """
+    names = base.model.name, model.model.name
+    root = base.model.lineage[0]
+    common = root if root == model.model.lineage[0] and root not in names else NO_REFERENCE
+    if common == NO_REFERENCE and PARENT in unlike:
+        return (
+            "What both descend from is one of the two, or nothing: name a third model that both "
+            "can be held against, with REFERENCE=MODEL, or compare the other tasks with --tasks"
+        )
+    first = _make_eval(names[0], base, run_as=base, reference=common)
+    second = _make_eval(names[1], base, run_as=model, reference=common)
+    return f"These hold both against the same model:\n  {first}\n  {second}"
+
+
+def _make_eval(
+    model: str, like: Run, run_as: Run | None = None, reference: str | None = None
+) -> str:
     """The `make eval` that asks a model what another run asked.
 
     Args:
         model: its name.
         like: the run that asked it.
         run_as: an earlier run of the model, whose dtype, backend and head are kept.
+        reference: what it is held against instead of the other run's reference.
     """
     settings, own = like.settings, run_as.settings if run_as else None
     variables = {
@@ -194,6 +227,7 @@ def _make_eval(model: str, like: Run, run_as: Run | None = None) -> str:
         "DATA": settings.data,
         "DTYPE": own.dtype if own and own.dtype != "auto" else None,
         "BACKEND": own.backend if own and own.backend != "hf" else None,
+        "REFERENCE": reference or settings.reference,
     }
     arguments = ["--samples"] if settings.samples and not settings.suite else []
     for task, config in settings.dataset_configs.items():

@@ -82,7 +82,7 @@ def not_built(job: Job) -> list[str]:
     """Judges and the reference that a step has to make first, in words for the Makefile."""
     return [
         spec.name
-        for spec in job.others.values()
+        for spec in {other.name: other for other in job.others.values()}.values()
         if presence(spec, job.zoo, job.models_dir).state == "not built"
     ]
 

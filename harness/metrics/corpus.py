@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -45,6 +46,9 @@ def corpus(
             value = float(aggregate(values))
         except Exception as error:
             reason = f"lm-eval's aggregation failed: {type(error).__name__}: {error}"
+            return Estimate(None, None, None, None, n, reason, "score", higher_is_better)
+        if not math.isfinite(value):
+            reason = "lm-eval's aggregation gives no number for these docs"
             return Estimate(None, None, None, None, n, reason, "score", higher_is_better)
         method = f"percentile bootstrap over docs, {RESAMPLES} resamples"
         interval, stderr = UNDEFINED, None

@@ -11,7 +11,14 @@ from harness.types import Estimate
 UNDEFINED = "n/a"
 ABSENT = "–"
 
-_DECIMALS = {"proportion": 1, "perplexity": 2, "bits/byte": 3, "bleu": 2, "of 100": 2}
+_DECIMALS = {
+    "proportion": 1,
+    "perplexity": 2,
+    "bits/byte": 3,
+    "nats/token": 4,
+    "bleu": 2,
+    "of 100": 2,
+}
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
