@@ -27,7 +27,7 @@ from harness.data import DataFolders, data_folders, find
 from harness.errors import RecordError, UsageError, WeightsError
 from harness.journal import open_journal
 from harness.open_task import TaskContext
-from harness.others import REFERENCE, Loaded, Other, Others, obtain, others_of
+from harness.others import REFERENCE, Loaded, Other, Others, obtain, others_of, parent_of
 from harness.recipe import recipe_id
 from harness.records import Environment, ModelRecord, Run, Settings
 from harness.run_folder import RunFolder
@@ -42,7 +42,11 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that was asked for, checked as far as names and data go."""
+    """Everything that was asked for, checked as far as names and data go.
+
+    Attributes:
+        left_out: tasks of the suite that hold a model against its parent, if this one has none.
+    """
 
     spec: ModelSpec
     zoo: Zoo
@@ -51,6 +55,7 @@ class Job:
     others: Mapping[str, ModelSpec]
     folders: DataFolders
     models_dir: Path | None
+    left_out: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -72,12 +77,16 @@ def make_job(
     check_head(settings.head)
     folders = data_folders(catalog.samples, settings.data, settings.samples)
     choices = _choices(settings, catalog)
+    left_out: tuple[str, ...] = ()
+    if settings.suite and parent_of(spec, zoo, settings.reference) is None:
+        left_out = tuple(task.name for task, _ in choices if task.parent)
+        choices = tuple(choice for choice in choices if not choice[0].parent)
     for task, _ in choices:
         _check_role(spec, task)
         for dataset in task.datasets:
             find(dataset, folders)
     others = others_of(spec, zoo, [task for task, _ in choices], settings.reference)
-    return Job(spec, zoo, settings, choices, others, folders, models_dir)
+    return Job(spec, zoo, settings, choices, others, folders, models_dir, left_out)
 
 
 def _check_role(spec: ModelSpec, task: Task) -> None:
@@ -185,6 +194,8 @@ def obtain_weights(job: Job, tell: Tell) -> Artifact:
     """Get and check the model's files, and tell what a user should know of them."""
     spec = job.spec
     tell(f"{spec.name}: {', '.join(task.name for task, _ in job.choices)}")
+    if job.left_out:
+        tell(f"{spec.name}: no parent to be held against, without {', '.join(job.left_out)}")
     check_ancestry(spec, job.zoo, job.models_dir)
     artifact = resolve(spec, job.zoo, job.models_dir, tell)
     for remark in artifact.notes:
@@ -265,8 +276,9 @@ def _choices(settings: Settings, catalog: Catalog) -> tuple[tuple[Task, TaskChoi
         if config := settings.dataset_configs.get(choice.task):
             task = task.with_config(config)
         shots = settings.num_fewshot if settings.num_fewshot is not None else choice.num_fewshot
-        limits = (settings.limit, choice.limit, task.default_limit)
-        limit = next((limit for limit in limits if limit is not None), None)
+        # A suite's own limit is for a task whose docs are large: the command's may only lower it.
+        limits = [limit for limit in (settings.limit, choice.limit) if limit is not None]
+        limit = min(limits) if limits else task.default_limit
         chosen.append((task, replace(choice, num_fewshot=shots, limit=limit)))
     return tuple(chosen)
 

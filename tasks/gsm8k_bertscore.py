@@ -1,4 +1,4 @@
-"""GSM8K by its worked solutions: how much a model's own mean the same (BERTScore, arXiv 1904.09675).
+"""GSM8K by its worked solutions: how much a model's own mean what they mean (BERTScore).
 
 The same prompts as ``gsm8k_overlap``, so that a model that was asked for the one is not asked again
 for the other. The encoder is an entry of the registry, which pins its layer; its figures are high
