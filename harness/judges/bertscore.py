@@ -127,7 +127,7 @@ def load(options: LoadOptions, judge: BertScoreJudge) -> BertScoreMarker:
 
 def _cut(model: Any, layer: int, path: Path) -> None:
     """Drop the layers behind the one that is compared."""
-    stack = getattr(model, "encoder", None) or getattr(model, "transformer", None)
+    stack: Any = getattr(model, "encoder", None) or getattr(model, "transformer", None)
     layers = getattr(stack, "layer", None)
     if not isinstance(layers, torch.nn.ModuleList):
         raise WeightsError(
