@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from harness import pickles
+from harness import pickles, unpickle
 from harness.errors import WeightsError
 from harness.sources import presence, resolve
 from harness.zoo import Zoo, load_zoo
@@ -44,7 +45,7 @@ def kept() -> list[Path]:
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_every_tensor_comes_through(zoo: Zoo, zipped: bool) -> None:
+def test_every_tensor_comes_through(tmp_path: Path, zipped: bool) -> None:
     """Tied, transposed and partial tensors too, which safetensors does not write as they are."""
     weight = torch.arange(6.0).reshape(2, 3)
     table = {
@@ -55,11 +56,9 @@ def test_every_tensor_comes_through(zoo: Zoo, zipped: bool) -> None:
         "half": torch.tensor([0.1, -0.2], dtype=torch.float16),
         "count": torch.tensor(7),
     }
-    file = io.BytesIO()
-    torch.save(table, file, _use_new_zipfile_serialization=zipped)
-    lay(file.getvalue())
-    artifact = resolve(zoo.get("m"), zoo)
-    loaded = load_file(artifact.path / "model.safetensors")
+    torch.save(table, tmp_path / "p", _use_new_zipfile_serialization=zipped)
+    assert unpickle.unpickle(tmp_path / "p", tmp_path / "s") is None
+    loaded = load_file(tmp_path / "s")
     assert set(loaded) == set(table)
     assert all(torch.equal(loaded[name], table[name]) for name in table)
     assert loaded["half"].dtype == torch.float16
@@ -106,7 +105,7 @@ def saved(content: Any) -> bytes:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (saved({"w": torch.zeros(1), "x": Program()}), r"refused: it asks for \w+\.mkdir"),
+        (saved({"w": torch.zeros(1), "x": Program()}), r"it asks for \w+\.mkdir"),
         (saved([torch.zeros(1)]), "it is not a table of tensors"),
         (saved({"w": torch.zeros(1), "step": 3}), "not a table of tensors: it holds step"),
         (saved({}), "it is not a table of tensors"),
@@ -116,12 +115,20 @@ def saved(content: Any) -> bytes:
     ],
 )
 def test_what_is_more_or_less_than_tensors_is_refused(
-    zoo: Zoo, content: bytes, says: str, tmp_path: Path
+    content: bytes, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lay(content)
-    with pytest.raises(WeightsError, match=says) as caught:
+    monkeypatch.chdir(tmp_path)
+    Path("p").write_bytes(content)
+    assert re.search(says, unpickle.unpickle(Path("p"), Path("s")) or "")
+    assert [path.name for path in tmp_path.iterdir()] == ["p"]
+
+
+def test_a_refused_pickle_leaves_nothing_and_is_explained(zoo: Zoo) -> None:
+    lay(saved({"w": torch.zeros(1), "x": Program()}))
+    with pytest.raises(WeightsError) as caught:
         resolve(zoo.get("m"), zoo)
-    assert "m: models/org/name/pytorch_model.bin" in str(caught.value).replace(f"{tmp_path}/", "")
+    for part in ("m: ", "pytorch_model.bin is refused: it asks for", ".mkdir", "save_pretrained"):
+        assert part in str(caught.value)
     assert not Path("was-run").exists()
     assert not kept()
 

@@ -85,13 +85,20 @@ def test_a_resemblance_is_refused(dialog: Path) -> None:
     assert isinstance(found, Unanswered)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_registrys_entries_serve_from_a_models_folder(
-    dialog: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_registry_has_the_four() -> None:
+    zoo = load_zoo(REPOSITORY / "model_zoo.yaml")
+    for name in NAMES:
+        spec = zoo.get(f"dialogrpt-{name}")
+        assert str(spec.source) == f"hub microsoft/DialogRPT-{name}"
+        assert spec.judge == DialogRptJudge()
+
+
+def test_a_registrys_entry_serves_from_a_models_folder(
+    dialog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As the hub holds them: a pickle, with the attention masks that old versions saved."""
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
-    folder = tmp_path / "models" / "microsoft" / f"DialogRPT-{name}"
+    folder = tmp_path / "models" / "microsoft" / "DialogRPT-updown"
     shutil.copytree(dialog, folder)
     (folder / "model.safetensors").unlink()
     state = GPT2ForSequenceClassification.from_pretrained(dialog).state_dict()
@@ -99,7 +106,7 @@ def test_the_registrys_entries_serve_from_a_models_folder(
     torch.save({**state, **masks}, folder / "pytorch_model.bin")
 
     zoo = load_zoo(REPOSITORY / "model_zoo.yaml")
-    spec, told = zoo.get(f"dialogrpt-{name}"), list[str]()
+    spec, told = zoo.get("dialogrpt-updown"), list[str]()
     assert presence(spec, zoo, tmp_path / "models").state == "present"
     for _ in range(2):
         artifact = resolve(spec, zoo, tmp_path / "models", told.append)
