@@ -158,7 +158,8 @@ def _eval_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reference",
         metavar="M",
-        help="hold models against this one (default: what each one's DPO or KTO started from)",
+        help="hold models against this one (default: what each one's DPO or KTO started from, for "
+        "divergences its parent); none: against no other",
     )
     parser.add_argument("--resume", metavar="RUN", help="finish a run that was stopped")
     parser.add_argument(
@@ -167,7 +168,7 @@ def _eval_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--missing",
         action="store_true",
-        help="print the judges and the reference that have to be built first, and stop",
+        help="print the judges and references that have to be built first, and stop",
     )
     parser.add_argument(
         "--no-journal",

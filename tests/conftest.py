@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,41 @@ def tiny_zoo(tiny_model: Path, tmp_path: Path) -> Path:
         "utf-8",
     )
     return path
+
+
+@pytest.fixture(scope="session")
+def other_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with its weights a little off."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    folder = tmp_path_factory.mktemp("models") / "other"
+    shutil.copytree(tiny_model, folder)
+    model: Any = AutoModelForCausalLM.from_pretrained(tiny_model)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def two_roots(tiny_zoo: Path, other_model: Path) -> Path:
+    """The tiny registry with a second root; a reward and a DPO model were never built."""
+    more = f"""  other:
+    family: tiny
+    stage: base
+    source: {{path: {other_model}}}
+  tiny-judge:
+    parent: tiny
+    step: {{kind: reward}}
+  tiny-dpo:
+    parent: tiny-sft
+    step: {{kind: dpo}}
+"""
+    tiny_zoo.write_text(tiny_zoo.read_text("utf-8") + more, "utf-8")
+    return tiny_zoo
 
 
 @pytest.fixture

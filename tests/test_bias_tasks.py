@@ -105,6 +105,10 @@ def test_crows_pairs_against_lm_eval(
     from lm_eval import simple_evaluate
     from lm_eval.api.task import ConfigurableTask
     from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    from harness.lm_eval_definition import DEFINITIONS
 
     rows = [sentences(number) for number in range(12)]
     write_rows(tmp_path / "data" / ORIGINAL, rows)
@@ -120,8 +124,13 @@ def test_crows_pairs_against_lm_eval(
 
     monkeypatch.setattr(ConfigurableTask, "download", given)
     model = HFLM(str(tiny_model), dtype="float32", device="cpu", batch_size=4)
+    definition = dict(load_yaml(DEFINITIONS / "crows_pairs/crows_pairs_english.yaml"))
+    definition.pop("tag")
     theirs = simple_evaluate(
-        model, tasks=["crows_pairs_english"], bootstrap_iters=0, confirm_run_unsafe_code=False
+        model,
+        tasks=[definition],
+        task_manager=TaskManager(include_defaults=False),  # an index of all tasks takes long
+        bootstrap_iters=0,
     )["results"]["crows_pairs_english"]
     assert ours["pct_stereotype"]["value"] == theirs["pct_stereotype,none"]
     assert ours["likelihood_diff"]["value"] == pytest.approx(

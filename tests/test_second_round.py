@@ -28,41 +28,6 @@ from tests.conftest import REPOSITORY, Command
 PAIRS = ("--model", "tiny", "--tasks", "reward_accuracy", "--limit", "8", "--json")
 
 
-@pytest.fixture(scope="module")
-def other_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model with its weights a little off."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    folder = tmp_path_factory.mktemp("models") / "other"
-    shutil.copytree(tiny_model, folder)
-    model: Any = AutoModelForCausalLM.from_pretrained(tiny_model)
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.02 * torch.randn_like(parameter))
-    model.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture
-def two(tiny_zoo: Path, other_model: Path) -> Path:
-    """The tiny registry with a second root, one that is its reward model, and one never built."""
-    more = f"""  other:
-    family: tiny
-    stage: base
-    source: {{path: {other_model}}}
-  tiny-judge:
-    parent: tiny
-    step: {{kind: reward}}
-  tiny-dpo:
-    parent: tiny-sft
-    step: {{kind: dpo}}
-"""
-    tiny_zoo.write_text(tiny_zoo.read_text("utf-8") + more, "utf-8")
-    return tiny_zoo
-
-
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Question]]:
     """Every question, with the weights of the model that it was put to."""
@@ -135,7 +100,7 @@ def test_who_is_asked_is_checked_by_role() -> None:
         others_of(spec, zoo, [far], "none")
 
 
-@pytest.mark.usefixtures("two")
+@pytest.mark.usefixtures("two_roots")
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -168,7 +133,7 @@ def test_mistakes_in_who_is_asked_are_wrong_use(
     assert not (tmp_path / "reports").exists()
 
 
-@pytest.mark.usefixtures("two")
+@pytest.mark.usefixtures("two_roots")
 def test_what_is_not_built_is_named_with_the_command(
     harness: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -186,7 +151,7 @@ def test_what_is_not_built_is_named_with_the_command(
 
 
 def test_a_judge_that_is_not_built_is_named(
-    harness: Command, two: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    harness: Command, two_roots: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     tasks = shutil.copytree(REPOSITORY / "tasks", tmp_path / "tasks")
     source = (tasks / "reward_accuracy.py").read_text("utf-8")
@@ -200,7 +165,7 @@ def test_a_judge_that_is_not_built_is_named(
     assert "`make train MODEL=tiny-judge` builds it" in err
 
 
-@pytest.mark.usefixtures("two")
+@pytest.mark.usefixtures("two_roots")
 def test_without_a_reference_it_is_said_and_nobody_else_is_asked(
     harness: Command, asked: list[tuple[str, Question]]
 ) -> None:
@@ -211,7 +176,7 @@ def test_without_a_reference_it_is_said_and_nobody_else_is_asked(
     assert "reward_accuracy" not in result["estimates"] and len(asked) == 16
 
 
-@pytest.mark.usefixtures("two")
+@pytest.mark.usefixtures("two_roots")
 def test_the_reward_accuracy_is_that_of_plain_passes(
     harness: Command, tmp_path: Path, tiny_model: Path, other_model: Path
 ) -> None:
@@ -253,7 +218,7 @@ def test_the_reward_accuracy_is_that_of_plain_passes(
     assert estimate["value"] == sum(won) / 8 and estimate["low"] < estimate["value"]
 
 
-@pytest.mark.usefixtures("two")
+@pytest.mark.usefixtures("two_roots")
 def test_answers_of_all_are_stored_and_not_asked_twice(
     harness: Command, asked: list[tuple[str, Question]], tmp_path: Path
 ) -> None:
@@ -282,7 +247,7 @@ def test_answers_of_all_are_stored_and_not_asked_twice(
     assert code == 0 and len(asked) == 32
 
 
-@pytest.mark.usefixtures("two")
+@pytest.mark.usefixtures("two_roots")
 def test_rescoring_finds_the_answers_of_others_in_their_journals(
     harness: Command, asked: list[tuple[str, Question]], tmp_path: Path
 ) -> None:
@@ -309,20 +274,20 @@ def test_rescoring_finds_the_answers_of_others_in_their_journals(
 
 
 def test_rescoring_refuses_another_reference_of_the_same_name(
-    harness: Command, two: Path, other_model: Path, tiny_model: Path, tmp_path: Path
+    harness: Command, two_roots: Path, other_model: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     code, out, _ = harness("eval", *PAIRS, "--reference", "other")
     run = json.loads(out)
     changed = shutil.copytree(other_model, tmp_path / "changed")
     config = changed / "config.json"
     config.write_text(config.read_text() + "\n")
-    two.write_text(two.read_text().replace(str(other_model), str(changed)))
+    two_roots.write_text(two_roots.read_text().replace(str(other_model), str(changed)))
     code, _, err = harness("rescore", run["id"])
     assert code == 1 and f"run {run['id']} asked the reference other (" in err
     assert "the registry now names the reference other (" in err
 
 
-@pytest.mark.usefixtures("two")
+@pytest.mark.usefixtures("two_roots")
 def test_a_noise_floor_asks_others_nothing_new(
     harness: Command, asked: list[tuple[str, Question]]
 ) -> None:
@@ -340,7 +305,7 @@ def test_a_noise_floor_asks_others_nothing_new(
 
 
 def test_an_answer_longer_than_the_context_leaves_its_doc_unscored(
-    harness: Command, two: Path, tmp_path: Path, write_rows: Callable[..., Path]
+    harness: Command, two_roots: Path, tmp_path: Path, write_rows: Callable[..., Path]
 ) -> None:
     """The tiny model reads 512 tokens."""
     own = tmp_path / "data/Anthropic/hh-rlhf/harmless-base/test.jsonl"
@@ -368,10 +333,10 @@ def test_an_answer_longer_than_the_context_leaves_its_doc_unscored(
 
 @pytest.mark.slow
 def test_a_run_killed_in_the_second_round_asks_the_first_no_more(
-    two: Path, tmp_path: Path, tiny_model: Path
+    two_roots: Path, tmp_path: Path, tiny_model: Path
 ) -> None:
     environment = os.environ | {
-        "HARNESS_ZOO": str(two),
+        "HARNESS_ZOO": str(two_roots),
         "HARNESS_TASKS": str(REPOSITORY / "tasks"),
         "PYTHONPATH": str(REPOSITORY),
         "HF_HUB_OFFLINE": "1",
