@@ -71,6 +71,8 @@ def read_judge(table: Table, hub_name: str | None) -> JudgeOptions:
         template = table.choice("template", TEMPLATES, "pair")
         return RewardJudge(cast('Literal["auto", "chat", "plain", "pair"]', template))
     table.only(["kind", "layer", "idf", "rescale"])
+    if "layer" not in table:
+        raise table.error("kind", "a bertscore judge needs `layer:`, whose outputs are compared")
     layer = table.scalar("layer")
     if type(layer) is not int or layer < 0:
         raise table.error("layer", f"{layer!r} is not valid: a whole number from 0 is needed")
