@@ -210,43 +210,34 @@ def test_what_cannot_be_paired_is_refused(
 def test_both_tasks_as_a_user_runs_them(
     harness: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Scored, kept in three journals (the model's, the parent's, the pair's), read again, scored
-    again, and compared with a run of the same.
+    """Scored, kept in three journals (the model's, the parent's, the pair's), scored again from
+    these, and the two runs compared.
     """
-    runs = []
-    loaded: list[str] = []
-    command = (
-        "eval", "--model", "tiny", "--tasks", "divergence_wikitext2,divergence_choices",
-        "--samples", "--limit", "3", "--reference", "other", "--json",
-    )  # fmt: skip
+    asked: list[int] = []
     answer = PairBackend.answer
 
     def noted(self: PairBackend, questions: Any) -> Any:
-        loaded.append(f"{len(questions)} texts")
+        asked.append(len(questions))
         return answer(self, questions)
 
     monkeypatch.setattr(PairBackend, "answer", noted)
-    for _ in range(2):
-        code, out, err = harness(*command)
-        assert code == 0, err
-        runs.append(json.loads(out))
-    assert loaded == ["3 texts"], "the second run found them in the journal"
-    assert len(list((tmp_path / "reports/journal").iterdir())) == 3
-    first, second = (run["results"] for run in runs)
+    code, out, err = harness(
+        "eval", "--model", "tiny", "--tasks", "divergence_wikitext2,divergence_choices",
+        "--samples", "--limit", "3", "--reference", "other", "--json",
+    )  # fmt: skip
+    assert code == 0, err
+    first = json.loads(out)
+    assert asked == [3] and len(list((tmp_path / "reports/journal").iterdir())) == 3
+    code, out, err = harness("rescore", first["id"], "--json")
+    assert code == 0 and asked == [3], err
+    second = json.loads(out)
     for name in ("divergence_wikitext2", "divergence_choices"):
-        assert first[name]["estimates"] == second[name]["estimates"]
-        assert first[name]["others"]["parent"].startswith("other (")
-        assert first[name]["unscored"] == 0
-        assert first[name]["estimates"]["kl"]["value"] > 0
-    assert first["divergence_wikitext2"]["primary"] == "kl"
-    assert first["divergence_wikitext2"]["estimates"]["kl"]["unit"] == "nats/token"
-
-    code, out, err = harness("rescore", runs[0]["id"], "--json")
-    assert code == 0 and loaded == ["3 texts"], err
-    again = json.loads(out)["results"]
-    assert again["divergence_wikitext2"]["estimates"] == first["divergence_wikitext2"]["estimates"]
-
-    code, out, err = harness("compare", runs[0]["id"], runs[1]["id"], "--json")
+        of_first, of_second = first["results"][name], second["results"][name]
+        assert of_first["estimates"] == of_second["estimates"]
+        assert of_first["others"]["parent"].startswith("other (")
+        assert of_first["primary"] == "kl" and of_first["unscored"] == 0
+        assert of_first["estimates"]["kl"]["value"] > 0
+    code, out, err = harness("compare", first["id"], second["id"], "--json")
     assert code == 0, err
     (comparison,) = json.loads(out)
     tested = {(each["task"], each["metric"]): each for each in comparison["differences"]}
