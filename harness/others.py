@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from harness.backends.backend import Backend
@@ -41,6 +41,11 @@ class Other:
 
     spec: ModelSpec
     artifact: Artifact
+
+    def __str__(self) -> str:
+        how = asdict(self.spec.judge) if self.spec.judge is not None else {}
+        said = [f"{name} {value}" for name, value in how.items() if value is not None]
+        return f"{self.spec.name} ({', '.join([self.artifact.weights_id[:16], *said])})"
 
 
 @dataclass
@@ -90,9 +95,9 @@ class Others:
         return self._loaded[other.spec.name]
 
     def names(self, task: Task) -> dict[str, str]:
-        """Whom a task asks, each with the model's name and its weights' identity."""
+        """Whom a task asks, each with the model's name, its weights' identity and how it judges."""
         return {
-            name: f"{other.spec.name} ({other.artifact.weights_id[:16]})"
+            name: str(other)
             for name, other in self.known.items()
             if name in task.judges
             or (name == REFERENCE and task.reference)
