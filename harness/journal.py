@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
 import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,18 +30,9 @@ import msgspec
 
 from harness.backends.backend import Backend
 from harness.errors import StorageError
+from harness.journal_line import DECODER, JournalLine, journal_line
 from harness.storage import UNDECODABLE, explained
-from harness.types import (
-    Answer,
-    Diverged,
-    Generation,
-    LogProb,
-    Question,
-    Resembled,
-    Response,
-    Rewarded,
-    RollingLogProb,
-)
+from harness.types import Answer, Generation, LogProb, Question
 
 SCHEMA = 1
 
@@ -58,69 +48,6 @@ class _Header(msgspec.Struct, frozen=True):
     schema: int
     identity: dict[str, str]
     created: str = ""
-
-
-class _Line(
-    msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, tag_field="kind"
-):
-    question: str
-    tokens_in: int = 0
-    tokens_out: int = 0
-
-
-class _LogProbLine(_Line, frozen=True, gc=False, kw_only=True, tag="logprob"):
-    logprob: float
-    is_greedy: bool
-    truncated: bool = False
-
-    def response(self) -> Response:
-        return LogProb(self.logprob, self.is_greedy, self.truncated)
-
-
-class _RollingLine(_Line, frozen=True, gc=False, kw_only=True, tag="rolling"):
-    logprob: float
-
-    def response(self) -> Response:
-        return RollingLogProb(self.logprob)
-
-
-class _GenerationLine(_Line, frozen=True, gc=False, kw_only=True, tag="generation"):
-    text: str
-    truncated: bool = False
-
-    def response(self) -> Response:
-        return Generation(self.text, self.truncated)
-
-
-class _RewardedLine(_Line, frozen=True, gc=False, kw_only=True, tag="rewarded"):
-    value: float
-
-    def response(self) -> Response:
-        return Rewarded(self.value)
-
-
-class _ResembledLine(_Line, frozen=True, gc=False, kw_only=True, tag="resembled"):
-    precision: float
-    recall: float
-    f1: float
-
-    def response(self) -> Response:
-        return Resembled(self.precision, self.recall, self.f1)
-
-
-class _DivergedLine(_Line, frozen=True, gc=False, kw_only=True, tag="diverged"):
-    kl: float
-    agreed: int
-    tokens: int
-
-    def response(self) -> Response:
-        return Diverged(self.kl, self.agreed, self.tokens)
-
-
-_AnyLine = (
-    _LogProbLine | _RollingLine | _GenerationLine | _RewardedLine | _ResembledLine | _DivergedLine
-)
-_DECODER: msgspec.json.Decoder[_AnyLine] = msgspec.json.Decoder(_AnyLine)
 
 
 def journal_path(folder: Path, identity: Mapping[str, str]) -> Path:
@@ -147,7 +74,7 @@ class Journal:
         self.path = journal_path(folder, identity)
         self.damaged = 0
         self._seed = zlib.crc32(self.path.stem.encode())
-        self._answers: dict[str, _AnyLine] = {}
+        self._answers: dict[str, JournalLine] = {}
         self._unsynced = False
         with explained(self.path):
             folder.mkdir(parents=True, exist_ok=True)
@@ -190,7 +117,7 @@ class Journal:
         Raises:
             StorageError: it could not be written; all earlier ones are kept.
         """
-        line = _line(digest.hex(), answer)
+        line = journal_line(digest.hex(), answer)
         if line is None:
             return
         rest = b'",' + msgspec.json.encode(line)[1:]
@@ -236,13 +163,13 @@ class Journal:
             else:
                 self._answers.setdefault(answer.question, answer)
 
-    def _believed(self, line: bytes) -> _AnyLine | None:
+    def _believed(self, line: bytes) -> JournalLine | None:
         """The line's answer, if its checksum says that it is what was written."""
         checksum = line[len(_LEAD) : _CHECKED_FROM]
         if not line.startswith(_LEAD) or checksum != self._checksum(line[_CHECKED_FROM:]):
             return None
         try:
-            return _DECODER.decode(line)
+            return DECODER.decode(line)
         except UNDECODABLE:
             return None
 
@@ -328,62 +255,6 @@ def _for(question: Question, answer: Answer) -> Answer:
     ):
         return answer
     return replace(answer, response=replace(response, truncated=question.truncated))
-
-
-def _line(question: str, answer: Answer) -> _AnyLine | None:
-    # int: a count may be a bool, and then be read back as something else.
-    response, tokens_in, tokens_out = answer.response, int(answer.tokens_in), int(answer.tokens_out)
-    if isinstance(response, Generation):
-        return _GenerationLine(
-            question=question,
-            tokens_in=tokens_in,
-            tokens_out=tokens_out,
-            text=response.text,
-            truncated=response.truncated,
-        )
-    if isinstance(response, Rewarded | Resembled):
-        return _judge_line(question, response, tokens_in)
-    if isinstance(response, Diverged):
-        return _diverged_line(question, response, tokens_in)
-    if not isinstance(response, LogProb | RollingLogProb) or not math.isfinite(response.logprob):
-        return None
-    if isinstance(response, RollingLogProb):
-        return _RollingLine(question=question, tokens_in=tokens_in, logprob=response.logprob)
-    return _LogProbLine(
-        question=question,
-        tokens_in=tokens_in,
-        logprob=response.logprob,
-        is_greedy=response.is_greedy,
-        truncated=response.truncated,
-    )
-
-
-def _judge_line(question: str, response: Rewarded | Resembled, tokens_in: int) -> _AnyLine | None:
-    if isinstance(response, Rewarded):
-        if not math.isfinite(response.value):
-            return None
-        return _RewardedLine(question=question, tokens_in=tokens_in, value=response.value)
-    if not all(map(math.isfinite, (response.precision, response.recall, response.f1))):
-        return None
-    return _ResembledLine(
-        question=question,
-        tokens_in=tokens_in,
-        precision=response.precision,
-        recall=response.recall,
-        f1=response.f1,
-    )
-
-
-def _diverged_line(question: str, response: Diverged, tokens_in: int) -> _AnyLine | None:
-    if not math.isfinite(response.kl):
-        return None
-    return _DivergedLine(
-        question=question,
-        tokens_in=tokens_in,
-        kl=response.kl,
-        agreed=response.agreed,
-        tokens=response.tokens,
-    )
 
 
 def _tell_other_schemas(
