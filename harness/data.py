@@ -71,6 +71,13 @@ class Dataset:
     def __str__(self) -> str:
         return f"{self.name} ({self.config})" if self.config else self.name
 
+    @property
+    def on_hub(self) -> bool:
+        """Whether a hub may have it: it is neither shipped whole nor a user's own, whose name has
+        no organization, and which samples stand in for.
+        """
+        return self.shipped is None and (self.samples is None or "/" in self.name)
+
 
 @dataclass(frozen=True)
 class DataFolders:
@@ -140,8 +147,8 @@ def find(dataset: Dataset, folders: DataFolders) -> FoundData:
             files = _split_files(_mirror_folder(served, folders.mirror))
             if dataset.split in files:
                 return FoundData(served, "mirror", files)
-    if dataset.samples is not None and "/" not in dataset.name:
-        return _find_samples(dataset, folders)  # a user's own data; no hub has such a name
+    if not dataset.on_hub:
+        return _find_samples(dataset, folders)
     if snapshot := hub.cached(dataset.name, None, "dataset"):
         return FoundData(dataset, "hub cache", snapshot=snapshot)
     if reason := _why_no_hub():

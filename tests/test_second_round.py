@@ -401,11 +401,11 @@ def test_unequal_references_are_refused_with_the_common_root(
     code, out, err = harness("compare", "a", "b")
     assert (code, out) == (1, "")
     assert "reward_accuracy: reference: tiny (0) for a, a (1) for b; --reference MODEL" in err
-    assert "make eval MODEL=a TASKS=reward_accuracy REFERENCE=tiny\n" in err
-    assert "make eval MODEL=b TASKS=reward_accuracy REFERENCE=tiny\n" in err
+    assert "make eval MODEL=a TASKS=reward_accuracy" in err and "REFERENCE=tiny\n" in err
+    assert "make eval MODEL=b TASKS=reward_accuracy" in err and "REFERENCE=tiny\n" in err
     err = harness("compare", "tiny", "b")[2]
-    assert "make eval MODEL=tiny TASKS=reward_accuracy REFERENCE=none\n" in err
-    assert "make eval MODEL=b TASKS=reward_accuracy REFERENCE=none\n" in err
+    assert "make eval MODEL=tiny TASKS=reward_accuracy" in err and "REFERENCE=none\n" in err
+    assert "make eval MODEL=b TASKS=reward_accuracy" in err and "REFERENCE=none\n" in err
     err = harness("compare", "a", "c")[2]
     assert "name a third model that both can be held against, with REFERENCE=MODEL" in err
 

@@ -21,7 +21,7 @@ def run(options: argparse.Namespace) -> int:
             (dataset.name, dataset.config)
             for task in catalog.tasks.values()
             for dataset in task.datasets
-            if dataset.shipped is None
+            if dataset.on_hub
         },
         key=lambda pair: (pair[0], pair[1] or ""),
     )
