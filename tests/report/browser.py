@@ -49,6 +49,13 @@ class Browser:
         body = {"script": script, "args": list(arguments)}
         return self._call("POST", self._session + "/execute/sync", body)
 
+    def until(self, script: str) -> bool:
+        """Run a script until it returns true, for what a page does in its own time: five seconds."""
+        end = time.monotonic() + 5
+        while not (held := bool(self.run(script))) and time.monotonic() < end:
+            time.sleep(0.05)
+        return held
+
     def press(self, *keys: str) -> None:
         r"""Press keys one after the other, as a person does; WebDriver's names for those without a
         character (``\ue00c`` is Escape, ``\ue014`` the right arrow).
