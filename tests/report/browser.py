@@ -50,7 +50,7 @@ class Browser:
         return self._call("POST", self._session + "/execute/sync", body)
 
     def until(self, script: str) -> bool:
-        """Run a script until it returns true, for what a page does in its own time: five seconds."""
+        """Run a script until it returns true, five seconds at most; whether it did."""
         end = time.monotonic() + 5
         while not (held := bool(self.run(script))) and time.monotonic() < end:
             time.sleep(0.05)
