@@ -62,7 +62,8 @@ eval: .venv/.installed ## Score MODEL (default: smol) on TASKS or SUITE, buildin
 	case " $$needs " in *" build "*) $(EVAL) $(ARGS) --check;; esac; \
 	$(EXTRAS); \
 	case " $$needs " in *" build "*) $(TRAIN) -- "$$MODEL";; esac; \
-	for other in $$($(EVAL) $(ARGS) --missing); do \
+	others=$$($(EVAL) $(ARGS) --missing); \
+	for other in $$others; do \
 		needs=$$($(TRAIN) --needs -- "$$other"); $(EXTRAS); $(TRAIN) -- "$$other"; done; \
 	$(EVAL) $(ARGS)
 
