@@ -9,12 +9,14 @@ from pathlib import Path
 
 from harness.backends.backend import Backend
 from harness.errors import RecordError
-from harness.job import Job, Tell, make_others, make_ready, new_run, obtain_weights
+from harness.job import Job
 from harness.journal import Journal, journal_path
 from harness.others import Loaded, Others, obtain
+from harness.ready import Tell, make_others, make_ready, obtain_weights
 from harness.records import Run
 from harness.run_folder import RunFolder
 from harness.runner import Progress, evaluate
+from harness.scoring import new_run
 from harness.types import Answer, Question, Request, Unanswered
 
 

@@ -10,8 +10,12 @@ from harness.lineage import Lineage
 SECONDS_PER_GB: Mapping[str, float] = {
     "sft": 1320.0,
     "dpo": 3760.0,
+    "kto": 9770.0,
+    "reward": 11900.0,
     "bnb": 10.0,
-    "gptq": 230.0,
+    "easyquant": 46.0,
+    "gptq": 310.0,
+    "awq": 300.0,
 }
 """For a kind that was never done on this machine: seconds per GB of the parent (and per epoch, for
 one that has epochs), as measured on two CPU cores with the recipes of `smol`.

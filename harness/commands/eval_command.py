@@ -15,11 +15,12 @@ from types import FrameType
 from harness.catalog import Catalog, load_catalog
 from harness.environment import describe_command, program
 from harness.errors import HarnessError, Interrupted, RecordError, UsageError
-from harness.job import Job, make_job, score
+from harness.job import Job, make_job
 from harness.progress import note, open_progress
 from harness.records import Run, Settings
 from harness.run_folder import RunFolder, held
 from harness.runner import Progress
+from harness.scoring import score
 from harness.sources import presence
 from harness.zoo import ModelSpec, load_zoo
 

@@ -26,6 +26,7 @@ from transformers import AutoModel
 from harness.backends.backend import LoadOptions
 from harness.errors import WeightsError
 from harness.judge_options import BertScoreJudge
+from harness.judges.checkpoint import load_checkpoint
 from harness.types import Question, Request, Resemblance, Resembled, Response, Tokens
 
 Figures = tuple[float, float, float]
@@ -100,25 +101,19 @@ def load(options: LoadOptions, judge: BertScoreJudge) -> BertScoreMarker:
         WeightsError: it is no encoder that can be cut, has fewer layers, lacks weights, or the
             package has no baseline for it.
     """
-    loading: Any = AutoModel
+    model, lacking = load_checkpoint(AutoModel, options, "an encoder")
     try:
-        model, info = loading.from_pretrained(
-            options.path,
-            dtype=torch.float32,
-            trust_remote_code=options.trust_remote_code,
-            output_loading_info=True,
-        )
         tokenizer: Any = get_tokenizer(str(options.tokenizer.resolve()))
-    except Exception as error:  # transformers, safetensors and custom code raise many kinds
-        raise WeightsError(f"{options.path} cannot be loaded as an encoder: {error}") from None
+    except Exception as error:  # transformers and tokenizers raise many kinds
+        raise WeightsError(f"{options.tokenizer} holds no tokenizer: {error}") from None
     # The pooler is behind the layers that are compared.
-    if missing := sorted(key for key in info["missing_keys"] if not key.startswith("pooler.")):
+    if missing := [key for key in lacking if not key.startswith("pooler.")]:
         raise WeightsError(f"{options.path} is no encoder: it holds no {', '.join(missing[:3])}")
     if None in (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id):
         raise WeightsError(
             f"{options.tokenizer}: BERTScore needs a tokenizer with the tokens cls, sep and pad"
         )
-    _cut(model.eval(), judge.layer, options.path)
+    _cut(model, judge.layer, options.path)
     baseline = _baseline(judge.baseline, judge.layer) if judge.baseline else None
     scale = f"baseline of {judge.baseline}" if judge.baseline else "not rescaled"
     identity = {"layer": str(judge.layer), "scale": scale}

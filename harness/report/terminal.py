@@ -61,7 +61,8 @@ def print_run(run: Run, console: Console) -> None:
     model = run.model
     say(console, f"{model.name} ({model.dtype}), run {run.id}, {run.status}", style="bold")
     if run.plan:
-        say(console, f"answered by {run.settings.backend}: {run.plan}")
+        who = run.identity.get("judge", run.settings.backend)
+        say(console, f"answered by {who}: {run.plan}")
     if run.on_samples:
         say(console, "scored on the shipped samples: not comparable with the benchmarks")
     missing = [task for task in run.settings.tasks if task not in run.results]

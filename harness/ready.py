@@ -1,0 +1,178 @@
+"""From a job to loaded models and built prompts.
+
+The order is that of growing cost, so that a mistake is told before anything is paid for: weights,
+then prompts, and only then is torch imported.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.ancestry import check_ancestry
+from harness.backends.backend import Backend, LoadOptions, load_backend
+from harness.errors import UsageError, WeightsError
+from harness.job import Job
+from harness.open_task import TaskContext
+from harness.others import REFERENCE, Loaded, Other, Others
+from harness.records import Environment, Settings
+from harness.runner import PlannedTask
+from harness.sources import Artifact, resolve
+from harness.task import Task, TaskChoice
+from harness.zoo import ModelSpec
+
+Tell = Callable[[str], None]
+"""Takes one line for the user."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A loaded model and the tasks that it will be asked."""
+
+    backend: Backend
+    planned: Sequence[PlannedTask]
+    load_seconds: float
+
+
+def obtain_weights(job: Job, tell: Tell) -> Artifact:
+    """Get and check the model's files, and tell what a user should know of them."""
+    spec = job.spec
+    tell(f"{spec.name}: {', '.join(task.name for task, _ in job.choices)}")
+    if job.left_out:
+        tell(f"{spec.name}: no parent to be held against, without {', '.join(job.left_out)}")
+    check_ancestry(spec, job.zoo, job.models_dir)
+    artifact = resolve(spec, job.zoo, job.models_dir, tell)
+    for remark in artifact.notes:
+        tell(f"{spec.name}: {remark}")
+    if spec.trust_remote_code:
+        tell(f"{spec.name}: runs the checkpoint's own code (trust_remote_code in the registry)")
+    return artifact
+
+
+def make_ready(job: Job, artifact: Artifact, tell: Tell) -> Ready:
+    """Build the prompts of every task, and load the model."""
+    lazy = _LazyBackend(job, artifact, tell)
+    planned = [_open(task, choice, job, lazy) for task, choice in job.choices]
+    started = time.perf_counter()
+    backend = lazy.get()
+    return Ready(backend, planned, time.perf_counter() - started)
+
+
+class _LazyBackend:
+    """Loads the model when a task needs its tokenizer or chat template, else after the prompts."""
+
+    def __init__(self, job: Job, artifact: Artifact, tell: Tell) -> None:
+        self._job, self._artifact, self._tell = job, artifact, tell
+        self._backend: Backend | None = None
+
+    def get(self) -> Backend:
+        """The backend, loaded on the first call."""
+        if self._backend is None:
+            self._backend = _load(self._job.settings, self._job.spec, self._artifact, self._tell)
+        return self._backend
+
+    def tokenize(self, text: str) -> Sequence[int]:
+        """The text's token ids."""
+        return self.get().tokenize(text)
+
+    def render_chat(
+        self, messages: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        """The messages in the model's chat template."""
+        return self.get().render_chat(messages, add_generation_prompt)
+
+
+def _load(settings: Settings, spec: ModelSpec, artifact: Artifact, tell: Tell) -> Backend:
+    """Load a language model into the backend that was asked for, or a judge as what it is."""
+    options = LoadOptions(
+        path=artifact.path,
+        dtype=settings.dtype,
+        head=settings.head,
+        tokenizer=artifact.tokenizer_path,
+        add_bos=spec.add_bos,
+        trust_remote_code=spec.trust_remote_code,
+        weights_id=artifact.weights_id,
+        quantization=spec.quantization,
+    )
+    try:
+        if spec.judge is not None:
+            from harness.judges import load_judge
+
+            tell(f"{spec.name}: loading {artifact.path} ({spec.judge.kind} judge)")
+            return load_judge(options, spec.judge)
+        tell(f"{spec.name}: loading {artifact.path} ({settings.backend})")
+        return load_backend(settings.backend, options)
+    except WeightsError as error:
+        notes = f"\nThe registry says of {spec.name}: {spec.notes}" if spec.notes else ""
+        raise WeightsError(f"{error}{notes}") from None
+
+
+def _open(task: Task, choice: TaskChoice, job: Job, lazy: _LazyBackend) -> PlannedTask:
+    context = TaskContext(
+        folders=job.folders,
+        num_fewshot=choice.num_fewshot,
+        limit=choice.limit,
+        seed=job.settings.seed,
+        render_chat=lazy.render_chat if job.spec.chat_template else None,
+        tokenize=lazy.tokenize,
+        reference=job.others[REFERENCE].name if REFERENCE in job.others else None,
+    )
+    opened = task.open(task, context)
+    names = [metric.name for metric in opened.metrics]
+    primary = choice.primary or task.primary or _default_primary(names)
+    if primary not in names:
+        raise UsageError(f"{task.name} has no metric {primary!r}; it has {', '.join(names)}")
+    return PlannedTask(task, opened, primary, choice.limit)
+
+
+def _default_primary(metrics: Sequence[str]) -> str:
+    """acc_norm where a task has it, else its first metric."""
+    normed = [name for name in metrics if name.partition(",")[0] == "acc_norm"]
+    return (normed or list(metrics))[0]
+
+
+def make_others(
+    job: Job,
+    known: Mapping[str, Other],
+    scored: Backend,
+    environment: Environment,
+    journals: Path | None,
+    held: ExitStack,
+    tell: Tell,
+    guard: Callable[[Loaded], Backend] = lambda loaded: loaded[0],
+) -> Others:
+    """All whom a job's tasks ask besides the model; a reference is loaded in the model's settings.
+
+    Args:
+        job: what is scored.
+        known: as `harness.others.obtain` made it.
+        scored: the loaded model.
+        environment: where the run takes place.
+        journals: folder of the journals; ``None`` neither reads nor writes one.
+        held: keeps the journals open.
+        tell: takes lines for the user.
+        guard: makes of a loaded model the backend that is asked.
+    """
+
+    def load(spec: ModelSpec, artifact: Artifact) -> Loaded:
+        backend = _load(job.settings, spec, artifact, tell)
+        return backend, identity_of(backend, environment)
+
+    def beside(parent: Backend) -> Loaded:
+        from harness.backends.pair import make_pair
+
+        pair = make_pair(scored, parent)
+        return pair, identity_of(pair, environment)
+
+    return Others(known, load, beside, journals, held, tell, guard)
+
+
+def identity_of(backend: Backend, environment: Environment) -> dict[str, str]:
+    """All that an answer depends on: what the backend names, the device, and what computes."""
+    versions = {
+        name: environment.packages[name].partition("+")[0] for name in ("torch", "transformers")
+    }
+    return {"device": environment.device, **versions, **backend.identity}

@@ -1,0 +1,154 @@
+"""From a job to a finished run, or to the rest of one that was begun."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness.backends.backend import Backend
+from harness.errors import RecordError
+from harness.job import Job
+from harness.journal import open_journal
+from harness.others import obtain
+from harness.ready import Ready, Tell, identity_of, make_others, make_ready, obtain_weights
+from harness.recipe import recipe_id
+from harness.records import ModelRecord, Run
+from harness.run_folder import RunFolder
+from harness.runner import Progress, evaluate
+from harness.sources import Artifact
+
+
+def score(
+    job: Job,
+    folder: RunFolder,
+    earlier: Run | None,
+    journals: Path | None,
+    command: str,
+    open_progress: Callable[[], Progress],
+    tell: Tell,
+) -> Run:
+    """Get the weights, build the prompts, load the model and score every task.
+
+    Args:
+        job: what to score.
+        folder: where the run is kept.
+        earlier: the run to finish, or ``None`` for a new one.
+        journals: folder of the journals; ``None`` neither reads nor writes one.
+        command: what repeats it, for the record.
+        open_progress: makes the progress display when the first request is about to be asked.
+        tell: takes lines for the user.
+
+    Raises:
+        RecordError: model, versions or machine are not those of the earlier run.
+        HarnessError: of many kinds; finished tasks and the answers in the journal are kept.
+    """
+    artifact = obtain_weights(job, tell)
+    known = obtain(job.others, job.zoo, job.models_dir, tell)
+    ready = make_ready(job, artifact, tell)
+    backend = ready.backend
+    if backend.facts.remark:
+        tell(f"{job.spec.name}: {backend.facts.remark}")
+    run = new_run(folder, job, artifact, ready, command)
+    if earlier is not None:
+        _check_same(earlier, run)
+        run = replace(earlier, identity=run.identity, plan=_plans(earlier.plan, run.plan))
+    run = replace(run, status="running")
+    relaid = _relaid(job, backend, tell)
+    with open_journal(journals, run.identity, tell) as journal, ExitStack() as held:
+        others = make_others(job, known, backend, run.environment, journals, held, tell)
+        progress = open_progress()
+        return evaluate(run, folder, backend, ready.planned, progress, journal, relaid, others)
+
+
+def new_run(
+    folder: RunFolder,
+    job: Job,
+    artifact: Artifact,
+    ready: Ready,
+    command: str,
+) -> Run:
+    """The record of a run of which nothing is scored yet."""
+    from harness.environment import describe_environment
+
+    spec, facts = job.spec, ready.backend.facts
+    environment = describe_environment(facts.device)
+    model = ModelRecord(
+        name=spec.name,
+        family=spec.family,
+        stage=spec.stage,
+        quantization=spec.quantization,
+        lineage=tuple(ancestor.name for ancestor in job.zoo.lineage(spec.name)),
+        source=artifact.source,
+        weights_id=artifact.weights_id,
+        files=artifact.files,
+        disk_bytes=artifact.disk_bytes,
+        memory_bytes=facts.memory_bytes,
+        parameters=facts.parameters,
+        dtype=facts.dtype,
+        chat_template=spec.chat_template,
+        trust_remote_code=spec.trust_remote_code,
+        notes=spec.notes,
+        licence=spec.licence,
+        add_bos=spec.add_bos,
+        revision=artifact.revision,
+        recipe_id=recipe_id(spec, job.zoo) if spec.step else None,
+    )
+    return Run(
+        id=folder.path.name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        status="running",
+        command=command,
+        model=model,
+        settings=job.settings,
+        environment=environment,
+        load_seconds=ready.load_seconds,
+        results={},
+        identity=identity_of(ready.backend, environment),
+        plan=facts.plan,
+    )
+
+
+def _relaid(job: Job, backend: Backend, tell: Tell) -> Backend | None:
+    """The other batch layout for noise floors, where they were asked for and there is one."""
+    if not job.settings.noise_floor:
+        return None
+    relaid = backend.relaid()
+    if relaid is None:
+        tell(
+            f"{job.spec.name}: no noise floor is measured: the backend {job.settings.backend!r} "
+            "has no second batch layout"
+        )
+    return relaid
+
+
+def _plans(earlier: str, now: str) -> str:
+    """The batches of a run that was begun under one plan and finished under another."""
+    before = earlier.split("; then ")
+    return earlier if before[-1] == now or not now else "; then ".join(filter(None, [*before, now]))
+
+
+def _check_same(earlier: Run, now: Run) -> None:
+    """Refuse to finish a run with another model or other versions than it was begun with."""
+    differences = [
+        f"{name} was {getattr(then, name)!r}, is {getattr(today, name)!r}"
+        for then, today, names in (
+            (earlier.model, now.model, [attribute.name for attribute in fields(ModelRecord)]),
+            (earlier.environment, now.environment, ["packages", "device"]),
+        )
+        for name in names
+        if getattr(then, name) != getattr(today, name)
+    ]
+    if earlier.identity and not differences:  # else it would say the same again
+        differences = [
+            f"{name} was {earlier.identity.get(name)!r}, is {now.identity.get(name)!r}"
+            for name in sorted({*earlier.identity, *now.identity})
+            if earlier.identity.get(name) != now.identity.get(name)
+        ]
+    if differences:
+        raise RecordError(
+            f"run {earlier.id} cannot be finished as it was begun: {'; '.join(differences)}. "
+            "Start a new run instead of --resume"
+        )
