@@ -104,7 +104,8 @@ class _PendingDoc:
 def ask_about(opened: OpenTask, docs: Sequence[Doc]) -> list[AskedDoc]:
     """The docs, each with all that the task asks about it."""
     asked = [(doc, list(opened.requests(doc))) for doc in docs]
-    return [AskedDoc(doc, requests, request_digest(requests)) for doc, requests in asked]
+    # Where nothing is asked of the model alone, what the doc says stands for the question.
+    return [AskedDoc(doc, each, request_digest(each) if each else doc.id) for doc, each in asked]
 
 
 def scored_rows(

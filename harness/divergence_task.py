@@ -102,9 +102,9 @@ class ChoiceDivergence:
 
     inner: OpenTask
     metrics: Sequence[Metric] = (
-        mean("kl", higher_is_better=False),
+        mean("kl", higher_is_better=False, share=False),
         mean("flips", higher_is_better=False),
-        mean("gold_probability_change"),
+        mean("gold_probability_change", share=False),
     )
 
     @property

@@ -32,7 +32,7 @@ from harness.backends.backend import Backend
 from harness.errors import StorageError
 from harness.journal_line import DECODER, JournalLine, journal_line
 from harness.storage import UNDECODABLE, explained
-from harness.types import Answer, Generation, LogProb, Question
+from harness.types import Answer, Generation, LogProb, Question, Resembled
 
 SCHEMA = 1
 
@@ -250,7 +250,7 @@ def _for(question: Question, answer: Answer) -> Answer:
     response = answer.response
     if (
         not question.tokens
-        or not isinstance(response, LogProb | Generation)
+        or not isinstance(response, LogProb | Generation | Resembled)
         or response.truncated == question.truncated
     ):
         return answer

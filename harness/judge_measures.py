@@ -38,7 +38,7 @@ def dialogrpt(judge: str = "dialogrpt-updown") -> Measure:
         own, reference = (_mark(response) for response in responses)
         return dict(zip(names, (own, reference, own - reference), strict=True))
 
-    return Measure(tuple(mean(name) for name in names), score, judge, _both_sides)
+    return Measure(tuple(mean(name, share=False) for name in names), score, judge, _both_sides)
 
 
 def bertscore(judge: str = "minilm") -> Measure:
@@ -59,7 +59,7 @@ def bertscore(judge: str = "minilm") -> Measure:
     def ask(answered: Answered) -> Sequence[Request]:
         return [Resemblance(answered.answer, answered.reference)]
 
-    return Measure(tuple(mean(name) for name in names), score, judge, ask)
+    return Measure(tuple(mean(name, share=False) for name in names), score, judge, ask)
 
 
 def _both_sides(answered: Answered) -> Sequence[Request]:

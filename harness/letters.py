@@ -1,13 +1,15 @@
-"""Which letter an explained answer settles on, and the rule that told. Never a guess.
+"""Which letter an explained answer settles on, and the rule that told.
 
-In this order: the first anchored phrase (``the answer is (B)``, ``Answer: B``, ``B is correct``, or
-a text that begins with ``B.``), since what small models add to an answer is other answers; the last
-letter that stands alone; the only choice whose text is there.
+In this order: the first anchored phrase (``the answer is (B)``, ``Answer: B``, ``B is correct``),
+since what small models add to an answer is other answers, or where there is none a text that begins
+with ``B.``; the last letter that stands alone; the only choice whose text is there.
 
 What is no letter of a choice: an ``A`` or ``I`` without brackets that may be an English word, one
-that neither punctuation follows nor a line's end nor ``because`` and the like; the C of ``25 C``
-and of ``vitamin C``; those of ``A or B``, which names neither; those of ``not B`` and ``B is
-wrong``; the labels of a list of choices.
+that neither punctuation follows nor a line's end nor ``because`` and the like; the C of ``25 C``,
+``vitamin C``, ``point C`` and ``C + O2``; those of ``A or B``, which names neither; those of ``not
+B``, ``not B or C`` and ``B is wrong``; the labels of a list of choices. A letter that means
+something else in a way that is not foreseen here is taken for a choice: the rows show every text
+with its rule.
 """
 
 from __future__ import annotations
@@ -39,29 +41,49 @@ class _Mention:
         choice: the choice's position.
         start, end: where it stands, brackets included.
         anchored: whether a phrase says that it is the answer.
-        alone: whether it may be taken without one; a small letter may not.
+        first: whether the text begins with it, as with an answer.
+        alone: whether it may be taken without either; a small letter may not.
+        denied: whether the text says that it is not the answer.
     """
 
     choice: int
     start: int
     end: int
     anchored: bool
+    first: bool
     alone: bool
+    denied: bool
 
 
+_QUOTES = "*_\"'`‘’“”"
 _LETTER = re.compile(
-    r"(?P<open>[(\[{]\s*)?(?<![\w'’])(?P<letter>[A-Ja-j])(?![\w'’])(?P<close>\s*[)\]}])?"
+    r"(?P<open>[(\[{]\s*)?(?<!\w)(?<!\w['’])(?P<letter>[A-Za-z])(?!\w)(?!['’]\w)"
+    r"(?P<close>\s*[)\]}])?"
 )
 _NO_WORD = re.compile(
-    r"[*_\"'`]*(?:\s*(?:\Z|[\n.,;:!?/&)\]}])|\s+[-–—]\s"
+    rf"[{_QUOTES}]*(?:\s*(?:\Z|[\n.,;:!?/&)\]}}])|\s+[-–—]\s"
     r"|\s+(?:because|since|as|and|or|which|for|so)\b)"
 )
-_NO_CHOICE = re.compile(r"(?:[\d°]|\bvitamins?)[ \t]*\Z", re.I)
+_NO_CHOICE = re.compile(
+    r"(?:[\d°+]|\b(?:vitamins?|hepatitis|points?|figures?|groups?|types?|plans?|class|sections?"
+    r"|graphs?|lines?|objects?|samples?|trials?|students?|planets?|beakers?|Mr\.|Mrs\.|Ms\.|Dr\.))"
+    r"[ \t]*\Z",
+    re.I,
+)
+_SYMBOL = re.compile(r"[ \t]*(?:[+=→⇌]|-+>)")
+_NAMED = r"(?:the\s+)?(?:(?:answer|letter|option|choice)\s+)?"
 _DENIED = re.compile(
-    r"(?:\bnot|n't|\bneither|\bnor)\s+(?:the\s+)?(?:(?:answer|letter|option|choice)\s+)?\Z", re.I
+    rf"(?:(?:\bnot|n['’]t|\bcannot)\s+(?:be\s+)?|\b(?:neither|nor|if|whether|unlike)\s+"
+    r"|\b(?:rather than|instead of|rules? out|eliminates?)\s+"
+    rf"|\b(?:incorrect|wrong|false)\s+(?:answer|letter|option|choice)\s*(?:is|would be|[:=])\s*)"
+    rf"{_NAMED}[{_QUOTES}]*\Z",
+    re.I,
 )
 _WRONG = re.compile(
-    r"[*_\"'`]*\s+(?:(?:is|are|would be)\s+(?:not|wrong|incorrect|false)|isn't|cannot|can't)\b",
+    rf"[{_QUOTES}]*\s+(?:(?:is|are|was|were|be|would|could|can|will|does|do|seems?|also|both|all|just"
+    r"|clearly|definitely|certainly|obviously|probably|likely|simply|equally|therefore)\s+){0,4}"
+    r"(?:not|wrong|incorrect|false|impossible|cannot"
+    r"|(?:is|are|was|were|would|could|ca|does|do|wo)n['’]t)\b",
     re.I,
 )
 _ANSWER = (
@@ -69,15 +91,15 @@ _ANSWER = (
     r"(?:\s+(?:to|for)\s+(?:the|this)\s+question)?\s*\**\s*(?:is|would be|must be|should be|[:=])"
 )
 _LED = re.compile(
-    rf"(?:{_ANSWER}|\b(?:I|we)\s+(?:would\s+)?(?:choose|pick|select))[\s:*_\"'`$]*"
-    r"(?:(?:most\s+likely|likely|probably|clearly|therefore|thus)\s+)?"
-    r"(?:(?:the\s+)?(?:letter|option|choice)[\s:*_\"'`]*)?(?:\\boxed|\\text)?\s*\Z",
+    rf"(?:{_ANSWER}|\b(?:I|we)\s+(?:would\s+)?(?:choose|pick|select))[\s:${_QUOTES}]*"
+    r"(?:(?:most\s+likely|likely|probably|clearly|definitely|certainly|therefore|thus)\s+)?"
+    rf"(?:(?:the\s+)?(?:letter|option|choice)[\s:{_QUOTES}]*)?(?:\\boxed|\\text)?\s*\Z",
     re.I,
 )
 _FOLLOWED = re.compile(
-    r"[\s*_\"'`]*(?:is|would be|must be)\s+(?:the\s+)?(?:correct|right|best)\b", re.I
+    rf"[\s{_QUOTES}]*(?:is|would be|must be)\s+(?:the\s+)?(?:correct|right|best|answer)\b", re.I
 )
-_FIRST = re.compile(r"[\s*_\"'`]*(?:[.):]|\n|\Z)")
+_FIRST = re.compile(rf"[\s{_QUOTES}]*(?:[.):]|\n|\Z)")
 _BETWEEN = re.compile(r"\s*(?:,\s*(?:or|and)?|or|and|/|&)\s*(?:option|choice)?\s*", re.I)
 _LABEL = re.compile(r"\W*(?P<letter>[A-J])[)\].:]+\s")
 _REACH = 80
@@ -92,8 +114,13 @@ def extract(text: str, choices: Sequence[str]) -> Extracted | None:
         choices: the choices' texts, which the prompt gave the letters A, B, C and so on.
     """
     said, unlisted = _without_lists(text)
-    mentions = [each for each in _single(said, list(_mentions(said))) if each.choice < len(choices)]
-    if anchored := [each for each in mentions if each.anchored]:
+    mentions = [
+        each
+        for each in _single(said, list(_mentions(said)))
+        if each.choice < len(choices) and not each.denied
+    ]
+    phrased = [each for each in mentions if each.anchored]
+    if anchored := phrased or [each for each in mentions if each.first]:
         return Extracted(anchored[0].choice, "anchored phrase")
     if alone := [each for each in mentions if each.alone]:
         return Extracted(alone[-1].choice, "last letter")
@@ -112,19 +139,19 @@ def _mentions(text: str) -> Iterator[_Mention]:
         first = not text[:start].strip(" \n*_\"'`") and bool(found["close"] or _FIRST.match(after))
         bracketed = bool(found["open"] and found["close"])
         closed = bracketed or bool(found["close"]) or bool(_NO_WORD.match(after))
-        if _DENIED.search(before) or _WRONG.match(after):
-            continue
-        if not bracketed and _NO_CHOICE.search(before):
+        if not bracketed and (_NO_CHOICE.search(before) or _SYMBOL.match(after)):
             continue
         wordlike = letter in "AI" or letter.islower()
         if wordlike and not closed and not (followed and letter.isupper()):
             continue
         yield _Mention(
-            choice=LETTERS.index(letter.upper()),
+            choice=ord(letter.upper()) - ord("A"),
             start=start,
             end=end,
-            anchored=led or followed or first,
+            anchored=led or followed,
+            first=first,
             alone=letter.isupper() or bracketed,
+            denied=bool(_DENIED.search(before) or _WRONG.match(after)),
         )
 
 
@@ -164,11 +191,7 @@ def _without_lists(text: str) -> tuple[str, str]:
 def _choices_in(text: str, choices: Sequence[str]) -> list[int]:
     """The choices whose text stands in another, those within a longer one left out."""
     said, plain = _plain(text), [_plain(choice) for choice in choices]
-    there = [
-        place
-        for place, choice in enumerate(plain)
-        if choice and re.search(rf"(?<!\w)(?<!\d[.,]){re.escape(choice)}(?!\w|[.,]\d)", said)
-    ]
+    there = [place for place, choice in enumerate(plain) if choice and _is_said(choice, said)]
     longer = {
         place
         for place in there
@@ -176,6 +199,17 @@ def _choices_in(text: str, choices: Sequence[str]) -> list[int]:
         if plain[place] in plain[other] and plain[place] != plain[other]
     }
     return [place for place in there if place not in longer]
+
+
+def _is_said(choice: str, text: str) -> bool:
+    """Whether a choice's text stands in another, somewhere undenied."""
+    for found in re.finditer(rf"(?<!\w)(?<!\d[.,]){re.escape(choice)}(?!\w|[.,]\d)", text):
+        before = re.sub(
+            r"\b(?:an?|the)\s+\Z", "", text[max(0, found.start() - _REACH) : found.start()]
+        )
+        if not _DENIED.search(before) and not _WRONG.match(text[found.end() :]):
+            return True
+    return False
 
 
 def _plain(text: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -108,7 +108,7 @@ def _decoded(path: Path) -> Any:
 def _head_mistakes(told: Any) -> list[str]:
     if not isinstance(told, dict) or told.get("kind") != KIND:
         return [f'it is no file of marks: "kind" is not {KIND!r} (a run\'s page writes one)']
-    if told.get("schema") != SCHEMA:
+    if type(told.get("schema")) is not int or told["schema"] != SCHEMA:
         return [
             f"schema {told.get('schema')!r}: this version of the harness reads {SCHEMA}; "
             "draw the page again (`harness report`) and download from it"
@@ -163,9 +163,10 @@ def _keys(told: Mapping[str, Any], wanted: Sequence[str]) -> list[str]:
 
 def _time_mistakes(key: str, told: object) -> list[str]:
     try:
-        if isinstance(told, str) and datetime.fromisoformat(told).tzinfo is not None:
+        if isinstance(told, str) and (time := datetime.fromisoformat(told)).tzinfo is not None:
+            time.astimezone(UTC)
             return []
-    except ValueError:
+    except (ValueError, OverflowError):  # no time, or none that UTC has
         pass
     return [
         f"{key}: must be a time with its zone, such as 2026-03-01T12:00:00Z, got {_short(told)}"

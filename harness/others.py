@@ -130,7 +130,8 @@ def reference_of(spec: ModelSpec, zoo: Zoo, asked: str | None) -> ModelSpec | No
     for ancestor in reversed(zoo.lineage(spec.name)):
         if ancestor.stage in ("dpo", "kto") and ancestor.parent is not None:
             parent = zoo.get(ancestor.parent)
-            if parent.stage != ancestor.stage:
+            # A quantization keeps its parent's stage; a second round of DPO does too.
+            if parent.stage != ancestor.stage or ancestor.quantization == "none":
                 return parent
     return None
 

@@ -10,7 +10,7 @@ from harness.errors import UsageError
 from harness.metrics.accuracy import mean
 from harness.metrics.metric import Metric
 from harness.open_task import OneRound, RenderChat, TaskContext
-from harness.pairs import preference_docs
+from harness.pairs import conversation, preference_docs
 from harness.records import DataRecord
 from harness.types import (
     Addressed,
@@ -52,13 +52,14 @@ class PreferenceTask:
     reference: str | None
     render_chat: RenderChat | None
     tokenize: Callable[[str], Sequence[int]]
-    version: str = "1"
+    version: str = "2"
     num_fewshot: int = 0
 
     @property
     def metrics(self) -> Sequence[Metric]:
         """Named by whether there is a reference: the two accuracies are not the same thing."""
-        return [mean(name) for name in (WITHOUT if self.reference is None else WITH_REFERENCE)]
+        names = WITHOUT if self.reference is None else WITH_REFERENCE
+        return [mean(name, share=not name.endswith("margin")) for name in names]
 
     def requests(self, doc: Doc) -> Sequence[Request]:
         """Both answers' log-likelihoods; nothing of what is no pair."""
@@ -66,7 +67,7 @@ class PreferenceTask:
             return ()
         prompt = doc.fields["prompt"]
         if self.render_chat is not None:
-            messages = [{"role": "user", "content": prompt}]
+            messages = conversation(prompt)
             context, space = self.render_chat(messages, add_generation_prompt=True), ""
         elif prompt.startswith("Human:"):
             context, space = f"{prompt}\n\nAssistant:", " "
@@ -115,7 +116,10 @@ class JudgedPairs(OneRound):
 
     docs: Sequence[Doc]
     data: Sequence[DataRecord]
-    metrics: Sequence[Metric] = (mean("reward_model_accuracy"), mean("reward_model_margin"))
+    metrics: Sequence[Metric] = (
+        mean("reward_model_accuracy"),
+        mean("reward_model_margin", share=False),
+    )
     version: str = "1"
     num_fewshot: int = 0
 

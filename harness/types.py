@@ -169,11 +169,14 @@ class Rewarded:
 
 @dataclass(frozen=True, slots=True)
 class Resembled:
-    """Answer to Resemblance: precision, recall and their harmonic mean."""
+    """Answer to Resemblance: precision, recall and their harmonic mean; ``truncated``: the end of
+    the text or of the reference was not read.
+    """
 
     precision: float
     recall: float
     f1: float
+    truncated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +216,7 @@ class Question:
             the same ids cut into the model's context, each part's first one given. Reward:
             ``(ids,)`` of both texts as the judge joins them; Resemblance: ``(text, reference)``.
             Empty for a server that takes text.
-        truncated: whether tokens were cut off on the left.
+        truncated: whether tokens were cut off: on the left, or on the right for Resemblance.
         refused: why it cannot be asked of this model, else ``None``.
     """
 

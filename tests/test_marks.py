@@ -141,6 +141,10 @@ def test_marks_are_listed_and_shown_again(
 
 BAD_ENTRIES: list[tuple[Any, str]] = [
     ({**entry(0), "mark": "godo"}, "unknown mark godo: did you mean 'good'?"),
+    (
+        {**entry(0), "at": "0001-01-01T00:00:00+14:00"},
+        "at: must be a time with its zone, such as 2026-03-01T12:00:00Z",
+    ),
     ({**entry(0), "mark": 7}, "unknown mark 7; valid: good, bad, unsafe, note"),
     ({**entry(0), "mark": "note"}, "a mark 'note' without a note"),
     ({**entry(0), "note": None}, "note: must be a text, got None"),
@@ -172,6 +176,7 @@ def test_a_wrong_entry_is_named_and_nothing_is_stored(
     ("changes", "problem"),
     [
         ({"kind": "marks"}, "it is no file of marks"),
+        ({"schema": True}, "schema True: this version of the harness reads 1"),
         ({"schema": 2}, "schema 2: this version of the harness reads 1"),
         ({"reviewer": "  "}, "reviewer: must be a name"),
         ({"reviewer": "x" * 101}, "reviewer: at most 100 characters, got 101"),

@@ -29,6 +29,13 @@ def test_a_mean_of_other_numbers_is_a_score() -> None:
     assert estimate.value == 21.25 and estimate.unit == "score"
 
 
+def test_a_number_that_is_no_share_is_never_a_proportion() -> None:
+    """Margins of 0, 1 and 1 have the mean 2/3, with Student's interval: 0.667 -/+ 4.303 / 3."""
+    estimate = mean("margin", share=False).estimate([(0.0, None), (1.0, None), (1.0, None)])
+    assert estimate.unit == "score"
+    assert (estimate.low, estimate.high) == pytest.approx((-0.7676, 2.1009), abs=5e-4)
+
+
 def test_macro_mean_counts_every_subject_the_same() -> None:
     """Subject a: 1 of 4, subject b: 2 of 2. Micro 3/6 = 0.5; macro (0.25 + 1)/2 = 0.625."""
     samples: list[Sample] = [(1.0, "a"), *[(0.0, "a")] * 3, *[(1.0, "b")] * 2]

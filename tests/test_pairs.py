@@ -11,7 +11,7 @@ import pytest
 from harness.data import DataFolders, Dataset
 from harness.errors import DataError, UsageError
 from harness.open_task import TaskContext
-from harness.pairs import preference_docs
+from harness.pairs import conversation, preference_docs
 from harness.preference_task import open_judged_pairs, open_preference_task
 from harness.types import Doc
 
@@ -83,12 +83,80 @@ def test_a_limit_is_spread_over_groups(
         ({"rejected": " 4 "}, "chosen and rejected are the same text"),
     ],
 )
-def test_a_users_own_bad_pair_is_named_with_file_and_row(
-    read: Read, file: Path, change: Mapping[str, str], words: str
+def test_a_users_own_bad_pair_is_kept_with_its_reason(
+    read: Read, change: Mapping[str, str], words: str
 ) -> None:
-    with pytest.raises(DataError) as caught:
-        read([PAIR, {**PAIR, **change}])
-    assert str(caught.value) == f"{file}, row 2: {words}; leave the row out"
+    good, bad = read([PAIR, {**PAIR, **change}])
+    assert "unusable" not in good.fields and bad.fields["unusable"] == f"no pair: {words}"
+
+
+ASKED = [{"role": "user", "content": "What is 2 + 2?"}]
+TURNS = [
+    {"role": "system", "content": "Be short."},
+    {"role": "user", "content": "Hello"},
+    {"role": "assistant", "content": "Hi."},
+    *ASKED,
+]
+SPOKEN = "Human: Be short.\n\nHello\n\nAssistant: Hi.\n\nHuman: What is 2 + 2?"
+
+
+def said(text: str) -> list[dict[str, str]]:
+    return [{"role": "assistant", "content": text}]
+
+
+@pytest.mark.parametrize(
+    ("row", "prompt"),
+    [
+        ({"prompt": "What is 2 + 2?", "chosen": "4", "rejected": "5"}, "What is 2 + 2?"),
+        ({"prompt": ASKED, "chosen": said("4"), "rejected": said("5")}, "What is 2 + 2?"),
+        ({"prompt": TURNS, "chosen": "4", "rejected": "5"}, SPOKEN),
+        ({"chosen": ASKED + said("4"), "rejected": ASKED + said("5")}, "What is 2 + 2?"),
+        ({"chosen": TURNS + said("4"), "rejected": TURNS + said("5")}, SPOKEN),
+        # Said twice, as some data sets have it: what stands before the answers counts.
+        ({"prompt": "2?", "chosen": TURNS + said("4"), "rejected": TURNS + said("5")}, SPOKEN),
+        (
+            {"instruction": "What is 2 + 2?", "chosen": said("4"), "rejected": said("5")},
+            "What is 2 + 2?",
+        ),
+        ({**PAIR, "system": "Be short.", "history": [["Hello", "Hi."]]}, SPOKEN),
+    ],
+)
+def test_trls_columns_and_llama_factorys_give_the_same_pair(
+    read: Read, row: Mapping[str, Any], prompt: str
+) -> None:
+    (doc,) = read([row])
+    assert doc.fields == {"prompt": prompt, "chosen": "4", "rejected": "5"}
+
+
+def test_conversations_that_part_are_no_pair(read: Read) -> None:
+    other = [{"role": "user", "content": "What is 2 + 3?"}]
+    alone = {"chosen": said("4"), "rejected": said("5")}
+    parted, unasked = read([{"chosen": ASKED + said("4"), "rejected": other + said("5")}, alone])
+    assert parted.fields["unusable"] == "no pair: the conversations part before their last message"
+    assert unasked.fields["unusable"] == "no pair: prompt is empty"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"chosen": 4, "rejected": 5}, "chosen is neither a text nor a list of messages but int"),
+        ({"chosen": said("4")}, "rejected is no list of messages"),
+        ({"chosen": ["4"], "rejected": ["5"]}, "chosen is no list of messages"),
+    ],
+)
+def test_what_is_neither_text_nor_messages_is_refused(
+    read: Read, change: Mapping[str, Any], words: str
+) -> None:
+    with pytest.raises(DataError, match=rf"test\.jsonl, row 1: {words}"):
+        read([{**PAIR, **change}])
+
+
+def test_a_transcript_becomes_the_turns_of_a_chat() -> None:
+    assert conversation("What is 2 + 2?") == ASKED
+    merged = {"role": "user", "content": "Be short.\n\nHello"}
+    assert conversation(SPOKEN) == [merged, *TURNS[2:]]
+    again = conversation("Human: One\n\nHuman: Two: Assistant: no")
+    assert again == [{"role": "user", "content": "One\n\nTwo: Assistant: no"}]
 
 
 @pytest.mark.parametrize(
@@ -119,9 +187,9 @@ def test_a_transcript_that_is_no_pair_is_kept_with_its_reason(
 def test_missing_columns_are_named(read: Read, file: Path, row: Mapping[str, str]) -> None:
     with pytest.raises(DataError) as caught:
         read([row])
-    said = str(caught.value)
-    assert said.startswith(f"{file}: the columns instruction, chosen and rejected (or transcripts")
-    assert said.endswith(f"it has {', '.join(row)}")
+    told = str(caught.value)
+    assert told.startswith(f"{file}: the columns chosen and rejected are needed, with instruction")
+    assert told.endswith(f"it has {', '.join(row)}")
 
 
 def test_a_row_that_lacks_a_column_is_named_with_its_line(read: Read, file: Path) -> None:

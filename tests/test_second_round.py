@@ -81,6 +81,26 @@ def test_whom_a_model_is_held_against(
             asked(spec, zoo, "smol-dop")
 
 
+@pytest.mark.parametrize(
+    ("model", "reference"),
+    [("again", "smol-dpo"), ("again-int4", "smol-dpo"), ("more", "smol-kto")],
+)
+def test_a_second_round_of_preferences_has_the_first_ones_reference(
+    model: str, reference: str, tmp_path: Path
+) -> None:
+    """DPO's reference is what the step started from, whatever stage that was of."""
+    registry = tmp_path / "model_zoo.yaml"
+    registry.write_text(
+        (REPOSITORY / "model_zoo.yaml").read_text()
+        + "\n  again: {parent: smol-dpo, step: {kind: dpo}}"
+        + "\n  again-int4: {parent: again, step: {kind: bnb}}"
+        + "\n  more: {parent: smol-kto, step: {kind: kto}}\n"
+    )
+    zoo = load_zoo(registry)
+    found = reference_of(zoo.get(model), zoo, None)
+    assert found is not None and found.name == reference
+
+
 def test_who_is_asked_is_checked_by_role() -> None:
     zoo = load_zoo(REPOSITORY / "model_zoo.yaml")
     spec = zoo.get("smol-dpo")

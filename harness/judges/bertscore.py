@@ -26,7 +26,7 @@ from transformers import AutoModel
 from harness.backends.backend import LoadOptions
 from harness.errors import WeightsError
 from harness.judge_options import BertScoreJudge
-from harness.judges.checkpoint import load_checkpoint
+from harness.judges.checkpoint import load_checkpoint, readable_tokens
 from harness.types import Question, Request, Resemblance, Resembled, Response, Tokens
 
 Figures = tuple[float, float, float]
@@ -47,7 +47,7 @@ class BertScoreMarker:
         self, model: Any, tokenizer: Any, baseline: Figures | None, identity: Mapping[str, str]
     ) -> None:
         self.model, self._tokenizer, self._baseline = model, tokenizer, baseline
-        self.max_length = min(tokenizer.model_max_length, _readable(model))
+        self.max_length = min(tokenizer.model_max_length, readable_tokens(model))
         tokenizer.model_max_length = self.max_length  # by which the package truncates
         self._ends = (tokenizer.cls_token_id, tokenizer.sep_token_id)
         version = metadata.version("bert-score")
@@ -59,7 +59,10 @@ class BertScoreMarker:
         """Text and reference as the package encodes them, cut to what the encoder reads."""
         if not isinstance(request, Resemblance):
             return Question(request, refused="BERTScore compares a text with a reference only")
-        return Question(request, (self._ids(request.text), self._ids(request.reference)))
+        sides = (request.text, request.reference)
+        ids = (self._ids(request.text), self._ids(request.reference))
+        cut = any(map(self._is_cut, sides, ids))
+        return Question(request, ids, truncated=cut)
 
     def mark(self, questions: Sequence[Question]) -> list[Response]:
         """One forward pass over the texts, one over the references, then pair by pair."""
@@ -70,6 +73,12 @@ class BertScoreMarker:
     def _ids(self, text: str) -> Tokens:
         # A tokenizer of today has no method for what the package does with an empty text.
         return array("i", sent_encode(self._tokenizer, text) if text.strip() else self._ends)
+
+    def _is_cut(self, text: str, ids: Tokens) -> bool:
+        if len(ids) < self.max_length:
+            return False
+        whole = self._tokenizer(text.strip(), truncation=False, verbose=False)["input_ids"]
+        return len(whole) > len(ids)
 
     def _embedded(self, rows: Sequence[Tokens]) -> list[torch.Tensor]:
         """Of each row, the embeddings of its tokens: (tokens, width)."""
@@ -91,7 +100,8 @@ class BertScoreMarker:
                 (figure - base) / (1 - base)
                 for figure, base in zip(figures, self._baseline, strict=True)
             ]
-        return Resembled(*figures)
+        precision, recall, f1 = figures
+        return Resembled(precision, recall, f1, question.truncated)
 
 
 def load(options: LoadOptions, judge: BertScoreJudge) -> BertScoreMarker:
@@ -132,16 +142,6 @@ def _cut(model: Any, layer: int, path: Path) -> None:
     if layer > len(layers):
         raise WeightsError(f"{path} has {len(layers)} layers; the judge's layer is {layer}")
     stack.layer = layers[:layer]
-
-
-def _readable(model: Any) -> int:
-    """Tokens that an encoder has positions for."""
-    positions = getattr(model.embeddings, "position_embeddings", None)
-    if not isinstance(positions, torch.nn.Embedding):
-        return int(model.config.max_position_embeddings)
-    # RoBERTa begins to count behind its padding token.
-    begin = 0 if positions.padding_idx is None else positions.padding_idx + 1
-    return positions.num_embeddings - begin
 
 
 def _baseline(name: str, layer: int) -> Figures:

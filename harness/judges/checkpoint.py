@@ -1,4 +1,4 @@
-"""Loading a judge's weights, and what of them is missing."""
+"""Loading a judge's weights: what of them is missing, and how long a text it reads."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import torch
 
 from harness.backends.backend import LoadOptions
 from harness.errors import WeightsError
+
+_UNSTATED = 2048
+"""Tokens that a model is taken to read where its configuration says nothing."""
 
 
 def load_checkpoint(kind: Any, options: LoadOptions, what: str) -> tuple[Any, list[str]]:
@@ -34,3 +37,15 @@ def load_checkpoint(kind: Any, options: LoadOptions, what: str) -> tuple[Any, li
     except Exception as error:  # transformers, safetensors and custom code raise many kinds
         raise WeightsError(f"{options.path} cannot be loaded as {what}: {error}") from None
     return model.eval(), sorted(info["missing_keys"])
+
+
+def readable_tokens(model: Any) -> int:
+    """Tokens that a model has positions for."""
+    embeddings = getattr(model.base_model, "embeddings", None)
+    positions = getattr(embeddings, "position_embeddings", None)
+    if isinstance(positions, torch.nn.Embedding):
+        # RoBERTa begins to count behind its padding token.
+        begin = 0 if positions.padding_idx is None else positions.padding_idx + 1
+        return positions.num_embeddings - begin
+    config = model.config.get_text_config()
+    return getattr(config, "max_position_embeddings", None) or _UNSTATED

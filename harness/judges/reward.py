@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.backends.backend import LoadOptions
 from harness.judge_options import RewardJudge
+from harness.judges.checkpoint import readable_tokens
 from harness.judges.classifier import load_classifier
 from harness.types import Question, Request, Response, Reward, Rewarded
 
@@ -23,8 +24,7 @@ class RewardMarker:
 
     def __init__(self, model: Any, tokenizer: Any, template: str) -> None:
         self.model, self._tokenizer, self._template = model, tokenizer, template
-        config = model.config.get_text_config()
-        self.max_length: int = getattr(config, "max_position_embeddings", None) or 2048
+        self.max_length = readable_tokens(model)
         self.identity: Mapping[str, str] = {"judge": "reward 1", "template": template}
 
     def question(self, request: Request) -> Question:

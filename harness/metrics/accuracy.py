@@ -16,17 +16,22 @@ from harness.stats import (
 from harness.types import Estimate
 
 
-def mean(name: str, *, higher_is_better: bool = True) -> Metric:
+def mean(name: str, *, higher_is_better: bool = True, share: bool = True) -> Metric:
     """The mean of a per-doc number over all docs (for grouped tasks: the micro average).
 
     If every value is 0 or 1 it is a proportion, with Wilson's interval; else it is a score, with
     Student's. The standard error is lm-eval's, so that the two can be compared.
+
+    Args:
+        name: its key.
+        higher_is_better: its direction.
+        share: ``False`` for a number that is 0 or 1 by chance only, and never a proportion.
     """
 
     def estimate(samples: Sequence[Sample]) -> Estimate:
         values = numbers(samples)
         right = sum(values)
-        if all(value in (0.0, 1.0) for value in values):
+        if share and all(value in (0.0, 1.0) for value in values):
             method, unit = "Wilson score interval over docs", "proportion"
             low, high = wilson_interval(right, len(values))
         else:
@@ -36,7 +41,7 @@ def mean(name: str, *, higher_is_better: bool = True) -> Metric:
         value = right / len(values)
         return Estimate(value, low, high, stderr, len(values), method, unit, higher_is_better)
 
-    return Metric(name, "proportion", higher_is_better, estimate)
+    return Metric(name, "proportion" if share else "score", higher_is_better, estimate)
 
 
 def macro_mean(name: str, of: str, *, higher_is_better: bool = True) -> Metric:

@@ -19,7 +19,7 @@ def deviation(name: str) -> tuple[Metric, Metric]:
     Args:
         name: key of the docs' differences; the second metric is ``<name>_abs``.
     """
-    signed = mean(name)
+    signed = mean(name, share=False)
 
     def size(samples: Sequence[Sample]) -> Estimate:
         values = numbers(samples)

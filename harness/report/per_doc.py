@@ -111,7 +111,8 @@ def _without_filter(name: str) -> str:
 def doc_value(name: str, unit: str, statistic: Statistic | None) -> float | None:
     """The metric of one doc alone, of what the doc contributes to it; ``None`` where it has none.
 
-    A number is its own value; a log-likelihood and its units have a perplexity of their own; what
+    A number is its own value; a log-likelihood and its units have a perplexity of their own, a
+    sum over tokens a mean; what
     adds up to corpus BLEU has a sentence BLEU.
 
     Args:
@@ -122,7 +123,9 @@ def doc_value(name: str, unit: str, statistic: Statistic | None) -> float | None
     if isinstance(statistic, int | float):
         value: float | None = float(statistic)
     elif unit in OF_RATE:
-        value = _of_sums(statistic, OF_RATE[unit])
+        value = _of_sums(statistic, lambda mean: OF_RATE[unit](-mean))
+    elif unit in PER_TOKEN:
+        value = _of_sums(statistic, float)
     elif _without_filter(name) == "bleu":
         value = _sentence_bleu(statistic)
     else:
@@ -140,11 +143,14 @@ OF_RATE: Mapping[str, Callable[[float], float]] = {
 }
 """From the negative log-likelihood per unit to a metric, by the metric's unit."""
 
+PER_TOKEN = ("nats/token", "share of tokens")
+"""Units of metrics that are means over tokens."""
+
 
 def _of_sums(statistic: object, scale: Callable[[float], float]) -> float | None:
     match statistic:
-        case (int() | float() as loglikelihood, int() | float() as units) if units:
-            return scale(-loglikelihood / units)
+        case (int() | float() as total, int() | float() as units) if units:
+            return scale(total / units)
     return None
 
 

@@ -31,6 +31,7 @@ from harness.report.wording import (
     seconds,
     size,
     speed,
+    width,
 )
 
 
@@ -78,6 +79,7 @@ def print_run(run: Run, console: Console) -> None:
         notes += [f"{result.truncated:,} truncated"] if result.truncated else []
         notes += [counted(len(result.groups), "group")] if result.groups else []
         notes += [f"{result.cost.stored:,} from the journal"] if result.cost.stored else []
+        notes += filter(None, [width(result.estimates.get(result.primary))])
         for key in metrics_of(result):
             estimate = result.estimates[key]
             primary = key == result.primary
@@ -123,8 +125,8 @@ def remarks(result: TaskResult) -> list[str]:
     ]
     if result.truncated:
         said.append(
-            f"{result.task}: {result.truncated:,} {of_docs} truncated: longer than the model's "
-            "context, their prompts lost their beginning"
+            f"{result.task}: {result.truncated:,} {of_docs} truncated: longer than what is "
+            "read at once: prompts lost their beginning, what BERTScore compares its end"
         )
     return said
 

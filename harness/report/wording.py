@@ -126,6 +126,15 @@ def figure(estimate: Estimate | None) -> str:
     return f"{number(estimate.value, estimate.unit)} ({interval(estimate)})"
 
 
+def width(estimate: Estimate | None) -> str:
+    """Say how wide a proportion's interval is: ``19 points wide``; ``""`` for anything else."""
+    if estimate is None or estimate.unit != "proportion":
+        return ""
+    if estimate.low is None or estimate.high is None:
+        return ""
+    return f"{100 * (estimate.high - estimate.low):.0f} points wide"
+
+
 def metric_heading(key: str, unit: str, higher_is_better: bool) -> str:
     """Write a metric with unit and direction for a heading: ``acc_norm, % ↑``."""
     percent = ", %" if unit == "proportion" else ""
@@ -164,11 +173,11 @@ def moment(created: str) -> str:
     """Write a recorded time in UTC to the minute; as it stands where it is no time."""
     try:
         time = datetime.fromisoformat(created)
-    except ValueError:
+        if time.tzinfo is None:
+            return f"{time:%Y-%m-%d %H:%M}"
+        return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    except (ValueError, OverflowError):  # no time, or none that UTC has
         return clean(created)
-    if time.tzinfo is None:
-        return f"{time:%Y-%m-%d %H:%M}"
-    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def speed(tokens_per_second: float | None) -> str:

@@ -24,6 +24,7 @@ class Work:
         data_digest: digest over what the data resolved to, wherever it came from.
         tokenizer: which tokenizer the metric counts by; ``""`` for metrics that count none.
         prompt_digest: equal digests mean equal docs and prompts.
+        others: who else was asked, a reference, a parent or judges, each by role and in words.
     """
 
     task: str
@@ -36,8 +37,9 @@ class Work:
     data_digest: str
     tokenizer: str
     prompt_digest: str
+    others: tuple[tuple[str, str], ...]
 
-    def order(self) -> tuple[str, str, int, int, bool, str, str, str, str]:
+    def order(self) -> tuple[object, ...]:
         """Sort key: by task, then the fuller work first."""
         return (
             self.task,
@@ -49,6 +51,7 @@ class Work:
             self.version,
             self.data_digest,
             self.prompt_digest,
+            self.others,
         )
 
 
@@ -70,6 +73,7 @@ def work_of(run: Run, result: TaskResult) -> Work:
         data_digest=hashlib.sha256(repr(pieces).encode("utf-8", "replace")).hexdigest(),
         tokenizer=_tokenizer(run.model) if _counts_tokens(result.primary) else "",
         prompt_digest=result.prompt_digest,
+        others=tuple(sorted(result.others.items())),
     )
 
 
@@ -104,6 +108,7 @@ def column_labels(works: Sequence[Work], limits: Sequence[str]) -> list[str]:
                 f"{work.num_fewshot}-shot" if work.num_fewshot else "",
                 limit,
                 "chat template" if work.chat_template else "",
+                *_held_against(work),
             ],
         )
         for work, limit in zip(works, limits, strict=True)
@@ -118,6 +123,7 @@ def column_labels(works: Sequence[Work], limits: Sequence[str]) -> list[str]:
         [work.tokenizer for work in works],
         [f"data {short_digest(work.data_digest)}" for work in works],
         [f"prompts {short_digest(work.prompt_digest)}" for work in works],
+        [clean(", ".join(f"{role} {who}" for role, who in work.others)) for work in works],
     ]
     return distinct(bases, traits, marked)
 
@@ -158,6 +164,15 @@ def with_traits(base: str, traits: Sequence[str]) -> str:
     if base.endswith(")"):
         return f"{base[:-1]}, {', '.join(told)})"
     return f"{base} ({', '.join(told)})"
+
+
+def _held_against(work: Work) -> list[str]:
+    """Against which model: the same figure means another thing beside another one."""
+    return [
+        clean(f"{role} {who.partition(' (')[0]}")
+        for role, who in work.others
+        if role in ("reference", "parent")
+    ]
 
 
 def _counts_tokens(metric: str) -> bool:

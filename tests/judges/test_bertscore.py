@@ -165,6 +165,8 @@ def test_a_very_long_reference_is_cut_like_the_packages(encoder: Path) -> None:
     judge = load(encoder, BertScoreJudge(2))
     questions = judge.encode([Resemblance(*pair) for pair in pairs])
     assert len(questions[0].tokens[1]) == CONTEXT and questions[0].refused is None
+    assert questions[0].truncated and not questions[1].truncated  # which is one unknown word
+    assert not judge.encode([Resemblance("Energy is conserved.", "It is.")])[0].truncated
     assert_equal(
         [answer.response for answer in sorted(judge.answer(questions), key=lambda a: a.index)],
         package(encoder, 2, pairs),

@@ -13,6 +13,8 @@ from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
     LlamaForSequenceClassification,
+    RobertaConfig,
+    RobertaForSequenceClassification,
 )
 
 from harness.errors import WeightsError
@@ -99,6 +101,19 @@ def test_too_long_a_pair_is_left_unanswered_and_the_rest_stands(rater: Path) -> 
         Reward("", "a " * n) for n in range(200, 0, -1) if _tokens(judge, "a " * n) == CONTEXT
     )
     assert isinstance(asked(judge, [longest])[0], Rewarded)
+
+
+def test_roberta_reads_two_tokens_less_than_it_has_positions(rater: Path, tmp_path: Path) -> None:
+    """Its positions begin behind the padding token's: of 128, with the padding token 1, 126."""
+    tokenizer = AutoTokenizer.from_pretrained(rater)
+    config = RobertaConfig(vocab_size=len(tokenizer), num_labels=1, pad_token_id=1, **SHAPE)
+    model = RobertaForSequenceClassification(config)
+    judge = load(save(model, tokenizer, tmp_path / "roberta"), RewardJudge("plain"))
+    answers = {n: asked(judge, [Reward("", "a " * n)])[0] for n in range(30, 140)}
+    lengths = {n: _tokens(judge, "a " * n) for n in answers}
+    assert {126, 127} <= set(lengths.values())
+    for n, answer in answers.items():
+        assert isinstance(answer, Rewarded) == (lengths[n] <= 126), lengths[n]
 
 
 def _tokens(judge: Any, response: str) -> int:

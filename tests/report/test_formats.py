@@ -443,9 +443,9 @@ def test_a_run_says_why_docs_were_not_scored(options: dict[str, Any]) -> None:
         "mmlu: 97 of 100 docs unscored: window longer than the context",
         "mmlu: 2 of 100 docs unscored: no answer[2J",
         "mmlu: 1 of 100 docs unscored: no reason was recorded",
-        "mmlu: 1 of 100 docs truncated: longer than the model's context, "
-        "their prompts lost their beginning",
-        "gsm8k: 1 of 1 doc truncated: longer than the model's context, "
-        "their prompts lost their beginning",
+        "mmlu: 1 of 100 docs truncated: longer than what is read at once: "
+        "prompts lost their beginning, what BERTScore compares its end",
+        "gsm8k: 1 of 1 doc truncated: longer than what is read at once: "
+        "prompts lost their beginning, what BERTScore compares its end",
         "drop: 3 of 3 docs unscored: no reason was recorded",
     ]

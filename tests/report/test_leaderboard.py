@@ -129,6 +129,24 @@ def test_chat_templates_and_other_metrics_split_columns() -> None:
     ]
 
 
+def test_results_against_other_models_never_share_a_column() -> None:
+    """The same 60% beside another reference, or by another judge, is another figure."""
+    plain = result("reward_accuracy", proportion(0.6, 100))
+    one, other = (
+        replace(plain, others={"reference": f"{name} (0f0f)"}) for name in ("smol", "smol-sft")
+    )
+    assert columns(one, one) == ["reward_accuracy (reference smol)"]
+    assert columns(one, other) == [
+        "reward_accuracy (reference smol)",
+        "reward_accuracy (reference smol-sft)",
+    ]
+    layers = [replace(plain, others={"minilm": f"minilm (0f0f, layer {n})"}) for n in (4, 5)]
+    assert columns(*layers) == [
+        "reward_accuracy (minilm minilm (0f0f, layer 4))",
+        "reward_accuracy (minilm minilm (0f0f, layer 5))",
+    ]
+
+
 def test_nobody_is_surely_best_by_an_interval_without_width() -> None:
     """Ten docs that were all right say 100.0 to 100.0: that is no certainty."""
     assert best((1.0, 1.0), (0.2, 0.4)) is None

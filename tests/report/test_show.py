@@ -13,7 +13,7 @@ from rich.console import Console
 from harness.cli import main
 from harness.records import Row, TaskResult
 from harness.report.docs import shown_beside, shown_doc
-from harness.report.per_doc import ScoredDoc, doc_metric
+from harness.report.per_doc import ScoredDoc, doc_metric, doc_value
 from harness.report.terminal_doc import print_doc
 from tests.report.fixtures.runs import (
     HOSTILE_TEXT,
@@ -243,6 +243,12 @@ def test_hostile_answers_are_text_in_a_terminal(width: int, terminal: bool) -> N
     assert "\x1b]0;" not in out and "\x00" not in out
     assert "␛]0;owned" in out.replace("\n", "") and "[red]rule[/red]" in out
     assert out.count("y") < 9_000 and "92,000 characters left out" in " ".join(out.split())
+
+
+def test_a_doc_has_the_mean_of_its_tokens() -> None:
+    """12.5 nats over 100 tokens are 0.125 a token."""
+    assert doc_value("kl", "nats/token", (12.5, 100.0)) == 0.125
+    assert doc_value("top_token_agreement", "share of tokens", (75.0, 100.0)) == 0.75
 
 
 def test_sentence_bleu_is_sacrebleus() -> None:
