@@ -11,6 +11,7 @@ SECONDS_PER_GB: Mapping[str, float] = {
     "sft": 1320.0,
     "dpo": 3760.0,
     "kto": 9770.0,
+    "qlora": 1990.0,
     "reward": 11900.0,
     "bnb": 10.0,
     "easyquant": 46.0,
