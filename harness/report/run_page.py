@@ -81,6 +81,7 @@ def run_html(
             "model_facts": _model_facts(run),
             "run_facts": _run_facts(run),
             "data_facts": _data_facts(run),
+            "sampled": [clean(name) for name, each in run.results.items() if each.on_samples],
             "missing": [clean(task) for task in run.settings.tasks if task not in run.results],
             "methods": _methods(run),
             "noises": _noises(run),

@@ -64,8 +64,11 @@ def print_run(run: Run, console: Console) -> None:
     if run.plan:
         who = run.identity.get("judge", run.settings.backend)
         say(console, f"answered by {who}: {run.plan}")
-    if run.on_samples:
-        say(console, "scored on the shipped samples: not comparable with the benchmarks")
+    sampled = [clean(name) for name, result in run.results.items() if result.on_samples]
+    if sampled:
+        which = "" if len(sampled) == len(run.results) else f"{', '.join(sampled)}: "
+        said = "scored on the shipped samples: not comparable with the benchmarks"
+        say(console, which + said, style="yellow")
     missing = [task for task in run.settings.tasks if task not in run.results]
     if run.status != "complete" and missing:
         say(console, f"not scored: {', '.join(missing)}")
