@@ -1,6 +1,6 @@
 """The command line: parse, call, print. Nothing heavy is imported until a command needs it.
 
-Exit codes: 0 done, 1 failed, 2 wrong use, 130 stopped by the user.
+Exit codes: 0 done, 1 failed, 2 wrong use, 3 too few docs for the gate, 130 stopped by the user.
 """
 
 from __future__ import annotations
@@ -11,24 +11,11 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import NoReturn
 
 from harness import __version__
 from harness.errors import HarnessError, UsageError, closest
-
-COMMANDS = {
-    "eval": "score a model on tasks, and write records and a leaderboard",
-    "compare": "tell whether models are better or worse than a base, doc by doc",
-    "rescore": "score a run's answers again after a metric changed; no model is run",
-    "report": "write the leaderboard of all runs, or a suite beside published figures",
-    "show": "print one run: its scores, or some of its docs",
-    "marks": "take in what reviewers marked on a run's page, or list it",
-    "list": "list models, tasks, suites or runs",
-    "lock": "write what hub names resolve to into harness.lock.yaml",
-    "doctor": "check this machine: what is here, what is missing, what that costs",
-}
-
+from harness.options import COMMANDS, OPTIONS
 
 _OUTPUT_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 """How writing to an open file without a name fails; our own files are named in the error."""
@@ -114,185 +101,5 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
             "(see `harness --help`)"
         )
     sub = _Parser(prog=f"harness {chosen.command}", description=COMMANDS[chosen.command])
-    _OPTIONS[chosen.command](sub)
+    OPTIONS[chosen.command](sub)
     return sub.parse_args(chosen.rest, argparse.Namespace(command=chosen.command))
-
-
-def _eval_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", metavar="M", help="a model of the registry (default: smol)")
-    parser.add_argument("--tasks", metavar="A,B", help="tasks; lm-eval:NAME for any of lm-eval's")
-    parser.add_argument(
-        "--suite", metavar="S", help="a suite (default: card with data, else quick)"
-    )
-    parser.add_argument("--limit", type=_positive, metavar="N", help="docs per task")
-    parser.add_argument("--num-fewshot", type=_whole, metavar="K", help="few-shot examples")
-    parser.add_argument("--data", metavar="DIR", help="folder ORG/NAME/CONFIG/SPLIT.jsonl[.gz]")
-    parser.add_argument("--samples", action="store_true", help="score the shipped samples")
-    parser.add_argument(
-        "--dataset-config",
-        action="append",
-        default=[],
-        metavar="TASK=CONFIG",
-        help="read another configuration of a task's data set",
-    )
-    parser.add_argument(
-        "--models-dir", type=Path, metavar="DIR", help="folder org/name/ of weights"
-    )
-    parser.add_argument("--dtype", metavar="D", help="auto, float32, bfloat16 or float16")
-    parser.add_argument(
-        "--head",
-        metavar="H",
-        help="logits in float32 (default) or, as lm-eval has them, in the model's dtype: model",
-    )
-    parser.add_argument(
-        "--backend",
-        metavar="B",
-        help="hf, the harness's engine, or lm_eval, the reference (default: the model's own)",
-    )
-    parser.add_argument(
-        "--noise-floor",
-        type=_positive,
-        metavar="DOCS",
-        help="ask so many docs of each task again in other batches, and record what that changes",
-    )
-    parser.add_argument(
-        "--reference",
-        metavar="M",
-        help="hold models against this one (default: what each one's DPO or KTO started from, for "
-        "divergences its parent); none: against no other",
-    )
-    parser.add_argument("--resume", metavar="RUN", help="finish a run that was stopped")
-    parser.add_argument(
-        "--check", action="store_true", help="look up what was asked for, and stop before weights"
-    )
-    parser.add_argument(
-        "--missing",
-        action="store_true",
-        help="print the judges and references that have to be built first, and stop",
-    )
-    parser.add_argument(
-        "--no-journal",
-        action="store_true",
-        help="ask everything, and keep no answers (answers are kept, and asked once, otherwise)",
-    )
-    _shared_options(parser)
-
-
-def _compare_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("base", metavar="BASE", help="a model's name, or a run's id")
-    parser.add_argument(
-        "models", metavar="MODEL", nargs="+", help="models or runs to hold against it"
-    )
-    parser.add_argument(
-        "--tasks", metavar="A,B", help="compare these tasks (default: all, which must be the same)"
-    )
-    _shared_options(parser)
-
-
-def _rescore_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", help="a run's id (`harness list runs`)")
-    parser.add_argument(
-        "--models-dir", type=Path, metavar="DIR", help="folder org/name/ of weights"
-    )
-    _shared_options(parser)
-
-
-def _report_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", metavar="M", help="print only the runs of this model")
-    parser.add_argument(
-        "--suite", metavar="S", help="write this suite's results beside its published figures"
-    )
-    _shared_options(parser)
-
-
-def _show_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", nargs="?", default="last", help="a run's id, or 'last'")
-    parser.add_argument(
-        "--task", metavar="T", help="print docs of this task (--json: as JSON lines)"
-    )
-    parser.add_argument("--wrong", action="store_true", help="only docs that were answered wrong")
-    parser.add_argument("--worst", metavar="METRIC", help="docs from the worst of a metric")
-    parser.add_argument(
-        "--disagree",
-        metavar="M",
-        help="only docs on which this run and the newest comparable one of a model (or a run) "
-        "disagree, with both answers: by the --worst metric, else by the task's primary one",
-    )
-    parser.add_argument("--docs", type=_positive, default=3, metavar="N", help="how many docs")
-    _shared_options(parser)
-
-
-def _marks_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("import", "list"))
-    parser.add_argument(
-        "name",
-        nargs="?",
-        metavar="FILE|RUN",
-        help="import: the file downloaded from a run's page; list: a run's id (default: all)",
-    )
-    _shared_options(parser)
-
-
-def _list_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("models", "tasks", "suites", "runs"))
-    parser.add_argument(
-        "--models-dir", type=Path, metavar="DIR", help="folder org/name/ of weights"
-    )
-    _shared_options(parser)
-
-
-def _lock_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--models-dir", type=Path, metavar="DIR", help="folder org/name/ of weights"
-    )
-    parser.add_argument("--data", metavar="DIR", help="folder ORG/NAME/CONFIG/SPLIT.jsonl[.gz]")
-    parser.add_argument("--out", type=Path, default=Path("harness.lock.yaml"), metavar="FILE")
-    _shared_options(parser)
-
-
-def _doctor_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", metavar="DIR", help="folder ORG/NAME/CONFIG/SPLIT.jsonl[.gz]")
-    _shared_options(parser)
-
-
-def _shared_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--zoo", type=Path, metavar="FILE", help="registry (default: model_zoo.yaml)"
-    )
-    parser.add_argument(
-        "--tasks-dir", type=Path, metavar="DIR", help="task files (default: tasks/)"
-    )
-    parser.add_argument(
-        "--reports",
-        type=Path,
-        default=Path(os.environ.get("HARNESS_REPORTS") or "reports"),
-        metavar="DIR",
-        help="where runs and reports are kept (default: reports/)",
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON to standard output")
-
-
-_OPTIONS = {
-    "eval": _eval_options,
-    "compare": _compare_options,
-    "rescore": _rescore_options,
-    "report": _report_options,
-    "show": _show_options,
-    "marks": _marks_options,
-    "list": _list_options,
-    "lock": _lock_options,
-    "doctor": _doctor_options,
-}
-
-
-def _positive(text: str) -> int:
-    number = _whole(text)
-    if number == 0:
-        raise argparse.ArgumentTypeError("must be at least 1, got 0")
-    return number
-
-
-def _whole(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}")
-    return int(text)

@@ -29,10 +29,15 @@ RowT = TypeVar("RowT")
 
 
 class RunFolder:
-    """A run's folder, open for writing or reading."""
+    """A run's folder, open for writing or reading.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Args:
+        path: the folder.
+        rows: the folder of its rows within it; a baseline's, which lack all texts, are elsewhere.
+    """
+
+    def __init__(self, path: Path, rows: str = "rows") -> None:
+        self.path, self._rows = path, rows
 
     def create(self) -> bool:
         """Make the folder, and say whether it is new; raises StorageError where it cannot be."""
@@ -82,7 +87,7 @@ class RunFolder:
     def rows_path(self, task: str, *, partial: bool = False) -> Path:
         """Path of a task's rows; the task's name is quoted so that it cannot leave the folder."""
         name = urllib.parse.quote(task, safe=" ") + ".jsonl" + (".part" if partial else "")
-        return self.path / "rows" / name
+        return self.path / self._rows / name
 
     def rows(self, task: str) -> Iterator[Row]:
         """Yield a finished task's rows, in file order.

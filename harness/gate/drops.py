@@ -1,0 +1,154 @@
+"""How far a metric fell, against its margin: surely beyond it, surely within, or open."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.special import stdtrit
+
+from harness.difference import Difference
+from harness.errors import RecordError
+from harness.gate.policy import Margin
+from harness.gate.rule import Counts, beyond, docs_to_pass, docs_to_settle, within
+from harness.paired import tango_interval
+
+State = Literal["fails", "holds", "open"]
+
+
+@dataclass(frozen=True)
+class Drop:
+    """How far a metric fell from the baseline, against its margin.
+
+    Attributes:
+        unit: as in `harness.types.Estimate`.
+        drop: positive where the model is worse.
+        low, high: between these it lies, each end at the level of its own test.
+        margin: what is tolerated.
+        state: surely beyond it, surely within, or neither.
+        docs: docs that both sides scored; ``changed``: those whose answer changed.
+        docs_needed: how many would settle it, ``None`` where that cannot be said.
+    """
+
+    task: str
+    metric: str
+    unit: str
+    base: float | None
+    model: float | None
+    drop: float
+    low: float
+    high: float
+    margin: float
+    state: State
+    docs: int
+    changed: int | None
+    docs_needed: int | None
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """An accuracy task, or all of them: how many docs changed, which way."""
+
+    task: str
+    metric: str
+    base: float
+    model: float
+    gained: int
+    lost: int
+    docs: int
+    margin: float
+
+
+def accuracy_drop(
+    task: Accuracy, fail_alpha: float, hold_alpha: float, counts: Counts | None = None
+) -> Drop:
+    """Hold an accuracy task against its margin.
+
+    Args:
+        task: its counts.
+        fail_alpha: level of "it is beyond its margin", one-sided.
+        hold_alpha: level of "it is within".
+        counts: the counts that are tested, where docs are stratified.
+    """
+    if counts is None:
+        counts = Counts(*(np.array(float(each)) for each in (task.gained, task.lost, task.docs)))
+    numbers = float(counts.gained), float(counts.lost), float(counts.docs)
+    state: State = "open"
+    if beyond(counts, task.margin, fail_alpha):
+        state = "fails"
+    elif within(counts, task.margin, hold_alpha):
+        state = "holds"
+    # The ends of the drop are those of the difference with their signs turned.
+    high, low = (
+        tango_interval(*numbers, confidence=1 - 2 * alpha)[side]
+        for side, alpha in ((0, hold_alpha), (1, fail_alpha))
+    )
+    drop, discordance = task.base - task.model, (task.gained + task.lost) / task.docs
+    return Drop(
+        task=task.task,
+        metric=task.metric,
+        unit="proportion",
+        base=task.base,
+        model=task.model,
+        drop=drop,
+        low=-low if low is not None else -1.0,
+        high=-high if high is not None else 1.0,
+        margin=task.margin,
+        state=state,
+        docs=task.docs,
+        changed=task.gained + task.lost,
+        docs_needed=_needed(drop, task.margin, discordance, hold_alpha, task.docs, state),
+    )
+
+
+def mean_drop(difference: Difference, margin: Margin, fail_alpha: float, hold_alpha: float) -> Drop:
+    """Any other metric: Student's t, with the standard error of the difference's own test."""
+    delta = difference.delta
+    value, stderr = delta.value, delta.stderr
+    if value is None or difference.base is None or difference.model is None:
+        raise RecordError(f"{difference.task}: {difference.metric} has no value on both sides")
+    drop = -value if delta.higher_is_better else value
+    reach = [
+        float(stdtrit(max(1, delta.n - 1), 1 - alpha)) * (stderr or 0.0)
+        for alpha in (fail_alpha, hold_alpha)
+    ]
+    low, high = drop - reach[0], drop + reach[1]
+    state: State = "open"
+    # Without a spread nothing is sure, but that equal values are equal.
+    if stderr is not None or drop == 0:
+        state = "fails" if low > margin.value else "holds" if high < margin.value else "open"
+    needed = None
+    if state == "open" and stderr and drop != margin.value:
+        alpha_reach = reach[1] if drop < margin.value else reach[0]
+        needed = math.ceil(delta.n * (alpha_reach / (margin.value - drop)) ** 2)
+    return Drop(
+        task=difference.task,
+        metric=difference.metric,
+        unit=delta.unit,
+        base=difference.base,
+        model=difference.model,
+        drop=drop,
+        low=low,
+        high=high,
+        margin=margin.value,
+        state=state,
+        docs=delta.n,
+        changed=None,
+        docs_needed=needed,
+    )
+
+
+def _needed(
+    drop: float, margin: float, discordance: float, alpha: float, docs: int, state: State
+) -> int | None:
+    """Docs that would settle an open test.
+
+    Those with which an unchanged model passes; where so many were asked already, those that settle
+    it if the drop stays as it is.
+    """
+    if state != "open":
+        return None
+    needed = docs_to_pass(margin, discordance, alpha)
+    return needed if needed > docs else docs_to_settle(drop, margin, discordance, alpha)

@@ -1,0 +1,141 @@
+"""The gate's outcome in words: rows, a headline, the terminal and Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.console import Console
+
+from harness.gate.decide import Limit, Outcome
+from harness.gate.drops import Drop
+from harness.report.markdown import escape
+from harness.report.markdown import table as markdown_table
+from harness.report.terminal import say, table
+from harness.report.wording import UNDEFINED, clean, metric_name, number
+
+HEAD = ("task", "metric", "docs", "changed", "baseline", "model", "drop", "margin", "")
+STATES: Mapping[str, str] = {
+    "fails": "beyond its margin",
+    "holds": "within its margin",
+    "open": "too few docs to tell",
+}
+_WIDE = ("proportion", "score", "of 100", "bleu")
+_ALONE = 8
+
+
+def headline(outcome: Outcome) -> str:
+    """The verdict in one sentence."""
+    who = f"{clean(outcome.model)} against the baseline {clean(outcome.base)}"
+    if outcome.verdict == "same model":
+        return f"same model: {who} has the same weights and settings, nothing is tested"
+    if outcome.verdict == "fail":
+        failed = [each.task for each in _tested(outcome) if each.state == "fails"]
+        over = [each.name for each in outcome.limits if not each.holds]
+        said = []
+        if failed:
+            said.append(f"{', '.join(map(clean, failed))} surely dropped by more than tolerated")
+        if over:
+            said.append(f"over its limit: {', '.join(map(clean, over))}")
+        return f"fail: {who}: {'; '.join(said)}"
+    if outcome.verdict == "pass":
+        return f"pass: {who}: the drop is surely within what profile {outcome.profile} tolerates"
+    return f"underpowered: {who}: {_wanted(outcome)}"
+
+
+def details(outcome: Outcome) -> list[str]:
+    """What a reader should know besides the table."""
+    found = []
+    if outcome.visible is not None:
+        found.append(
+            f"a true drop of {100 * outcome.visible:.2g} points over all docs would have failed "
+            "four times in five"
+        )
+    if outcome.verdict == "pass":
+        unsure = [each for each in outcome.tasks if each.state == "open"]
+        found += [
+            f"{clean(each.task)}: not shown to lie within its margin: {_docs(each)}"
+            for each in unsure
+        ]
+    found += [_limit(each) for each in outcome.limits]
+    return found + [f"note: {clean(each)}" for each in outcome.notes]
+
+
+def rows(outcome: Outcome) -> list[list[str]]:
+    """One row per test, the pool first."""
+    return [_row(each) for each in _tested(outcome)]
+
+
+def print_outcome(outcome: Outcome, console: Console) -> None:
+    """Print table, details and headline."""
+    cells = rows(outcome)
+    if console.is_terminal:
+        bad = {(line, _ALONE) for line, row in enumerate(cells) if row[_ALONE] == STATES["fails"]}
+        good = {(line, _ALONE) for line, row in enumerate(cells) if row[_ALONE] == STATES["holds"]}
+        console.print(table(list(HEAD), cells, left={0, 1, _ALONE}, bold=good, bad=bad))
+    else:
+        for row in cells:
+            say(console, "\t".join(row))
+    for line in details(outcome):
+        say(console, line)
+    styles = {"fail": "bold red", "underpowered": "bold yellow"}
+    say(console, headline(outcome), style=styles.get(outcome.verdict, "bold green"))
+
+
+def outcome_markdown(outcome: Outcome) -> str:
+    """The same as GitHub-flavoured Markdown."""
+    cells = [[escape(cell) for cell in row] for row in rows(outcome)]
+    lines = [f"# Gate: {outcome.verdict}", "", escape(headline(outcome)), ""]
+    lines += [*markdown_table(list(HEAD), cells), ""]
+    lines += [*(f"- {escape(line)}" for line in details(outcome)), ""]
+    return "\n".join(
+        [
+            *lines,
+            f"Profile {escape(outcome.profile)}, {100 * outcome.alpha:g}% chance of a false alarm "
+            f"over all tests, one-sided; runs {escape(outcome.base_run)} and "
+            f"{escape(outcome.model_run)}.",
+            "",
+        ]
+    )
+
+
+def _tested(outcome: Outcome) -> list[Drop]:
+    return [*([outcome.pooled] if outcome.pooled else []), *outcome.tasks]
+
+
+def _row(drop: Drop) -> list[str]:
+    return [
+        clean(drop.task),
+        metric_name(drop.metric),
+        f"{drop.docs:,}",
+        UNDEFINED if drop.changed is None else f"{drop.changed:,}",
+        number(drop.base, drop.unit),
+        number(drop.model, drop.unit),
+        f"{_signed(drop.drop, drop.unit)} "
+        f"({_signed(drop.low, drop.unit)} to {_signed(drop.high, drop.unit)})",
+        _signed(drop.margin, drop.unit).lstrip("+"),
+        STATES[drop.state] + (f": {_docs(drop)}" if drop.state == "open" else ""),
+    ]
+
+
+def _signed(value: float, unit: str) -> str:
+    """A drop with its sign; a share in points."""
+    size = 100 * value if unit == "proportion" else value
+    return f"{size:+.2f}" if unit in _WIDE else f"{size:+.3g}"
+
+
+def _docs(drop: Drop) -> str:
+    if drop.docs_needed is None:
+        return "the drop is about the margin itself, and no number of docs tells"
+    return f"about {drop.docs_needed:,} docs would settle it"
+
+
+def _wanted(outcome: Outcome) -> str:
+    waiting = [outcome.pooled] if outcome.pooled else list(outcome.tasks)
+    said = [f"{clean(each.task)}: {_docs(each)}" for each in waiting if each.state == "open"]
+    return "; ".join(said)
+
+
+def _limit(limit: Limit) -> str:
+    held = "within" if limit.holds else "over"
+    value = "not measured" if limit.value is None else f"{limit.value:.4g}"
+    return f"{clean(limit.name)}: {value}, {held} its limit of {limit.limit:g} {limit.unit}"

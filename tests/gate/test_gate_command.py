@@ -1,0 +1,293 @@
+"""`harness gate` and `harness accept` as a user calls them: verdicts, exit codes, refusals."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.compare import StoredRun
+from harness.records import Row
+from tests.compared import answers, documents, stored_run
+from tests.conftest import Command
+
+POLICY = """\
+profiles:
+  ci: {pooled: 3 points, task: 10 points}
+"""
+RIGHT = [1, 0] * 250
+Store = Callable[..., StoredRun]
+Gate = Callable[..., tuple[int, str, str]]
+
+
+def lost(count: int, gained: int = 0) -> list[int]:
+    """The 500 answers, of which so many fell and rose."""
+    rows = list(RIGHT)
+    for place in range(count):
+        rows[2 * place] = 0
+    for place in range(gained):
+        rows[2 * place + 1] = 1
+    return rows
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    def make(name: str, one: Sequence[int], two: Sequence[int], **more: Any) -> StoredRun:
+        rows: dict[str, Sequence[Row]] = {"arc_easy": answers(one), "hellaswag": answers(two)}
+        return stored_run(tmp_path / "reports/runs", name, rows | more.pop("rows", {}), **more)
+
+    return make
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    path = tmp_path / "gate.yaml"
+    path.write_text(POLICY)
+    return path
+
+
+@pytest.fixture
+def baseline(store: Store, harness: Command, tmp_path: Path) -> Path:
+    """The model tiny, accepted as a baseline, and its run gone."""
+    made = store("tiny", RIGHT, RIGHT)
+    code, _, err = harness("accept", "tiny")
+    assert code == 0, err
+    (made.folder.path / "run.json").unlink()
+    return tmp_path / "reports/baselines/tiny"
+
+
+@pytest.fixture
+def gate(harness: Command, policy: Path) -> Gate:
+    def run(*arguments: str) -> tuple[int, str, str]:
+        return harness(
+            "gate", "--model", "other", "--baseline", "tiny", "--policy", str(policy), *arguments
+        )
+
+    return run
+
+
+@pytest.mark.usefixtures("baseline")
+@pytest.mark.parametrize(
+    ("fell", "rose", "code", "said"),
+    [
+        (0, 0, 0, "pass: other against the baseline tiny"),
+        (10, 0, 0, "pass: other against the baseline tiny"),
+        (60, 0, 1, "fail: other against the baseline tiny: all accuracy tasks, arc_easy"),
+        (45, 15, 3, "underpowered: other against the baseline tiny: all accuracy tasks: about"),
+    ],
+)
+def test_the_verdict_and_its_exit_code(
+    store: Store, gate: Gate, fell: int, rose: int, code: int, said: str
+) -> None:
+    """Of 1,000 docs: a drop of 0, 1, 6 and 3 points against a margin of 3. 60 lost of 500 are 12
+    points in one task, surely more than 10 only if its lower bound is: 12 - 2.5 * 1.45 is not.
+    """
+    store("other", lost(fell, rose), RIGHT)
+    found, out, err = gate()
+    assert found == code, err
+    last = out.splitlines()[-1]
+    assert last.startswith(said.removesuffix(", arc_easy")), last
+
+
+@pytest.mark.usefixtures("baseline")
+def test_too_few_docs_may_pass_with_a_warning(
+    store: Store, gate: Gate, policy: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    store("other", lost(45, 15), RIGHT)
+    policy.write_text("underpowered: warn\n" + POLICY)
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    code, out, _ = gate()
+    assert code == 0
+    assert "::warning title=gate::underpowered: other against the baseline tiny" in out
+    assert (tmp_path / "summary.md").read_text().startswith("# Gate: underpowered\n")
+    assert (tmp_path / "reports/gate.md").read_text() == (tmp_path / "summary.md").read_text()
+
+
+@pytest.mark.usefixtures("baseline")
+def test_a_task_that_broke_fails_alone(store: Store, gate: Gate, tmp_path: Path) -> None:
+    """100 of 500 lost in one task: 20 points, surely beyond 10; JUnit says which."""
+    store("other", lost(100), RIGHT)
+    code, out, _ = gate("--junit", str(tmp_path / "gate.xml"))
+    assert code == 1 and "surely dropped by more than tolerated" in out.splitlines()[-1]
+    suite = ElementTree.parse(tmp_path / "gate.xml").getroot()
+    failed = [case.get("name") for case in suite if case.find("failure") is not None]
+    assert failed == ["all accuracy tasks primary metrics", "arc_easy acc", "verdict"]
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("4", "3", "0")
+
+
+@pytest.mark.usefixtures("baseline")
+def test_json_holds_the_whole_outcome(store: Store, gate: Gate) -> None:
+    """45 fell and 15 rose of 1,000: a drop of 3 points at a discordance of 6%."""
+    store("other", lost(45, 15), RIGHT)
+    _, out, _ = gate("--json")
+    told = json.loads(out)
+    assert (told["verdict"], told["profile"]) == ("underpowered", "ci")
+    pooled = told["pooled"]
+    assert (pooled["docs"], pooled["changed"]) == (1000, 60)
+    assert pooled["drop"] == pytest.approx(0.03) and pooled["low"] < 0.03 < pooled["high"]
+
+
+def test_the_model_itself_is_not_tested(harness: Command, store: Store, policy: Path) -> None:
+    store("tiny", RIGHT, RIGHT)
+    harness("accept", "tiny")
+    code, out, _ = harness("gate", "--model=tiny", "--baseline=tiny", f"--policy={policy}")
+    assert code == 0
+    assert out.splitlines()[-1].startswith("same model: tiny")
+
+
+def test_a_baseline_holds_no_text(store: Store, harness: Command, tmp_path: Path) -> None:
+    """Neither prompts nor answers nor the folders of this machine."""
+    made = store("tiny", RIGHT, RIGHT, rows={"wikitext2": documents([-30.0, -40.0])})
+    told = made.run
+    settings = replace(told.settings, data="/home/me/data")
+    made.folder.write(replace(told, command="harness eval --data /home/me", settings=settings))
+    harness("accept", "tiny")
+    texts = {row.prompt for task in told.results for row in made.folder.rows(task)}
+    texts |= {
+        each
+        for task in told.results
+        for row in made.folder.rows(task)
+        for each in row.continuations
+    }
+    files = [path for path in (tmp_path / "reports/baselines").rglob("*") if path.is_file()]
+    assert {path.name for path in files} == {
+        "run.json", "history.jsonl", "arc_easy.jsonl", "hellaswag.jsonl", "wikitext2.jsonl"
+    }  # fmt: skip
+    for path in files:
+        content = path.read_text()
+        assert "/home/me" not in content
+        assert not any(text and len(text) > 8 and text in content for text in texts), path
+
+
+def test_a_baseline_falls_only_with_a_reason(
+    store: Store, harness: Command, tmp_path: Path
+) -> None:
+    first = store("tiny", RIGHT, RIGHT)
+    assert harness("accept", "tiny")[0] == 0
+    second = store("tiny", lost(1), RIGHT, created="2026-03-02T12:00:00+00:00")
+    code, out, err = harness("accept", "tiny")
+    assert code == 2 and "arc_easy\tacc\t50.0 -> 49.8" in out
+    assert "would fall in arc_easy; say why it may: --lower" in err
+    assert harness("accept", "tiny", "--lower", "a bug in the old prompts")[0] == 0
+    history = (tmp_path / "reports/baselines/tiny/history.jsonl").read_text().splitlines()
+    entries = [json.loads(line) for line in history]
+    assert [entry["run"] for entry in entries] == [first.run.id, second.run.id]
+    assert [entry["lower_because"] for entry in entries] == [None, "a bug in the old prompts"]
+    assert entries[1]["replaced"] == first.run.id
+    store("tiny", RIGHT, RIGHT, created="2026-03-03T12:00:00+00:00")
+    assert harness("accept", "tiny")[0] == 0, "a rise needs no reason"
+    assert [path.name for path in (tmp_path / "reports/baselines").iterdir()] == ["tiny"]
+
+
+@pytest.mark.usefixtures("baseline")
+@pytest.mark.parametrize(
+    ("changes", "policy_adds", "said"),
+    [
+        ({"version": "2"}, "", "version"),
+        ({"num_fewshot": 5}, "", "examples in the prompt"),
+        ({}, "tasks: {arc_esay: {margin: 1 points}}\n", "unknown task 'arc_esay'"),
+        ({}, "tasks: {arc_easy: {metric: f1}}\n", "unknown metric 'f1'"),
+        (
+            {},
+            "tasks: {arc_easy: {margin: 1 perplexity}}\n",
+            "arc_easy is in perplexity, and acc is",
+        ),
+    ],
+)
+def test_wrong_use_is_refused(
+    store: Store, gate: Gate, policy: Path, changes: Mapping[str, Any], policy_adds: str, said: str
+) -> None:
+    store("other", RIGHT, RIGHT, changes={"arc_easy": changes})
+    policy.write_text(policy_adds + POLICY)
+    code, _, err = gate()
+    assert code in (1, 2) and said in err, err
+
+
+@pytest.mark.usefixtures("baseline")
+def test_other_docs_and_prompts_are_refused(store: Store, gate: Gate) -> None:
+    others = {"hellaswag": answers(RIGHT, start=500)}
+    store("other", RIGHT, RIGHT, rows=others)
+    code, _, err = gate()
+    assert code in (1, 2) and "docs" in err
+
+
+def test_docs_that_nobody_scored_are_refused(store: Store, harness: Command, gate: Gate) -> None:
+    silent = [replace(row, scores={}, unscored="no answer") for row in answers(RIGHT)]
+    store("tiny", RIGHT, RIGHT, rows={"hellaswag": silent})
+    harness("accept", "tiny")
+    store("other", RIGHT, RIGHT, rows={"hellaswag": silent})
+    code, _, err = gate()
+    assert code == 1 and "hellaswag: no doc was scored on both sides" in err
+
+
+def test_a_margin_that_so_few_docs_cannot_show_is_refused(
+    harness: Command, tmp_path: Path, gate: Gate
+) -> None:
+    """40 docs, every answer the same: 2.706 / 42.706 = 6.3 points; 3 takes 88 docs."""
+    for name in ("tiny", "other"):
+        stored_run(tmp_path / "reports/runs", name, {"arc_easy": answers([1, 0] * 20)})
+    harness("accept", "tiny")
+    code, _, err = gate()
+    assert code == 2 and "40 docs cannot show that a drop stays within 3 points" in err
+    assert "that takes 88" in err
+
+
+@pytest.mark.usefixtures("baseline")
+def test_costs_and_divergence_have_limits(store: Store, gate: Gate, policy: Path) -> None:
+    policy.write_text(POLICY + "limits: {memory: 1.0 times, disk: 1.1 times}\n")
+    store("other", RIGHT, RIGHT, memory_bytes=400_000_000)
+    code, out, _ = gate()
+    assert code == 1 and "over its limit: memory" in out.splitlines()[-1]
+    assert "disk: 1, within its limit of 1.1 times" in out
+
+
+def test_a_perplexity_is_gated_by_its_own_margin(
+    store: Store, harness: Command, gate: Gate, policy: Path
+) -> None:
+    """exp(3) = 20.09 to exp(3.1) = 22.2: 2.1 more, against 0.5 and 5; without a margin it is not
+    gated, and that is said.
+    """
+    nats = [-30.0 + 0.01 * place for place in range(50)]
+    store("tiny", RIGHT, RIGHT, rows={"wikitext2": documents(nats)})
+    harness("accept", "tiny")
+    store("other", RIGHT, RIGHT, rows={"wikitext2": documents([each - 1 for each in nats])})
+    code, out, _ = gate()
+    assert code == 0
+    assert "note: wikitext2 is not gated: the policy has no margin for it, in perplexity" in out
+    for margin, expected in (("0.5", 1), ("5", 0)):
+        policy.write_text(POLICY + f"tasks: {{wikitext2: {{margin: {margin} perplexity}}}}\n")
+        assert gate()[0] == expected, margin
+
+
+def test_unknown_baselines_and_damaged_ones_are_named(
+    store: Store, harness: Command, gate: Gate, tmp_path: Path
+) -> None:
+    store("other", RIGHT, RIGHT)
+    code, _, err = gate()
+    assert code == 2 and "make accept-baseline MODEL=tiny" in err
+    harness("accept", "other")
+    code, _, err = gate()
+    assert code == 2 and "unknown baseline 'tiny'" in err
+    record = tmp_path / "reports/baselines/other/run.json"
+    whole = record.read_text()
+    for content, said in (
+        (whole[: len(whole) // 2], "is not a readable run"),
+        (
+            whole.replace('"schema": 1', '"schema": 0'),
+            "schema 0, this version of the harness reads",
+        ),
+    ):
+        record.write_text(content)
+        code, _, err = gate("--baseline", "other")
+        assert code == 1 and said in err, err
+    record.write_text(whole)
+    rows = tmp_path / "reports/baselines/other/docs/arc_easy.jsonl"
+    rows.write_text(rows.read_text()[:-30])
+    code, _, err = gate("--baseline", "other", "--model", "other")
+    assert code == 1 and "arc_easy.jsonl, line 500" in err

@@ -1,0 +1,117 @@
+"""The gate's rule: by hand, against the intervals, and in simulated runs of the real sizes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import ndtri
+
+from harness.gate.rule import (
+    Counts,
+    beyond,
+    docs_to_pass,
+    docs_to_settle,
+    least_margin,
+    rule,
+    visible_drop,
+    within,
+)
+from harness.paired import tango_interval
+from tests.gate.simulation import Scene, scenes, shares_of
+
+ALPHA = 0.05
+Z = 1.6448536
+
+
+def counts(*tasks: tuple[int, int, int]) -> Counts:
+    gained, lost, docs = np.array(tasks, dtype=np.float64).T
+    return Counts(gained, lost, docs)
+
+
+def test_what_docs_can_show_without_any_change() -> None:
+    """z^2 / (n + z^2) with z = 1.6449: 2.7055 / 90.7055 = 0.02983 of 88 docs, above 0.03 of 87."""
+    assert least_margin(88, ALPHA) == pytest.approx(Z**2 / (88 + Z**2), rel=1e-6)
+    assert least_margin(88, ALPHA) < 0.03 < least_margin(87, ALPHA)
+    assert docs_to_pass(0.03, 0.0, ALPHA) == 88
+
+
+def test_docs_that_would_settle_it() -> None:
+    """To pass without a drop: 0.05 ((1.6449 + 0.8416) / 0.005)^2 = 12,365.1. With a drop of 0.2
+    points seen: 0.05 (1.6449 / 0.003)^2 = 15,031; of 0.8: 0.05 (1.95996 / 0.003)^2 = 21,341.1.
+    """
+    assert docs_to_pass(0.005, 0.05, ALPHA) == 12_366
+    assert docs_to_settle(0.002, 0.005, 0.05, ALPHA) == 15_031
+    assert docs_to_settle(0.008, 0.005, 0.05, ALPHA) == 21_342
+    assert docs_to_settle(0.005, 0.005, 0.05, ALPHA) is None
+
+
+def test_the_drop_that_would_have_been_seen() -> None:
+    """3 points and (1.96 + 0.8416) sqrt(0.1 / 1000) = 2.80 points more."""
+    assert visible_drop(1000, 0.1, 0.03, ALPHA) == pytest.approx(0.03 + 0.028016, abs=1e-5)
+
+
+@pytest.mark.parametrize("one", [(2, 12, 100), (0, 0, 50), (0, 7, 40), (30, 60, 1000), (9, 9, 90)])
+def test_the_rule_and_the_interval_are_one_test(one: tuple[int, int, int]) -> None:
+    """A drop is surely beyond a margin exactly when the interval of the drop lies above it."""
+    gained, lost, docs = one
+    for alpha in (0.05, 0.025, 0.00625):
+        low, high = tango_interval(gained, lost, docs, confidence=1 - 2 * alpha)
+        assert low is not None and high is not None
+        for margin in np.linspace(0.001, 0.4, 60):
+            assert beyond(counts(one), margin, alpha)[0] == (-high > margin)
+            assert within(counts(one), margin, alpha)[0] == (-low < margin)
+
+
+def test_one_bad_task_fails_a_run_that_is_fine_as_a_whole() -> None:
+    """40 of 400 docs lost in a task of 400 among 10,400: 10 points there, 0.4 over all."""
+    ruling = rule(counts((0, 40, 400), (0, 0, 10_000)), 0.03, [0.05, 0.05], ALPHA)
+    assert ruling.tasks_fail.tolist() == [True, False] and not ruling.pooled_fails
+    assert ruling.fails and not ruling.passes
+
+
+def test_strata_narrow_the_pool_only_by_what_lies_between_them() -> None:
+    """Two tasks of 100 docs: 20 rise in the first, 20 fall in the second. Within a task the changes
+    vary by 0.2 - 0.04 = 0.16, in the pool by 0.2: the effect is 0.8, and n is 200 / 0.8 = 250.
+    """
+    pooled = counts((20, 0, 100), (0, 20, 100)).pooled()
+    assert (float(pooled.gained), float(pooled.docs)) == (25.0, 250.0)
+
+
+FALSE_ALARMS = [scene for scene in scenes() if scene.name in ("0 everywhere", "0.5 everywhere")]
+
+
+@pytest.mark.parametrize("scene", FALSE_ALARMS, ids=lambda s: f"{s.name}, {s.discordance}")
+def test_false_alarms_are_as_rare_as_promised(scene: Scene) -> None:
+    """A model at or within every margin fails in 5% of runs at most: 4,000 runs tell 5% from 6%."""
+    bound = 0.01 if scene.name == "0 everywhere" else 0.05
+    assert shares_of(scene, 4_000).fails < bound + 3 * np.sqrt(bound * (1 - bound) / 4_000)
+
+
+@pytest.mark.parametrize(
+    ("drop", "discordance", "verdict", "expected"),
+    [
+        (0.0, 0.05, "passes", 0.98),
+        (0.0, 0.10, "passes", 0.83),
+        (0.01, 0.05, "fails", 0.95),
+        (0.01, 0.10, "fails", 0.74),
+        (0.0, 0.05, "plain", 0.11),
+        (0.0, 0.10, "plain", 0.25),
+    ],
+)
+def test_verdicts_fall_as_often_as_planned(
+    drop: float, discordance: float, verdict: str, expected: float
+) -> None:
+    """By normal theory, over 26,575 docs: with nothing changed at 5% the pooled drop has the
+    standard error sqrt(0.05 / 26575) = 0.137 points, and passes below 0.5 - 1.645 * 0.137 = 0.274:
+    2.0 standard errors, 98%.
+    """
+    shares = shares_of(Scene("", discordance, (drop,) * 4), 4_000)
+    assert getattr(shares, verdict) == pytest.approx(expected, abs=0.03)
+
+
+def test_levels_are_one_sided() -> None:
+    """No change in n docs: within a margin at alpha exactly from z^2 / (n + z^2) on."""
+    square = float(ndtri(ALPHA)) ** 2
+    edge = square / (200 + square)
+    assert within(counts((0, 0, 200)), edge * 1.001, ALPHA)[0]
+    assert not within(counts((0, 0, 200)), edge * 0.999, ALPHA)[0]
