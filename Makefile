@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-OPTIONS := MODEL BASE SUITE TASKS LIMIT DATA MODELS DTYPE BACKEND NUM_FEWSHOT NOISE_FLOOR REFERENCE TORCH_INDEX
+OPTIONS := MODEL BASE SUITE TASKS LIMIT DATA MODELS DTYPE BACKEND NUM_FEWSHOT NOISE_FLOOR REFERENCE PROFILE BECAUSE TORCH_INDEX
 MODEL ?= smol
 
 # Recipes read an option from the environment, as "$$MODEL": whatever a value contains, spaces,
@@ -34,10 +34,10 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3 python,$(shell \
 	$(name) -c 'import sys; sys.version_info[:2] == (3, 11) and print("$(name)")' 2>/dev/null)))
 PYTEST_ARGS ?= -n 2 --dist loadgroup
 
-.PHONY: help setup eval compare report list test check parity bench train lock clean
+.PHONY: help setup eval compare gate accept-baseline report list test check parity bench train lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "  Options: $(OPTIONS)"
 	@echo "  ARGS='--flag ...' is handed on as it is; PYTHON names the interpreter (3.11)."
@@ -71,6 +71,14 @@ compare: .venv/.installed ## Say whether MODEL (or several: A,B) is better or wo
 	@if [ -z "$$BASE" ]; then \
 		echo "compare: name two models: make compare BASE=smol MODEL=smol-dpo" >&2; exit 2; fi
 	@$(BIN)/harness compare $(call flag,TASKS,--tasks) $(ARGS) -- "$$BASE" "$$MODEL"
+
+gate: .venv/.installed ## Say whether MODEL may take the place of the committed baseline BASE
+	@if [ -z "$$BASE" ]; then \
+		echo "gate: name a baseline: make gate BASE=smol-dpo MODEL=smol-dpo-int4" >&2; exit 2; fi
+	@$(BIN)/harness gate --baseline "$$BASE" --model "$$MODEL" $(call flag,PROFILE,--profile) $(ARGS)
+
+accept-baseline: .venv/.installed ## Make MODEL's newest run its baseline; BECAUSE says why a figure may fall
+	@$(BIN)/harness accept $(call flag,BECAUSE,--lower) $(ARGS) -- "$$MODEL"
 
 report: .venv/.installed ## Write the leaderboard; SUITE=zephyr-report: beside published figures
 	@$(BIN)/harness report $(call flag,SUITE,--suite) $(ARGS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -50,11 +50,11 @@ class Outcome:
     profile: str
     alpha: float
     blocks: bool
-    pooled: Drop | None
-    tasks: tuple[Drop, ...]
-    limits: tuple[Limit, ...]
-    visible: float | None
-    notes: tuple[str, ...]
+    pooled: Drop | None = None
+    tasks: tuple[Drop, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    visible: float | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -77,7 +77,8 @@ def decide(base: StoredRun, model: StoredRun, policy: Policy) -> Outcome:
     _check_policy(base.run, policy)
     if found := work_differences(base.run, model.run, None, (names[0], names[1])):
         raise IncomparableRuns(names[0], names[1], found)
-    same = _same_model(base.run, model.run)
+    if _same_model(base.run, model.run):
+        return _outcome("same model", base.run, model.run, names, policy)
     accuracies: list[Accuracy] = []
     others: list[tuple[Difference, Margin]] = []
     notes: list[str] = []
@@ -100,21 +101,28 @@ def decide(base: StoredRun, model: StoredRun, policy: Policy) -> Outcome:
     drops = [accuracy_drop(each, share, policy.alpha) for each in accuracies]
     drops += [mean_drop(difference, margin, share, policy.alpha) for difference, margin in others]
     limits = tuple(_limits(base.run, model.run, policy))
-    verdict = "same model" if same else _verdict(pooled, drops, limits)
-    return Outcome(
-        verdict=verdict,
-        base=names[0],
-        model=names[1],
-        base_run=base.run.id,
-        model_run=model.run.id,
-        profile=policy.profile,
-        alpha=policy.alpha,
-        blocks=policy.underpowered == "block",
+    return replace(
+        _outcome(_verdict(pooled, drops, limits), base.run, model.run, names, policy),
         pooled=pooled,
         tasks=tuple(drops),
         limits=limits,
         visible=visible,
         notes=tuple(notes),
+    )
+
+
+def _outcome(
+    verdict: Verdict, base: Run, model: Run, names: Sequence[str], policy: Policy
+) -> Outcome:
+    return Outcome(
+        verdict=verdict,
+        base=names[0],
+        model=names[1],
+        base_run=base.id,
+        model_run=model.id,
+        profile=policy.profile,
+        alpha=policy.alpha,
+        blocks=policy.underpowered == "block",
     )
 
 

@@ -68,7 +68,7 @@ def rows(outcome: Outcome) -> list[list[str]]:
 def print_outcome(outcome: Outcome, console: Console) -> None:
     """Print table, details and headline."""
     cells = rows(outcome)
-    if console.is_terminal:
+    if console.is_terminal and cells:
         bad = {(line, _ALONE) for line, row in enumerate(cells) if row[_ALONE] == STATES["fails"]}
         good = {(line, _ALONE) for line, row in enumerate(cells) if row[_ALONE] == STATES["holds"]}
         console.print(table(list(HEAD), cells, left={0, 1, _ALONE}, bold=good, bad=bad))
@@ -85,8 +85,8 @@ def outcome_markdown(outcome: Outcome) -> str:
     """The same as GitHub-flavoured Markdown."""
     cells = [[escape(cell) for cell in row] for row in rows(outcome)]
     lines = [f"# Gate: {outcome.verdict}", "", escape(headline(outcome)), ""]
-    lines += [*markdown_table(list(HEAD), cells), ""]
-    lines += [*(f"- {escape(line)}" for line in details(outcome)), ""]
+    lines += [*markdown_table(list(HEAD), cells), ""] if cells else []
+    lines += [*(f"- {escape(line)}" for line in details(outcome)), ""] if cells else []
     return "\n".join(
         [
             *lines,

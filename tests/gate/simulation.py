@@ -95,7 +95,7 @@ def main(repetitions: int) -> None:
     for scene in scenes():
         shares = shares_of(scene, repetitions)
         cells = (shares.fails, shares.passes, shares.underpowered, shares.plain)
-        figures = " | ".join(f"{100 * share:.1f}" for share in cells)
+        figures = " | ".join(f"{abs(100 * share):.1f}" for share in cells)
         print(f"| {100 * scene.discordance:g}% | {scene.name} | {figures} |")
 
 

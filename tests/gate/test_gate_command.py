@@ -138,7 +138,7 @@ def test_the_model_itself_is_not_tested(harness: Command, store: Store, policy: 
     harness("accept", "tiny")
     code, out, _ = harness("gate", "--model=tiny", "--baseline=tiny", f"--policy={policy}")
     assert code == 0
-    assert out.splitlines()[-1].startswith("same model: tiny")
+    assert out.startswith("same model: ") and len(out.splitlines()) == 1
 
 
 def test_a_baseline_holds_no_text(store: Store, harness: Command, tmp_path: Path) -> None:
@@ -148,13 +148,8 @@ def test_a_baseline_holds_no_text(store: Store, harness: Command, tmp_path: Path
     settings = replace(told.settings, data="/home/me/data")
     made.folder.write(replace(told, command="harness eval --data /home/me", settings=settings))
     harness("accept", "tiny")
-    texts = {row.prompt for task in told.results for row in made.folder.rows(task)}
-    texts |= {
-        each
-        for task in told.results
-        for row in made.folder.rows(task)
-        for each in row.continuations
-    }
+    rows = [row for task in told.results for row in made.folder.rows(task)]
+    texts = {text for row in rows for text in (row.prompt, row.target, *row.continuations)}
     files = [path for path in (tmp_path / "reports/baselines").rglob("*") if path.is_file()]
     assert {path.name for path in files} == {
         "run.json", "history.jsonl", "arc_easy.jsonl", "hellaswag.jsonl", "wikitext2.jsonl"
