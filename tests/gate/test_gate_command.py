@@ -284,5 +284,6 @@ def test_unknown_baselines_and_damaged_ones_are_named(
     record.write_text(whole)
     rows = tmp_path / "reports/baselines/other/docs/arc_easy.jsonl"
     rows.write_text(rows.read_text()[:-30])
-    code, _, err = gate("--baseline", "other", "--model", "other")
+    store("tiny", RIGHT, RIGHT)
+    code, _, err = gate("--baseline", "other", "--model", "tiny")
     assert code == 1 and "arc_easy.jsonl, line 500" in err
