@@ -19,6 +19,7 @@ from harness.records import Run
 from harness.run_folder import RunFolder, list_runs
 from harness.same_work import work_differences
 from harness.storage import write_atomic
+from harness.waterfall import Waterfall, between, waterfall
 from harness.zoo import Zoo, load_zoo
 
 
@@ -54,26 +55,65 @@ def run(options: argparse.Namespace) -> int:
         unlike = next(each for each in models if error.model in (each.run.model.name, each.run.id))
         advice = advice_for(base.run, unlike.run)
         raise IncomparableRuns(error.base, error.model, error.differences, advice) from None
-    _publish(comparisons, options)
+    lineages = [
+        _lineage(base, model, stored, tasks, comparison)
+        for model, comparison in zip(models, comparisons, strict=True)
+    ]
+    _publish(comparisons, lineages, options)
     return 0
 
 
-def _publish(comparisons: Sequence[Comparison], options: argparse.Namespace) -> None:
+def _lineage(
+    base: StoredRun,
+    model: StoredRun,
+    stored: Sequence[StoredRun],
+    tasks: Sequence[str] | None,
+    whole: Comparison,
+) -> Waterfall | None:
+    """The way from an ancestor, if a model on it has a run of equal work."""
+    on_the_way = {}
+    for name in between(base, model):
+        equal = (
+            each
+            for each in stored
+            if each.run.model.name == name
+            and each.run.status == "complete"
+            and not work_differences(base.run, each.run, tasks)
+        )
+        if (run := next(equal, None)) is not None:
+            on_the_way[name] = run
+    return waterfall(base, model, on_the_way, whole, tasks) if on_the_way else None
+
+
+def _publish(
+    comparisons: Sequence[Comparison],
+    lineages: Sequence[Waterfall | None],
+    options: argparse.Namespace,
+) -> None:
     """Write a page for each, and print them all."""
     from harness.report.markdown_comparison import comparison_markdown
     from harness.report.terminal_comparison import print_comparison
+    from harness.report.waterfall import print_waterfall, waterfall_markdown
+    from harness.report.waterfall_figure import waterfall_svg
 
     written = []
-    for comparison in comparisons:
-        name = f"{_plain(comparison.base.label)}--{_plain(comparison.model.label)}.md"
-        written.append(Path(options.reports) / "compare" / name)
-        write_atomic(written[-1], comparison_markdown(comparison))
+    for comparison, steps in zip(comparisons, lineages, strict=True):
+        name = f"{_plain(comparison.base.label)}--{_plain(comparison.model.label)}"
+        page = comparison_markdown(comparison)
+        folder = Path(options.reports) / "compare"
+        if steps is not None:
+            page += "\n" + waterfall_markdown(steps, f"{name}.svg")
+            write_atomic(folder / f"{name}.svg", waterfall_svg(steps))
+        written.append(folder / f"{name}.md")
+        write_atomic(written[-1], page)
     if options.json:
         print(msgspec.json.format(msgspec.json.encode(comparisons)).decode("utf-8"))
         return
     console = Console()
-    for comparison in comparisons:
+    for comparison, steps in zip(comparisons, lineages, strict=True):
         print_comparison(comparison, console)
+        if steps is not None:
+            print_waterfall(steps, console)
     for path in written:
         note(f"report: {path}")
 

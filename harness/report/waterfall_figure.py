@@ -1,0 +1,76 @@
+"""The picture of a lineage: per task, how far each step raised or lowered the metric."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from harness.difference import Difference
+from harness.report.waterfall import comparable
+from harness.report.wording import clean, metric_heading
+from harness.waterfall import Waterfall
+
+# Okabe and Ito's colours, which colour-blind readers tell apart.
+_SURELY_WORSE, _SURELY_BETTER, _UNSURE, _LEVEL = "#D55E00", "#0072B2", "#B8B8B8", "#4D4D4D"
+_COLUMNS = 2
+
+
+def waterfall_svg(waterfall: Waterfall) -> bytes:
+    """Draw one panel per task: a mark where the first model is, and a bar from step to step."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    tasks = comparable(waterfall.whole)
+    columns = min(_COLUMNS, max(1, len(tasks)))
+    lines = -(-len(tasks) // columns)
+    height = 0.9 + 0.42 * (len(waterfall.steps) + 1)
+    # Without these two settings the same steps would make another file each time.
+    with matplotlib.rc_context({"svg.hashsalt": "waterfall", "svg.fonttype": "none"}):
+        figure = Figure(figsize=(5.4 * columns, 0.4 + height * lines), layout="constrained")
+        for place, whole in enumerate(tasks):
+            axis = figure.add_subplot(lines, columns, place + 1)
+            _panel(axis, waterfall, whole, labels=place % columns == 0)
+        written = io.BytesIO()
+        figure.savefig(written, format="svg", metadata={"Date": None})
+    return written.getvalue()
+
+
+def _panel(axis: Any, waterfall: Waterfall, whole: Difference, labels: bool) -> None:
+    scale = 100.0 if whole.delta.unit == "proportion" else 1.0
+    level = scale * (whole.base or 0.0)
+    names = [clean(waterfall.steps[0].parent)]
+    axis.plot([level], [0], marker="D", color=_LEVEL, markersize=5)
+    for row, step in enumerate(waterfall.steps, 1):
+        names.append(clean(step.child))
+        found = comparable([each for each in step.differences if each.task == whole.task])
+        if not found:
+            continue
+        delta = found[0].delta
+        value, low, high = (scale * (end or 0.0) for end in (delta.value, delta.low, delta.high))
+        colour = {"better": _SURELY_BETTER, "worse": _SURELY_WORSE}.get(found[0].verdict, _UNSURE)
+        axis.barh(row, value, left=level, height=0.55, color=colour)
+        axis.plot([level + low, level + high], [row, row], color=_LEVEL, linewidth=1.4)
+        axis.plot([level, level], [row - 1, row + 0.3], color=_LEVEL, linewidth=0.6, linestyle=":")
+        axis.annotate(
+            f"{value:+.1f}".replace("-", "−"),
+            (max(level + high, level), row),
+            textcoords="offset points",
+            xytext=(4, -3),
+            fontsize=8,
+        )
+        level += value
+    axis.set_yticks(range(len(names)), names if labels else [])
+    axis.invert_yaxis()
+    axis.set_title(
+        f"{clean(whole.task)}, "
+        f"{metric_heading(whole.metric, whole.delta.unit, whole.delta.higher_is_better)}",
+        fontsize=10,
+        loc="left",
+    )
+    axis.use_sticky_edges = False  # else a bar that begins at the first level is cut there
+    axis.margins(x=0.16)
+    axis.grid(axis="x", linewidth=0.4, alpha=0.5)
+    for side in ("top", "right", "left"):
+        axis.spines[side].set_visible(False)
+    axis.tick_params(axis="y", length=0, labelsize=9)
+    axis.tick_params(axis="x", labelsize=8)
