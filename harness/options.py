@@ -9,6 +9,7 @@ from pathlib import Path
 COMMANDS = {
     "eval": "score a model on tasks, and write records and a leaderboard",
     "compare": "tell whether models are better or worse than a base, doc by doc",
+    "explain": "show the docs on which two models part, by subject and length",
     "gate": "tell whether a model may take the place of a committed baseline",
     "accept": "make a run the committed baseline of its model",
     "rescore": "score a run's answers again after a metric changed; no model is run",
@@ -88,6 +89,16 @@ def _compare_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--tasks", metavar="A,B", help="compare these tasks (default: all, which must be the same)"
+    )
+    _shared_options(parser)
+
+
+def _explain_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("base", metavar="BASE", help="a model's name, or a run's id")
+    parser.add_argument("model", metavar="MODEL", help="the model or run to hold against it")
+    parser.add_argument("--task", metavar="T", help="of this task (default: all that can be)")
+    parser.add_argument(
+        "--docs", type=_positive, default=3, metavar="N", help="docs to show of a task (default: 3)"
     )
     _shared_options(parser)
 
@@ -199,6 +210,7 @@ def _shared_options(parser: argparse.ArgumentParser) -> None:
 OPTIONS = {
     "eval": _eval_options,
     "compare": _compare_options,
+    "explain": _explain_options,
     "gate": _gate_options,
     "accept": _accept_options,
     "rescore": _rescore_options,
