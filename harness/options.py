@@ -12,6 +12,7 @@ COMMANDS = {
     "explain": "show the docs on which two models part, by subject and length",
     "gate": "tell whether a model may take the place of a committed baseline",
     "accept": "make a run the committed baseline of its model",
+    "speed": "time models in turn: reading, writing, first token, memory",
     "rescore": "score a run's answers again after a metric changed; no model is run",
     "report": "write the leaderboard of all runs, or a suite beside published figures",
     "show": "print one run: its scores, or some of its docs",
@@ -124,6 +125,21 @@ def _accept_options(parser: argparse.ArgumentParser) -> None:
     _shared_options(parser)
 
 
+def _speed_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "models", metavar="MODEL", nargs="+", help="models; the first is what others are held to"
+    )
+    parser.add_argument(
+        "--rounds", type=_positive, default=3, metavar="N", help="looks at each (default: 3)"
+    )
+    parser.add_argument("--dtype", default="auto", help="as `harness eval --dtype`")
+    parser.add_argument("--backend", default="hf", help="as `harness eval --backend`")
+    parser.add_argument(
+        "--models-dir", type=Path, metavar="DIR", help="folder org/name/ of weights"
+    )
+    _shared_options(parser)
+
+
 def _rescore_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", help="a run's id (`harness list runs`)")
     parser.add_argument(
@@ -213,6 +229,7 @@ OPTIONS = {
     "explain": _explain_options,
     "gate": _gate_options,
     "accept": _accept_options,
+    "speed": _speed_options,
     "rescore": _rescore_options,
     "report": _report_options,
     "show": _show_options,

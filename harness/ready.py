@@ -85,9 +85,9 @@ class _LazyBackend:
         return self.get().render_chat(messages, add_generation_prompt)
 
 
-def _load(settings: Settings, spec: ModelSpec, artifact: Artifact, tell: Tell) -> Backend:
-    """Load a language model into the backend that was asked for, or a judge as what it is."""
-    options = LoadOptions(
+def load_options(settings: Settings, spec: ModelSpec, artifact: Artifact) -> LoadOptions:
+    """How a model's files are loaded, by the registry and the settings."""
+    return LoadOptions(
         path=artifact.path,
         dtype=settings.dtype,
         head=settings.head,
@@ -97,6 +97,11 @@ def _load(settings: Settings, spec: ModelSpec, artifact: Artifact, tell: Tell) -
         weights_id=artifact.weights_id,
         quantization=spec.quantization,
     )
+
+
+def _load(settings: Settings, spec: ModelSpec, artifact: Artifact, tell: Tell) -> Backend:
+    """Load a language model into the backend that was asked for, or a judge as what it is."""
+    options = load_options(settings, spec, artifact)
     try:
         if spec.judge is not None:
             from harness.judges import load_judge
