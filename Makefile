@@ -75,7 +75,8 @@ compare: .venv/.installed ## Say whether MODEL (or several: A,B) is better or wo
 gate: .venv/.installed ## Say whether MODEL may take the place of the committed baseline BASE
 	@if [ -z "$$BASE" ]; then \
 		echo "gate: name a baseline: make gate BASE=smol-dpo MODEL=smol-dpo-int4" >&2; exit 2; fi
-	@$(BIN)/harness gate --baseline "$$BASE" --model "$$MODEL" $(call flag,PROFILE,--profile) $(ARGS)
+	@$(BIN)/harness gate --baseline "$$BASE" --model "$$MODEL" $(call flag,PROFILE,--profile) \
+		$(call flag,DATA,--data) $(call flag,MODELS,--models-dir) $(ARGS)
 
 accept-baseline: .venv/.installed ## Make MODEL's newest run its baseline; BECAUSE says why a figure may fall
 	@$(BIN)/harness accept $(call flag,BECAUSE,--lower) $(ARGS) -- "$$MODEL"

@@ -113,6 +113,15 @@ def _gate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--policy", type=Path, metavar="FILE", help="what is tolerated (default: gate.yaml)"
     )
+    parser.add_argument(
+        "--sequential",
+        action="store_true",
+        help="ask the model itself, docs in random order, until the verdict is sure",
+    )
+    parser.add_argument("--data", metavar="DIR", help="for --sequential: folder of benchmark data")
+    parser.add_argument(
+        "--models-dir", type=Path, metavar="DIR", help="for --sequential: folder of weights"
+    )
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML too")
     _shared_options(parser)
 

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
+from harness.asking import Spent, ask_about, scored_rows
+from harness.catalog import load_catalog
 from harness.commands.compare_command import advice_for, runs_of, stored_runs
-from harness.commands.eval_command import runs_folder
+from harness.commands.eval_command import journals_folder, runs_folder
 from harness.compare import StoredRun
 from harness.errors import IncomparableRuns
 from harness.gate.baseline import read_baseline
 from harness.gate.decide import Outcome, decide
-from harness.gate.policy import load_policy
-from harness.progress import note
+from harness.gate.policy import Policy, load_policy
+from harness.gate.sequential import decide_in_looks
+from harness.job import make_job
+from harness.journal import open_journal
+from harness.others import obtain
+from harness.progress import note, open_progress
+from harness.ready import make_others, make_ready, obtain_weights
+from harness.records import Row
+from harness.run_folder import RunFolder
 from harness.same_work import work_differences
+from harness.scoring import new_run
 from harness.storage import write_atomic
+from harness.types import Doc
 from harness.zoo import load_zoo
 
 
@@ -26,22 +39,54 @@ def run(options: argparse.Namespace) -> int:
     """Run the command: 0 go on, 1 it fails, 2 wrong use, 3 too few docs."""
     policy = load_policy(options.policy, options.profile)
     base = read_baseline(Path(options.reports) / "baselines", options.baseline)
+    gate = _in_looks if options.sequential else _of_run
+    outcome = gate(base, policy, options)
+    _publish(outcome, options)
+    return outcome.exit_code
+
+
+def _of_run(base: StoredRun, policy: Policy, options: argparse.Namespace) -> Outcome:
+    """Hold the newest run of the baseline's work against it."""
     stored = stored_runs(runs_folder(options))
     runs = runs_of(options.model, stored, load_zoo(options.zoo), options)
     model = _equal(base, runs)
     try:
-        outcome = decide(base, model, policy)
+        return decide(base, model, policy)
     except IncomparableRuns as error:
         advice = advice_for(base.run, model.run)
         raise IncomparableRuns(error.base, error.model, error.differences, advice) from None
-    _publish(outcome, options)
-    return outcome.exit_code
 
 
 def _equal(base: StoredRun, runs: Sequence[StoredRun]) -> StoredRun:
     """The newest run of the baseline's work, or the newest of all, to say what differs."""
     equal = (each for each in runs if not work_differences(base.run, each.run))
     return next(equal, runs[0])
+
+
+def _in_looks(base: StoredRun, policy: Policy, options: argparse.Namespace) -> Outcome:
+    """Ask the model itself, in random order, until the verdict is sure; answers are kept."""
+    zoo, catalog = load_zoo(options.zoo), load_catalog(options.tasks_dir)
+    settings = replace(base.run.settings, data=options.data, noise_floor=None)
+    job = make_job(zoo.get(options.model), zoo, catalog, settings, options.models_dir)
+    artifact = obtain_weights(job, note)
+    known = obtain(job.others, job.zoo, job.models_dir, note)
+    ready = make_ready(job, artifact, note)
+    run = new_run(RunFolder(runs_folder(options) / "gate"), job, artifact, ready, "")
+    opened = {plan.task.name: plan.opened for plan in ready.planned}
+    journals = journals_folder(options)
+    with ExitStack() as held:
+        journal = held.enter_context(open_journal(journals, run.identity, note))
+        others = make_others(job, known, ready.backend, run.environment, journals, held, note)
+        progress = open_progress()
+        held.enter_context(progress)
+
+        def ask(task: str, docs: Sequence[Doc]) -> Iterable[Row]:
+            asked = ask_about(opened[task], docs)
+            return scored_rows(
+                task, opened[task], asked, ready.backend, journal, progress, Spent(), others
+            )
+
+        return decide_in_looks(base, run, opened, ask, policy, note)
 
 
 def _publish(outcome: Outcome, options: argparse.Namespace) -> None:

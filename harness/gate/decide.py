@@ -13,7 +13,14 @@ from harness.difference import Difference, metric_difference
 from harness.errors import IncomparableRuns, RecordError, UnknownName, UsageError
 from harness.gate.drops import Accuracy, Drop, accuracy_drop, mean_drop
 from harness.gate.policy import Margin, Policy, TaskPolicy
-from harness.gate.rule import Counts, docs_to_pass, least_margin, visible_drop
+from harness.gate.rule import (
+    Counts,
+    Levels,
+    docs_to_pass,
+    least_margin,
+    levels,
+    visible_drop,
+)
 from harness.pairing import Pair, pair_docs
 from harness.records import Run, TaskResult
 from harness.same_work import labels, work_differences
@@ -39,6 +46,7 @@ class Outcome:
 
     Attributes:
         visible: the true drop over all docs that would have failed four times in five.
+        asked: share of the docs that were asked, where the gate looked early; else ``None``.
         notes: what a reader should know: tasks that are not gated, and why.
     """
 
@@ -55,6 +63,7 @@ class Outcome:
     limits: tuple[Limit, ...] = ()
     visible: float | None = None
     notes: tuple[str, ...] = ()
+    asked: float | None = None
 
     @property
     def exit_code(self) -> int:
@@ -74,11 +83,11 @@ def decide(base: StoredRun, model: StoredRun, policy: Policy) -> Outcome:
             than its metric, or no margin could be shown to hold with so few docs.
     """
     names = labels([base.run, model.run])
-    _check_policy(base.run, policy)
+    check_policy(base.run, policy)
     if found := work_differences(base.run, model.run, None, (names[0], names[1])):
         raise IncomparableRuns(names[0], names[1], found)
-    if _same_model(base.run, model.run):
-        return _outcome("same model", base.run, model.run, names, policy)
+    if is_same_model(base.run, model.run):
+        return outcome("same model", base.run, model.run, names, policy)
     accuracies: list[Accuracy] = []
     others: list[tuple[Difference, Margin]] = []
     notes: list[str] = []
@@ -96,26 +105,26 @@ def decide(base: StoredRun, model: StoredRun, policy: Policy) -> Outcome:
     tests = len(accuracies) + len(others)
     if not tests:
         raise UsageError(f"nothing is gated: {'; '.join(notes)}")
-    share = policy.alpha / (2 * tests)
-    pooled, visible = _pooled(accuracies, policy)
-    drops = [accuracy_drop(each, share, policy.alpha) for each in accuracies]
-    drops += [mean_drop(difference, margin, share, policy.alpha) for difference, margin in others]
+    if accuracies:
+        check_margin(sum(each.docs for each in accuracies), policy)
+    level = levels(policy.alpha, tests)
+    pooled, drops = held(accuracies, policy, level)
+    drops += [mean_drop(*each, level.task, level.holds) for each in others]
     limits = tuple(_limits(base.run, model.run, policy))
     return replace(
-        _outcome(_verdict(pooled, drops, limits), base.run, model.run, names, policy),
+        outcome(verdict(pooled, drops, limits), base.run, model.run, names, policy),
         pooled=pooled,
         tasks=tuple(drops),
         limits=limits,
-        visible=visible,
+        visible=_visible(pooled, policy),
         notes=tuple(notes),
     )
 
 
-def _outcome(
-    verdict: Verdict, base: Run, model: Run, names: Sequence[str], policy: Policy
-) -> Outcome:
+def outcome(said: Verdict, base: Run, model: Run, names: Sequence[str], policy: Policy) -> Outcome:
+    """An outcome without its figures."""
     return Outcome(
-        verdict=verdict,
+        verdict=said,
         base=names[0],
         model=names[1],
         base_run=base.id,
@@ -126,8 +135,11 @@ def _outcome(
     )
 
 
-def _verdict(pooled: Drop | None, tasks: Sequence[Drop], limits: Sequence[Limit]) -> Verdict:
-    """Without accuracy tasks there is no pool: then every task must be shown to hold."""
+def verdict(pooled: Drop | None, tasks: Sequence[Drop], limits: Sequence[Limit]) -> Verdict:
+    """What follows from the drops and limits.
+
+    Without accuracy tasks there is no pool: then every task must be shown to hold.
+    """
     tested = [pooled, *tasks] if pooled else list(tasks)
     if any(each.state == "fails" for each in tested) or not all(each.holds for each in limits):
         return "fail"
@@ -135,7 +147,8 @@ def _verdict(pooled: Drop | None, tasks: Sequence[Drop], limits: Sequence[Limit]
     return "pass" if all(each.state == "holds" for each in needed) else "underpowered"
 
 
-def _check_policy(base: Run, policy: Policy) -> None:
+def check_policy(base: Run, policy: Policy) -> None:
+    """Raise UnknownName for a task or metric that the baseline does not have."""
     for task, of_task in policy.tasks.items():
         if task not in base.results:
             raise UnknownName("task", task, base.results, f"the baseline {base.id}")
@@ -148,7 +161,7 @@ def _check_policy(base: Run, policy: Policy) -> None:
             raise UnknownName("metric", metric, known, f"{task} of the baseline {base.id}")
 
 
-def _same_model(base: Run, model: Run) -> bool:
+def is_same_model(base: Run, model: Run) -> bool:
     """Whether there is nothing to test: the same weights, run in the same way."""
     return (
         base.model.weights_id == model.model.weights_id
@@ -168,11 +181,13 @@ def _measured(
     if not difference.delta.n:
         raise RecordError(f"{base.task}: no doc was scored on both sides")
     unit = difference.delta.unit
-    if difference.flips is None or difference.base is None or difference.model is None:
+    counted = difference.flips is not None and difference.delta.higher_is_better
+    if not counted or difference.base is None or difference.model is None:
         if of_task.margin is None:
             return f"{base.task} is not gated: the policy has no margin for it, in {unit}"
         _check_unit(base.task, metric, of_task.margin, unit)
         return difference, of_task.margin
+    assert difference.flips is not None
     margin = of_task.margin or policy.task
     _check_unit(base.task, metric, margin, "proportion")
     return Accuracy(
@@ -196,11 +211,9 @@ def _check_unit(task: str, metric: str, margin: Margin, unit: str) -> None:
         )
 
 
-def _pooled(tasks: Sequence[Accuracy], policy: Policy) -> tuple[Drop | None, float | None]:
-    """All docs of the accuracy tasks; and which drop would have failed."""
-    if not tasks:
-        return None, None
-    docs, margin = sum(each.docs for each in tasks), policy.pooled.value
+def check_margin(docs: int, policy: Policy) -> None:
+    """Raise UsageError where so many docs could not show that the pooled margin holds."""
+    margin = policy.pooled.value
     if least_margin(docs, policy.alpha) > margin:
         needed = docs_to_pass(margin, 0.0, policy.alpha)
         raise UsageError(
@@ -208,26 +221,40 @@ def _pooled(tasks: Sequence[Accuracy], policy: Policy) -> tuple[Drop | None, flo
             f"every answer is the same: that takes {needed:,}. Ask more docs, or take a profile "
             "with a wider margin"
         )
-    whole = Counts(
+
+
+def held(
+    tasks: Sequence[Accuracy], policy: Policy, level: Levels
+) -> tuple[Drop | None, list[Drop]]:
+    """All docs of the accuracy tasks against the pooled margin, and each task against its own."""
+    drops = [accuracy_drop(each, level.task, level.holds) for each in tasks]
+    if not tasks:
+        return None, drops
+    docs = sum(each.docs for each in tasks)
+    counts = Counts(
         np.array([float(each.gained) for each in tasks]),
         np.array([float(each.lost) for each in tasks]),
         np.array([float(each.docs) for each in tasks]),
     )
-    gained, lost = sum(each.gained for each in tasks), sum(each.lost for each in tasks)
-    alike = Accuracy(
+    whole = Accuracy(
         task=ALL,
         metric="primary metrics",
         base=sum(each.base * each.docs for each in tasks) / docs,
         model=sum(each.model * each.docs for each in tasks) / docs,
-        gained=gained,
-        lost=lost,
+        gained=sum(each.gained for each in tasks),
+        lost=sum(each.lost for each in tasks),
         docs=docs,
-        margin=margin,
+        margin=policy.pooled.value,
     )
-    drop = accuracy_drop(alike, policy.alpha / 2, policy.alpha, whole.pooled())
+    return accuracy_drop(whole, level.pooled, level.holds, counts.pooled()), drops
+
+
+def _visible(pooled: Drop | None, policy: Policy) -> float | None:
+    if pooled is None or pooled.changed is None:
+        return None
     # Of a run without any change nothing says how many there might be.
-    discordance = max(gained + lost, 1) / docs
-    return drop, visible_drop(docs, discordance, margin, policy.alpha)
+    discordance = max(pooled.changed, 1) / pooled.docs
+    return visible_drop(pooled.docs, discordance, pooled.margin, policy.alpha)
 
 
 def _limits(base: Run, model: Run, policy: Policy) -> list[Limit]:

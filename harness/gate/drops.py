@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import ndtr, stdtrit
 
 from harness.difference import Difference
 from harness.errors import RecordError
@@ -62,28 +62,28 @@ class Accuracy:
 
 
 def accuracy_drop(
-    task: Accuracy, fail_alpha: float, hold_alpha: float, counts: Counts | None = None
+    task: Accuracy, fail_z: float, hold_z: float, counts: Counts | None = None
 ) -> Drop:
     """Hold an accuracy task against its margin.
 
     Args:
         task: its counts.
-        fail_alpha: level of "it is beyond its margin", one-sided.
-        hold_alpha: level of "it is within".
+        fail_z: standard errors from which on it is surely beyond its margin.
+        hold_z: the same of "within".
         counts: the counts that are tested, where docs are stratified.
     """
     if counts is None:
         counts = Counts(*(np.array(float(each)) for each in (task.gained, task.lost, task.docs)))
     numbers = float(counts.gained), float(counts.lost), float(counts.docs)
     state: State = "open"
-    if beyond(counts, task.margin, fail_alpha):
+    if beyond(counts, task.margin, fail_z):
         state = "fails"
-    elif within(counts, task.margin, hold_alpha):
+    elif within(counts, task.margin, hold_z):
         state = "holds"
     # The ends of the drop are those of the difference with their signs turned.
     high, low = (
-        tango_interval(*numbers, confidence=1 - 2 * alpha)[side]
-        for side, alpha in ((0, hold_alpha), (1, fail_alpha))
+        tango_interval(*numbers, confidence=2 * float(ndtr(z)) - 1)[side]
+        for side, z in ((0, hold_z), (1, fail_z))
     )
     drop, discordance = task.base - task.model, (task.gained + task.lost) / task.docs
     return Drop(
@@ -99,11 +99,11 @@ def accuracy_drop(
         state=state,
         docs=task.docs,
         changed=task.gained + task.lost,
-        docs_needed=_needed(drop, task.margin, discordance, hold_alpha, task.docs, state),
+        docs_needed=_needed(drop, task.margin, discordance, float(ndtr(-hold_z)), task.docs, state),
     )
 
 
-def mean_drop(difference: Difference, margin: Margin, fail_alpha: float, hold_alpha: float) -> Drop:
+def mean_drop(difference: Difference, margin: Margin, fail_z: float, hold_z: float) -> Drop:
     """Any other metric: Student's t, with the standard error of the difference's own test."""
     delta = difference.delta
     value, stderr = delta.value, delta.stderr
@@ -111,8 +111,7 @@ def mean_drop(difference: Difference, margin: Margin, fail_alpha: float, hold_al
         raise RecordError(f"{difference.task}: {difference.metric} has no value on both sides")
     drop = -value if delta.higher_is_better else value
     reach = [
-        float(stdtrit(max(1, delta.n - 1), 1 - alpha)) * (stderr or 0.0)
-        for alpha in (fail_alpha, hold_alpha)
+        float(stdtrit(max(1, delta.n - 1), ndtr(z))) * (stderr or 0.0) for z in (fail_z, hold_z)
     ]
     low, high = drop - reach[0], drop + reach[1]
     state: State = "open"
@@ -121,8 +120,8 @@ def mean_drop(difference: Difference, margin: Margin, fail_alpha: float, hold_al
         state = "fails" if low > margin.value else "holds" if high < margin.value else "open"
     needed = None
     if state == "open" and stderr and drop != margin.value:
-        alpha_reach = reach[1] if drop < margin.value else reach[0]
-        needed = math.ceil(delta.n * (alpha_reach / (margin.value - drop)) ** 2)
+        of_side = reach[1] if drop < margin.value else reach[0]
+        needed = math.ceil(delta.n * (of_side / (margin.value - drop)) ** 2)
     return Drop(
         task=difference.task,
         metric=difference.metric,

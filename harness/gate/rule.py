@@ -16,12 +16,14 @@ plain rule that many pipelines use, "any task drops by more than a point", has n
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
+from harness.gate.spending import boundaries
 from harness.paired import LEAST_DESIGN_EFFECT, tango_statistic
 
 Bools = NDArray[np.bool_]
@@ -48,6 +50,38 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class Levels:
+    """How far beyond a margin is sure, in standard errors: one look at the end, or one of several.
+
+    Attributes:
+        pooled: for "the pool is beyond its margin"; ``task`` for "a task is beyond its own".
+        holds: for "it is within".
+    """
+
+    pooled: float
+    task: float
+    holds: float
+
+
+def levels(alpha: float, tasks: int) -> Levels:
+    """A single look: alpha / 2, alpha / (2 T) and alpha, one-sided."""
+    pooled, task, holds = (-float(ndtri(each)) for each in (alpha / 2, alpha / 2 / tasks, alpha))
+    return Levels(pooled, task, holds)
+
+
+def levels_of_looks(alpha: float, tasks: int, shares: Sequence[float]) -> list[Levels]:
+    """One Levels per look, whose tests together keep to the same alphas (`harness.gate.spending`).
+
+    Args:
+        alpha: as of a single look.
+        tasks: how many are tested.
+        shares: of the docs that are in at each look.
+    """
+    columns = (boundaries(each, shares) for each in (alpha / 2, alpha / 2 / tasks, alpha))
+    return [Levels(*each) for each in zip(*columns, strict=True)]
+
+
+@dataclass(frozen=True)
 class Ruling:
     """What the rule says of each run: arrays without the axis of tasks, but for ``tasks_fail``.
 
@@ -68,36 +102,35 @@ class Ruling:
         return np.asarray(self.pooled_fails | self.tasks_fail.any(axis=-1))
 
 
-def rule(counts: Counts, pooled_margin: float, margins: ArrayLike, alpha: float) -> Ruling:
+def rule(counts: Counts, pooled_margin: float, margins: ArrayLike, level: Levels) -> Ruling:
     """Apply the rule.
 
     Args:
         counts: of paired docs, tasks on the last axis.
         pooled_margin: the drop over all docs that is tolerated, as a share.
         margins: the same for each task.
-        alpha: family-wise chance of a false alarm, one-sided.
+        level: how sure is sure.
     """
-    tasks = counts.docs.shape[-1]
     pooled = counts.pooled()
-    tasks_fail = beyond(counts, margins, alpha / (2 * tasks))
-    pooled_fails = beyond(pooled, pooled_margin, alpha / 2)
-    holds = within(pooled, pooled_margin, alpha)
+    tasks_fail = beyond(counts, margins, level.task)
+    pooled_fails = beyond(pooled, pooled_margin, level.pooled)
+    holds = within(pooled, pooled_margin, level.holds)
     return Ruling(
         pooled_fails=pooled_fails,
         tasks_fail=tasks_fail,
-        tasks_hold=within(counts, margins, alpha),
+        tasks_hold=within(counts, margins, level.holds),
         passes=np.asarray(holds & ~pooled_fails & ~tasks_fail.any(axis=-1)),
     )
 
 
-def beyond(counts: Counts, margin: ArrayLike, alpha: float) -> Bools:
-    """Whether the drop is surely larger than the margin, one-sided."""
-    return np.asarray(_statistic(counts, margin) < ndtri(alpha))
+def beyond(counts: Counts, margin: ArrayLike, z: float) -> Bools:
+    """Whether the drop is larger than the margin by more than z standard errors."""
+    return np.asarray(_statistic(counts, margin) < -z)
 
 
-def within(counts: Counts, margin: ArrayLike, alpha: float) -> Bools:
-    """Whether the drop is surely smaller than the margin, one-sided."""
-    return np.asarray(_statistic(counts, margin) > -ndtri(alpha))
+def within(counts: Counts, margin: ArrayLike, z: float) -> Bools:
+    """Whether the drop is smaller than the margin by more than z standard errors."""
+    return np.asarray(_statistic(counts, margin) > z)
 
 
 def least_margin(docs: float, alpha: float) -> float:

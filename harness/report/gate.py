@@ -50,6 +50,11 @@ def details(outcome: Outcome) -> list[str]:
             f"a true drop of {100 * outcome.visible:.2g} points over all docs would have failed "
             "four times in five"
         )
+    if outcome.asked is not None:
+        found.append(
+            f"the verdict fell with {100 * outcome.asked:.0f}% of the docs, asked in random order; "
+            "levels are those of repeated looks"
+        )
     if outcome.verdict == "pass":
         unsure = [each for each in outcome.tasks if each.state == "open"]
         found += [

@@ -12,6 +12,7 @@ from harness.gate.rule import (
     docs_to_pass,
     docs_to_settle,
     least_margin,
+    levels,
     rule,
     visible_drop,
     within,
@@ -58,13 +59,14 @@ def test_the_rule_and_the_interval_are_one_test(one: tuple[int, int, int]) -> No
         low, high = tango_interval(gained, lost, docs, confidence=1 - 2 * alpha)
         assert low is not None and high is not None
         for margin in np.linspace(0.001, 0.4, 60):
-            assert beyond(counts(one), margin, alpha)[0] == (-high > margin)
-            assert within(counts(one), margin, alpha)[0] == (-low < margin)
+            assert beyond(counts(one), margin, -ndtri(alpha))[0] == (-high > margin)
+            assert within(counts(one), margin, -ndtri(alpha))[0] == (-low < margin)
 
 
 def test_one_bad_task_fails_a_run_that_is_fine_as_a_whole() -> None:
     """40 of 400 docs lost in a task of 400 among 10,400: 10 points there, 0.4 over all."""
-    ruling = rule(counts((0, 40, 400), (0, 0, 10_000)), 0.03, [0.05, 0.05], ALPHA)
+    both = counts((0, 40, 400), (0, 0, 10_000))
+    ruling = rule(both, 0.03, [0.05, 0.05], levels(ALPHA, 2))
     assert ruling.tasks_fail.tolist() == [True, False] and not ruling.pooled_fails
     assert ruling.fails and not ruling.passes
 
@@ -113,5 +115,5 @@ def test_levels_are_one_sided() -> None:
     """No change in n docs: within a margin at alpha exactly from z^2 / (n + z^2) on."""
     square = float(ndtri(ALPHA)) ** 2
     edge = square / (200 + square)
-    assert within(counts((0, 0, 200)), edge * 1.001, ALPHA)[0]
-    assert not within(counts((0, 0, 200)), edge * 0.999, ALPHA)[0]
+    assert within(counts((0, 0, 200)), edge * 1.001, Z)[0]
+    assert not within(counts((0, 0, 200)), edge * 0.999, Z)[0]
