@@ -126,7 +126,7 @@ def decide_in_looks(
             no margin could be shown to hold with so few docs.
         RecordError: the baseline's rows are missing or damaged.
     """
-    names = f"baseline {base.run.model.name}", model.model.name
+    names = base.run.model.name, model.model.name
     check_policy(base.run, policy)
     if is_same_model(base.run, model):
         return outcome("same model", base.run, model, names, policy)
@@ -168,7 +168,7 @@ def _prepared(base: StoredRun, opened: Mapping[str, OpenTask], policy: Policy) -
             continue
         if (task.version, task.num_fewshot) != (result.version, result.num_fewshot):
             raise IncomparableRuns(
-                f"baseline {base.run.model.name}",
+                base.run.model.name,
                 "this run",
                 [f"{name}: version {result.version} and {result.num_fewshot} shots, is now "
                  f"{task.version} and {task.num_fewshot}"],
