@@ -12,12 +12,18 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
+from pathlib import Path
 from statistics import median
+
+import msgspec
 
 from harness.backends.backend import Backend, LoadOptions, load_backend
 from harness.errors import HarnessError, WeightsError
+from harness.storage import UNDECODABLE
 from harness.types import GenerateUntil, LogLikelihood, Request
 
+RECORD = "speed.json"
+"""Where the last probe is written, under the folder of reports."""
 TEXTS = 8
 WORDS = 400
 """Of a long text: about 500 tokens."""
@@ -64,6 +70,18 @@ class Speed:
     def middle(self, figure: Callable[[Look], float]) -> float:
         """The median of a figure."""
         return median(map(figure, self.looks))
+
+
+def probed(reports: Path) -> dict[str, float]:
+    """Generated tokens a second by the last probe, by the digest of a model's weights.
+
+    Empty where nothing was probed, or what was written is of another version.
+    """
+    try:
+        found = msgspec.json.decode((reports / RECORD).read_bytes(), type=list[Speed])
+    except (OSError, *UNDECODABLE):
+        return {}
+    return {each.weights_id: each.middle(lambda look: look.decode) for each in found}
 
 
 def probe(

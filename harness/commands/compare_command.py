@@ -14,10 +14,12 @@ from harness.commands.eval_command import runs_folder
 from harness.compare import Comparison, StoredRun, compare_runs
 from harness.errors import IncomparableRuns, RecordError, UnknownName, UsageError
 from harness.others import NO_REFERENCE, PARENT, REFERENCE
+from harness.pareto import pareto
 from harness.progress import note
 from harness.records import Run
 from harness.run_folder import RunFolder, list_runs
 from harness.same_work import work_differences
+from harness.speed import probed
 from harness.storage import write_atomic
 from harness.waterfall import Waterfall, between, waterfall
 from harness.zoo import Zoo, load_zoo
@@ -60,7 +62,25 @@ def run(options: argparse.Namespace) -> int:
         for model, comparison in zip(models, comparisons, strict=True)
     ]
     _publish(comparisons, lineages, options)
+    _draw(base, models, comparisons, options)
     return 0
+
+
+def _draw(
+    base: StoredRun,
+    models: Sequence[StoredRun],
+    comparisons: Sequence[Comparison],
+    options: argparse.Namespace,
+) -> None:
+    """The picture of quality against cost, where several models are compared."""
+    from harness.report.pareto_figure import pareto_svg
+
+    found = pareto(base, models, comparisons, probed(Path(options.reports)))
+    if len(models) < 2 or found is None or (drawn := pareto_svg(found)) is None:
+        return
+    path = Path(options.reports) / "compare" / f"{_plain(base.run.model.name)}-pareto.svg"
+    write_atomic(path, drawn)
+    note(f"quality against cost: {path}")
 
 
 def _lineage(

@@ -14,7 +14,7 @@ from harness.progress import note
 from harness.ready import load_options
 from harness.records import Settings
 from harness.sources import resolve
-from harness.speed import probe
+from harness.speed import RECORD, probe
 from harness.storage import write_atomic
 from harness.zoo import load_zoo
 
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
         artifact = resolve(spec, zoo, options.models_dir, note)
         models.append((spec.name, load_options(settings, spec, artifact)))
     found = probe(models, options.backend, options.rounds, note)
-    path = Path(options.reports) / "speed.json"
+    path = Path(options.reports) / RECORD
     content = msgspec.json.format(msgspec.json.encode(found))
     write_atomic(path, content + b"\n")
     if options.json:

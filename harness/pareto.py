@@ -1,0 +1,102 @@
+"""Quality against cost: which models no other one beats in both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.compare import Comparison, StoredRun
+from harness.difference import Difference
+from harness.stats import Interval
+
+
+@dataclass(frozen=True)
+class Point:
+    """One model.
+
+    Attributes:
+        change: of the quality from the base's, in the metric's own unit; 0 for the base.
+        interval: of the change, 95%, paired.
+        memory_bytes: of the loaded weights.
+        decode: generated tokens a second by the speed probe, ``None`` where it was not probed.
+    """
+
+    model: str
+    change: float
+    interval: Interval
+    memory_bytes: int | None
+    decode: float | None
+
+
+@dataclass(frozen=True)
+class Pareto:
+    """Models beside their base.
+
+    Attributes:
+        quality: what is measured: a task and its metric, or all accuracy tasks.
+        points: the base first.
+    """
+
+    quality: Difference
+    points: tuple[Point, ...]
+
+
+def pareto(
+    base: StoredRun,
+    models: Sequence[StoredRun],
+    comparisons: Sequence[Comparison],
+    decode: Mapping[str, float],
+) -> Pareto | None:
+    """Put models beside their base.
+
+    The quality is that of all accuracy tasks together, or of the only task; ``None`` where there
+    are several and they cannot be pooled, or a value is undefined.
+
+    Args:
+        base: what the models were compared with.
+        models: their runs.
+        comparisons: of each with the base.
+        decode: tokens a second, by the digest of a model's weights.
+    """
+    found = [_quality(each) for each in comparisons]
+    qualities = [each for each in found if each is not None and each.delta.value is not None]
+    if len(qualities) < len(models) or not models:
+        return None
+    points = [Point(base.run.model.name, 0.0, (0.0, 0.0), *_costs(base, decode))]
+    for model, each in zip(models, qualities, strict=True):
+        delta = each.delta
+        change = (delta.value or 0.0) * (1 if delta.higher_is_better else -1)
+        points.append(
+            Point(model.run.model.name, change, (delta.low, delta.high), *_costs(model, decode))
+        )
+    return Pareto(qualities[0], tuple(points))
+
+
+def frontier(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Places of the points that no other beats: less cost and more quality, or one of them equal.
+
+    Args:
+        points: cost and quality.
+    """
+    return [
+        place
+        for place, (cost, quality) in enumerate(points)
+        if not any(
+            other_cost <= cost
+            and other_quality >= quality
+            and (other_cost, other_quality) != (cost, quality)
+            for other_cost, other_quality in points
+        )
+    ]
+
+
+def _quality(comparison: Comparison) -> Difference | None:
+    if comparison.pooled is not None:
+        return comparison.pooled
+    primary = [each for each in comparison.differences if each.primary]
+    return primary[0] if len(primary) == 1 else None
+
+
+def _costs(run: StoredRun, decode: Mapping[str, float]) -> tuple[int | None, float | None]:
+    model = run.run.model
+    return model.memory_bytes, decode.get(model.weights_id)
