@@ -96,6 +96,21 @@ def test_headings_sort_the_best_first_and_keep_missing_results_last(
     assert chromium.run(NAMES)[0] == "smol-dpo-int4"
 
 
+def test_intervals_are_drawn(chromium: Browser, pages: dict[str, Path]) -> None:
+    """Every bar is as high as its drawing, and its interval lies within the bar."""
+    chromium.open(pages["leaderboard.html"])
+    drawn = chromium.run(
+        "return [...document.querySelectorAll('svg.bar')].map(bar => ["
+        "bar.getBoundingClientRect().height,"
+        "bar.querySelector('.span').getBoundingClientRect().width,"
+        "getComputedStyle(bar.querySelector('.span')).stroke,"
+        "getComputedStyle(bar).paddingTop])"
+    )
+    assert drawn
+    for height, width, stroke, padding in drawn:
+        assert (height, padding) == (10, "0px") and width > 0 and stroke != "none"
+
+
 def test_every_figure_leads_to_its_docs(chromium: Browser, pages: dict[str, Path]) -> None:
     chromium.open(pages["leaderboard.html"])
     links = chromium.run("return [...document.querySelectorAll('a.value')].map(a => a.href)")

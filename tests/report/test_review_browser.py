@@ -188,7 +188,7 @@ def test_a_prompt_is_opened_at_its_question(chromium: Browser, page: Path) -> No
     )
     assert chromium.run(
         "return document.activeElement.getBoundingClientRect().top >="
-        " document.querySelector('.bar').getBoundingClientRect().bottom"
+        " document.querySelector('.toolbar').getBoundingClientRect().bottom"
     )
 
 
