@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -41,7 +42,7 @@ class Look:
         prefill: tokens a second, of eight texts of about 500 tokens that are read at once.
         decode: generated tokens a second, of eight short prompts at once.
         first_token: seconds from one text of about 500 tokens to its first new token.
-        per_token: seconds for each further one.
+        per_token: seconds for each further one; ``None`` if the model wrote no second one.
         peak_memory_bytes: of the process, or of the accelerator; loading included.
         memory_bytes: of the loaded weights.
     """
@@ -50,7 +51,7 @@ class Look:
     prefill: float
     decode: float
     first_token: float
-    per_token: float
+    per_token: float | None
     peak_memory_bytes: int | None
     memory_bytes: int
     dtype: str
@@ -67,9 +68,11 @@ class Speed:
     prefill_ratio: float
     decode_ratio: float
 
-    def middle(self, figure: Callable[[Look], float]) -> float:
-        """The median of a figure."""
-        return median(map(figure, self.looks))
+    def middle(self, figure: Callable[[Look], float | None]) -> float | None:
+        """The median of a figure; ``None`` where a round lacks it."""
+        found = [figure(look) for look in self.looks]
+        known = [each for each in found if each is not None]
+        return median(known) if len(known) == len(found) else None
 
 
 def probed(reports: Path) -> dict[str, float]:
@@ -81,7 +84,11 @@ def probed(reports: Path) -> dict[str, float]:
         found = msgspec.json.decode((reports / RECORD).read_bytes(), type=list[Speed])
     except (OSError, *UNDECODABLE):
         return {}
-    return {each.weights_id: each.middle(lambda look: look.decode) for each in found}
+    return {
+        each.weights_id: speed
+        for each in found
+        if (speed := each.middle(lambda look: look.decode)) is not None
+    }
 
 
 def probe(
@@ -106,8 +113,11 @@ def probe(
         for place in _rotated(len(models), turn):
             name, options = models[place]
             tell(f"{name}: round {turn + 1} of {rounds}")
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
-                found = alone.submit(_look, backend, options).result()
+            try:
+                with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+                    found = alone.submit(_look, backend, options).result()
+            except BrokenProcessPool:
+                found = "its process was killed, most likely for want of memory"
             if isinstance(found, str):
                 raise WeightsError(f"{name}: {found}")
             looks[place].append(found)
@@ -153,6 +163,8 @@ def look(backend: Backend, load_seconds: float) -> Look:
     _timed(backend, [LogLikelihood(short[0], " end"), GenerateUntil(short[1], (), 2)])  # warms up
     seconds, read, _ = _timed(backend, [LogLikelihood(text, " end") for text in long])
     at_once, _, together = _timed(backend, [GenerateUntil(text, (), NEW_TOKENS) for text in short])
+    if not together:
+        raise WeightsError("it writes nothing: every text it was given is the end to it")
     first, _, _ = _timed(backend, [GenerateUntil(long[0], (), 1)])
     whole, _, alone = _timed(backend, [GenerateUntil(long[0], (), NEW_TOKENS)])
     facts = backend.facts
@@ -161,7 +173,7 @@ def look(backend: Backend, load_seconds: float) -> Look:
         prefill=read / seconds,
         decode=together / at_once,
         first_token=first,
-        per_token=max(0.0, whole - first) / max(1, alone - 1),
+        per_token=max(0.0, whole - first) / (alone - 1) if alone > 1 else None,
         peak_memory_bytes=backend.peak_memory(),
         memory_bytes=facts.memory_bytes,
         dtype=facts.dtype,

@@ -47,3 +47,8 @@ def test_two_models_in_turn(harness: Command, tmp_path: Path) -> None:
 def test_a_judge_or_an_unknown_model_is_refused(harness: Command) -> None:
     code, _, err = harness("speed", "tniy")
     assert code == 2 and "did you mean 'tiny'" in err
+
+
+def test_no_model_is_no_probe(harness: Command) -> None:
+    code, _, err = harness("speed", ",")
+    assert code == 2 and "no model is named" in err

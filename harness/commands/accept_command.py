@@ -25,7 +25,8 @@ def run(options: argparse.Namespace) -> int:
         for each in changes(old, chosen.run):
             unit = old.results[each.task].estimates[each.metric].unit
             line = f"{number(each.old, unit)} -> {number(each.new, unit)}"
-            print(f"{clean(each.task)}\t{metric_name(each.metric)}\t{line}")
+            docs = f"{each.docs[0]:,} -> {each.docs[1]:,} docs"
+            print(f"{clean(each.task)}\t{metric_name(each.metric)}\t{line}\t{docs}")
         for task in sorted(set(chosen.run.results) - set(old.results)):
             print(f"{clean(task)}\tnew")
     written = accept(baselines, chosen, options.lower)

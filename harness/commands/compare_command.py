@@ -102,7 +102,11 @@ def _lineage(
         )
         if (run := next(equal, None)) is not None:
             on_the_way[name] = run
-    return waterfall(base, model, on_the_way, whole, tasks) if on_the_way else None
+    try:
+        return waterfall(base, model, on_the_way, whole, tasks) if on_the_way else None
+    except (IncomparableRuns, RecordError) as error:
+        note(f"the steps between are left out: {error}")
+        return None
 
 
 def _publish(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -20,7 +21,7 @@ from harness.errors import IncomparableRuns
 from harness.gate.baseline import read_baseline
 from harness.gate.decide import Outcome, decide
 from harness.gate.policy import Policy, load_policy
-from harness.gate.sequential import decide_in_looks
+from harness.gate.sequential import Asked, decide_in_looks
 from harness.job import make_job
 from harness.journal import open_journal
 from harness.others import obtain
@@ -53,7 +54,9 @@ def _of_run(base: StoredRun, policy: Policy, options: argparse.Namespace) -> Out
     try:
         return decide(base, model, policy)
     except IncomparableRuns as error:
-        advice = advice_for(base.run, model.run)
+        # A baseline does not say where its data was; the model's run does.
+        like = replace(base.run.settings, data=model.run.settings.data)
+        advice = advice_for(replace(base.run, settings=like), model.run).partition("\nOr ")[0]
         raise IncomparableRuns(error.base, error.model, error.differences, advice) from None
 
 
@@ -86,7 +89,8 @@ def _in_looks(base: StoredRun, policy: Policy, options: argparse.Namespace) -> O
                 task, opened[task], asked, ready.backend, journal, progress, Spent(), others
             )
 
-        return decide_in_looks(base, run, opened, ask, policy, note)
+        asked_of = {plan.task.name: others.names(plan.task) for plan in ready.planned}
+        return decide_in_looks(base, Asked(run, opened, asked_of, ask), policy, note)
 
 
 def _publish(outcome: Outcome, options: argparse.Namespace) -> None:
@@ -105,8 +109,8 @@ def _publish(outcome: Outcome, options: argparse.Namespace) -> None:
     else:
         print_outcome(outcome, Console())
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        for line in workflow_commands(outcome):
-            print(line)
+        for line in workflow_commands(outcome):  # results and nothing else on standard output
+            print(line, file=sys.stderr if options.json else sys.stdout)
         if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
             with Path(summary).open("a", encoding="utf-8") as file:
                 file.write(page)

@@ -26,6 +26,8 @@ def run(options: argparse.Namespace) -> int:
     zoo = load_zoo(options.zoo)
     names = [name.strip() for given in options.models for name in given.split(",")]
     specs = [zoo.get(name) for name in filter(None, names)]
+    if not specs:
+        raise UsageError("no model is named: harness speed MODEL... (`harness list models`)")
     settings = Settings((), None, None, None, options.backend, options.dtype, None, False)
     models = []
     for spec in specs:

@@ -17,7 +17,7 @@ import msgspec
 
 from harness.compare import StoredRun
 from harness.errors import UnknownName, UsageError
-from harness.records import Run
+from harness.records import Run, TaskResult
 from harness.run_folder import RunFolder, list_runs
 from harness.storage import explained, write_atomic
 from harness.types import Statistic
@@ -43,13 +43,19 @@ class _Doc:
 
 @dataclass(frozen=True)
 class Change:
-    """A primary metric of the old baseline and of the run that shall take its place."""
+    """A primary metric of the old baseline and of the run that shall take its place.
+
+    Attributes:
+        docs: how many each side was asked.
+        weaker: in words, why the new one is no full replacement; empty where it is one.
+    """
 
     task: str
     metric: str
     old: float | None
     new: float | None
-    fell: bool
+    docs: tuple[int, int]
+    weaker: str
 
 
 def baseline_folder(baselines: Path, model: str) -> Path:
@@ -77,20 +83,25 @@ def read_baseline(baselines: Path, name: str) -> StoredRun:
 
 
 def changes(old: Run, new: Run) -> list[Change]:
-    """What would change, task by task; a task that only the old one has fell."""
-    found = []
-    for task, result in old.results.items():
-        other = new.results.get(task)
-        metric = result.primary
-        was = result.estimates[metric]
-        now = other.estimates.get(metric) if other else None
-        value = now.value if now else None
-        fell = value is None or (
-            was.value is not None
-            and (value < was.value if was.higher_is_better else value > was.value)
-        )
-        found.append(Change(task, metric, was.value, value, fell))
-    return found
+    """What would change, task by task."""
+    return [_change(result, new.results.get(task)) for task, result in old.results.items()]
+
+
+def _change(old: TaskResult, new: TaskResult | None) -> Change:
+    was = old.estimates[old.primary].value
+    if new is None or old.primary not in new.estimates:
+        return Change(old.task, old.primary, was, None, (old.docs, 0), "it has no result for it")
+    now, better = new.estimates[old.primary].value, old.estimates[old.primary].higher_is_better
+    weaker = ""
+    if now is None or (was is not None and (now < was if better else now > was)):
+        weaker = "the figure falls"
+    elif new.docs < old.docs:
+        weaker = f"it was asked {new.docs:,} docs instead of {old.docs:,}"
+    elif (new.version, new.num_fewshot) != (old.version, old.num_fewshot):
+        weaker = "it was asked by another version or with other shots"
+    elif new.on_samples and not old.on_samples:
+        weaker = "it was asked on the samples"
+    return Change(old.task, old.primary, was, now, (old.docs, new.docs), weaker)
 
 
 def accept(baselines: Path, run: StoredRun, because: str | None) -> Path:
@@ -99,23 +110,28 @@ def accept(baselines: Path, run: StoredRun, because: str | None) -> Path:
     Args:
         baselines: their folder.
         run: a complete run.
-        because: why a figure may fall, ``None`` where none does.
+        because: why it may be weaker than the one that it replaces, ``None`` where it is not.
 
     Returns:
         The baseline's folder.
 
     Raises:
-        UsageError: a figure falls, and nobody says why.
+        UsageError: it is weaker than the one that it replaces, and nobody says why.
         StorageError: it cannot be written; the old baseline stays.
     """
     model = run.run.model.name
     place = baseline_folder(baselines, model)
+    old = place.with_name(f".{place.name}.old")
+    with explained(place):
+        if old.exists() and not place.exists():  # the last acceptance was cut short
+            old.rename(place)
     before = RunFolder(place).read() if place.exists() else None
-    fallen = [each for each in changes(before, run.run) if each.fell] if before else []
+    fallen = [each for each in changes(before, run.run) if each.weaker] if before else []
     if fallen and not because:
+        said = "; ".join(f"{each.task}: {each.weaker}" for each in fallen)
         raise UsageError(
-            f"the baseline of {model} would fall in {', '.join(each.task for each in fallen)}; "
-            'say why it may: --lower "the reason" (BECAUSE="the reason" with make)'
+            f"run {run.run.id} is a weaker baseline of {model} than the one it would replace "
+            f'({said}); say why it may be: --lower "the reason" (BECAUSE="the reason" with make)'
         )
     fresh = RunFolder(place.with_name(f".{place.name}.new"), DOCS)
     with explained(fresh.path):
@@ -128,11 +144,15 @@ def accept(baselines: Path, run: StoredRun, because: str | None) -> Path:
         fresh.path / HISTORY, _history(place, run.run, before, because if fallen else None)
     )
     with explained(place):
-        old = place.with_name(f".{place.name}.old")
         shutil.rmtree(old, ignore_errors=True)
         if place.exists():
             place.rename(old)
-        fresh.path.rename(place)
+        try:
+            fresh.path.rename(place)
+        except OSError:
+            if old.exists():
+                old.rename(place)
+            raise
         shutil.rmtree(old, ignore_errors=True)
     return place
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from scipy.special import ndtri
 
 from harness.compare import StoredRun
 from harness.difference import Difference, metric_difference
 from harness.errors import IncomparableRuns, RecordError, UnknownName, UsageError
-from harness.gate.drops import Accuracy, Drop, accuracy_drop, mean_drop
-from harness.gate.policy import Margin, Policy, TaskPolicy
+from harness.gate.drops import Accuracy, Drop, accuracy, accuracy_drop, mean_drop
+from harness.gate.limits import Limit, limits_of
+from harness.gate.policy import Margin, Policy, TaskPolicy, check_unit
 from harness.gate.rule import (
     Counts,
     Levels,
@@ -24,20 +26,10 @@ from harness.gate.rule import (
 from harness.pairing import Pair, pair_docs
 from harness.records import Run, TaskResult
 from harness.same_work import labels, work_differences
+from harness.types import Estimate
 
 Verdict = Literal["pass", "fail", "underpowered", "same model"]
 ALL = "all accuracy tasks"
-
-
-@dataclass(frozen=True)
-class Limit:
-    """A cost or a divergence, against what it may be."""
-
-    name: str
-    unit: str
-    value: float | None
-    limit: float
-    holds: bool
 
 
 @dataclass(frozen=True)
@@ -83,42 +75,58 @@ def decide(base: StoredRun, model: StoredRun, policy: Policy) -> Outcome:
             than its metric, or no margin could be shown to hold with so few docs.
     """
     names = labels([base.run, model.run])
-    check_policy(base.run, policy)
-    if found := work_differences(base.run, model.run, None, (names[0], names[1])):
+    check_policy(base.run, model.run, policy)
+    asked = list(base.run.results)
+    if found := work_differences(base.run, model.run, asked, (names[0], names[1])):
         raise IncomparableRuns(names[0], names[1], found)
-    if is_same_model(base.run, model.run):
+    paired: dict[str, list[Pair]] = {}
+    for task in asked:
+        paired[task], unlike = pair_docs(base.folder, model.folder, task)
+        if unlike:
+            raise IncomparableRuns(names[0], names[1], unlike)
+    if is_same_model(base.run, model.run) and not any(map(_changed, paired.values())):
         return outcome("same model", base.run, model.run, names, policy)
     accuracies: list[Accuracy] = []
     others: list[tuple[Difference, Margin]] = []
     notes: list[str] = []
-    for task, result in base.run.results.items():
-        pairs, unlike = pair_docs(base.folder, model.folder, task)
-        if unlike:
-            raise IncomparableRuns(names[0], names[1], unlike)
-        measured = _measured(result, model.run.results[task], pairs, policy)
+    for task in asked:
+        measured = _measured(base.run.results[task], model.run.results[task], paired[task], policy)
         if isinstance(measured, Accuracy):
             accuracies.append(measured)
         elif isinstance(measured, str):
             notes.append(measured)
         else:
             others.append(measured)
-    tests = len(accuracies) + len(others)
-    if not tests:
+    if not accuracies and not others:
         raise UsageError(f"nothing is gated: {'; '.join(notes)}")
     if accuracies:
         check_margin(sum(each.docs for each in accuracies), policy)
-    level = levels(policy.alpha, tests)
+    level = levels(policy.alpha, len(accuracies) + len(others))
     pooled, drops = held(accuracies, policy, level)
     drops += [mean_drop(*each, level.task, level.holds) for each in others]
-    limits = tuple(_limits(base.run, model.run, policy))
+    limits = tuple(limits_of(base.run, model.run, policy))
     return replace(
         outcome(verdict(pooled, drops, limits), base.run, model.run, names, policy),
         pooled=pooled,
         tasks=tuple(drops),
         limits=limits,
         visible=_visible(pooled, policy),
-        notes=tuple(notes),
+        notes=(*notes, *unscored_notes(accuracies)),
     )
+
+
+def unscored_notes(tasks: Sequence[Accuracy]) -> list[str]:
+    """Say which tasks the model did not answer in full."""
+    return [
+        f"{each.task}: {each.unscored:,} docs that the baseline scored have no score now, and "
+        "count as wrong"
+        for each in tasks
+        if each.unscored
+    ]
+
+
+def _changed(pairs: Sequence[Pair]) -> bool:
+    return any(dict(one.scores) != dict(other.scores) for one, other in pairs)
 
 
 def outcome(said: Verdict, base: Run, model: Run, names: Sequence[str], policy: Policy) -> Outcome:
@@ -147,18 +155,25 @@ def verdict(pooled: Drop | None, tasks: Sequence[Drop], limits: Sequence[Limit])
     return "pass" if all(each.state == "holds" for each in needed) else "underpowered"
 
 
-def check_policy(base: Run, policy: Policy) -> None:
-    """Raise UnknownName for a task or metric that the baseline does not have."""
+def check_policy(base: Run, model: Run, policy: Policy) -> None:
+    """Raise UnknownName for a task or metric that there is not: gated tasks are the baseline's, a
+    limit may also be on what only the model was asked.
+    """
     for task, of_task in policy.tasks.items():
         if task not in base.results:
             raise UnknownName("task", task, base.results, f"the baseline {base.id}")
-        if of_task.metric and of_task.metric not in base.results[task].estimates:
-            known = base.results[task].estimates
-            raise UnknownName("metric", of_task.metric, known, f"{task} of the baseline {base.id}")
+        if of_task.metric:
+            _check_metric(task, of_task.metric, base.results[task], base)
+    asked = {**base.results, **model.results}
     for task, metric in policy.limits:
-        if task in base.results and metric not in base.results[task].estimates:
-            known = base.results[task].estimates
-            raise UnknownName("metric", metric, known, f"{task} of the baseline {base.id}")
+        if task not in asked:
+            raise UnknownName("task", task, asked, "the baseline and the run")
+        _check_metric(task, metric, asked[task], model)
+
+
+def _check_metric(task: str, metric: str, result: TaskResult, run: Run) -> None:
+    if metric not in result.estimates:
+        raise UnknownName("metric", metric, result.estimates, f"{task} of {run.id}")
 
 
 def is_same_model(base: Run, model: Run) -> bool:
@@ -168,6 +183,8 @@ def is_same_model(base: Run, model: Run) -> bool:
         and base.model.dtype == model.model.dtype
         and base.settings.backend == model.settings.backend
         and base.settings.head == model.settings.head
+        and base.model.chat_template == model.model.chat_template
+        and base.model.add_bos == model.model.add_bos
     )
 
 
@@ -177,45 +194,42 @@ def _measured(
     """What is tested of a task; in words, why nothing is."""
     of_task = policy.tasks.get(base.task, TaskPolicy())
     metric = of_task.metric or base.primary
+    estimate = base.estimates[metric]
+    if is_accuracy(metric, estimate):
+        margin = of_task.margin or policy.task
+        check_unit(base.task, metric, margin, "proportion")
+        counts = accuracy(base.task, metric, pairs, margin.value)
+        if not counts.docs or counts.unscored == counts.docs:
+            raise RecordError(f"{base.task}: no doc was scored on both sides")
+        return counts
+    if of_task.margin is None:
+        return f"{base.task} is not gated: the policy has no margin for it, in {estimate.unit}"
     difference = metric_difference(base, model, metric, pairs)
     if not difference.delta.n:
         raise RecordError(f"{base.task}: no doc was scored on both sides")
-    unit = difference.delta.unit
-    counted = difference.flips is not None and difference.delta.higher_is_better
-    if not counted or difference.base is None or difference.model is None:
-        if of_task.margin is None:
-            return f"{base.task} is not gated: the policy has no margin for it, in {unit}"
-        _check_unit(base.task, metric, of_task.margin, unit)
-        return difference, of_task.margin
-    assert difference.flips is not None
-    margin = of_task.margin or policy.task
-    _check_unit(base.task, metric, margin, "proportion")
-    return Accuracy(
-        task=base.task,
-        metric=metric,
-        base=difference.base,
-        model=difference.model,
-        gained=difference.flips.gained,
-        lost=difference.flips.lost,
-        docs=difference.delta.n,
-        margin=margin.value,
-    )
-
-
-def _check_unit(task: str, metric: str, margin: Margin, unit: str) -> None:
-    if margin.unit != unit:
-        written = "points" if margin.unit == "proportion" else margin.unit
-        wanted = "points" if unit == "proportion" else unit
-        raise UsageError(
-            f"the policy's margin for {task} is in {written}, and {metric} is in {wanted}"
+    if model.unscored > base.unscored:
+        raise RecordError(
+            f"{base.task}: {model.unscored - base.unscored:,} docs that the baseline scored have "
+            f"no score now, so {metric} cannot be held against its margin"
         )
+    check_unit(base.task, metric, of_task.margin, difference.delta.unit)
+    return difference, of_task.margin
+
+
+def is_accuracy(metric: str, estimate: Estimate) -> bool:
+    """Whether it is the share of docs that are right."""
+    return (
+        estimate.unit == "proportion"
+        and estimate.higher_is_better
+        and not metric.partition(",")[0].endswith("_macro")
+    )
 
 
 def check_margin(docs: int, policy: Policy) -> None:
     """Raise UsageError where so many docs could not show that the pooled margin holds."""
     margin = policy.pooled.value
     if least_margin(docs, policy.alpha) > margin:
-        needed = docs_to_pass(margin, 0.0, policy.alpha)
+        needed = docs_to_pass(margin, 0.0, -float(ndtri(policy.alpha)))
         raise UsageError(
             f"{docs:,} docs cannot show that a drop stays within {100 * margin:g} points, even if "
             f"every answer is the same: that takes {needed:,}. Ask more docs, or take a profile "
@@ -255,31 +269,3 @@ def _visible(pooled: Drop | None, policy: Policy) -> float | None:
     # Of a run without any change nothing says how many there might be.
     discordance = max(pooled.changed, 1) / pooled.docs
     return visible_drop(pooled.docs, discordance, pooled.margin, policy.alpha)
-
-
-def _limits(base: Run, model: Run, policy: Policy) -> list[Limit]:
-    found = []
-    for cost, times in policy.costs.items():
-        of_base, of_model = _cost(base, cost), _cost(model, cost)
-        ratio = of_model / of_base if of_base and of_model else None
-        found.append(Limit(cost, "times", ratio, times, ratio is None or ratio <= times))
-    for (task, metric), limit in policy.limits.items():
-        result = model.results.get(task)
-        estimate = result.estimates.get(metric) if result else None
-        value = estimate.value if estimate else None
-        if estimate is None or value is None:
-            found.append(Limit(f"{task} {metric}", limit.unit, None, limit.value, False))
-            continue
-        _check_unit(task, metric, limit, estimate.unit)
-        holds = value <= limit.value if not estimate.higher_is_better else value >= limit.value
-        found.append(Limit(f"{task} {metric}", limit.unit, value, limit.value, holds))
-    return found
-
-
-def _cost(run: Run, cost: str) -> float | None:
-    if cost == "disk":
-        return run.model.disk_bytes
-    if cost == "memory":
-        return run.model.memory_bytes
-    peaks = [result.cost.peak_memory_bytes or 0 for result in run.results.values()]
-    return max(peaks, default=0) or None

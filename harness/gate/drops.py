@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +15,7 @@ from harness.errors import RecordError
 from harness.gate.policy import Margin
 from harness.gate.rule import Counts, beyond, docs_to_pass, docs_to_settle, within
 from harness.paired import tango_interval
+from harness.pairing import Pair
 
 State = Literal["fails", "holds", "open"]
 
@@ -25,10 +27,11 @@ class Drop:
     Attributes:
         unit: as in `harness.types.Estimate`.
         drop: positive where the model is worse.
-        low, high: between these it lies, each end at the level of its own test.
+        low, high: between these it lies, each end at the level of its own test; ``None`` where
+            there is no standard error.
         margin: what is tolerated.
         state: surely beyond it, surely within, or neither.
-        docs: docs that both sides scored; ``changed``: those whose answer changed.
+        docs: docs that count; ``changed``: those whose answer changed.
         docs_needed: how many would settle it, ``None`` where that cannot be said.
     """
 
@@ -38,8 +41,8 @@ class Drop:
     base: float | None
     model: float | None
     drop: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     margin: float
     state: State
     docs: int
@@ -49,7 +52,11 @@ class Drop:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """An accuracy task, or all of them: how many docs changed, which way."""
+    """An accuracy task, or all of them: how many docs changed, which way.
+
+    Attributes:
+        unscored: docs that the baseline scored and the model could not be scored on.
+    """
 
     task: str
     metric: str
@@ -59,6 +66,42 @@ class Accuracy:
     lost: int
     docs: int
     margin: float
+    unscored: int = 0
+
+
+def accuracy(task: str, metric: str, pairs: Iterable[Pair], margin: float) -> Accuracy:
+    """Count the docs that the baseline scored.
+
+    One that it has right and the model could not be scored on, because its answer was no number or
+    it gave none, is lost: a model does not pass by not answering.
+
+    Args:
+        task: its name.
+        metric: of zeros and ones, 1 for right.
+        pairs: docs of the baseline and of the model.
+        margin: the drop that is tolerated.
+    """
+    right = gained = lost = docs = unscored = 0
+    for base, model in pairs:
+        if (before := base.scores.get(metric)) is None:
+            continue
+        after = model.scores.get(metric)
+        docs += 1
+        unscored += after is None
+        right += before == 1
+        gained += before == 0 and after == 1
+        lost += before == 1 and after != 1
+    return Accuracy(
+        task=task,
+        metric=metric,
+        base=right / max(1, docs),
+        model=(right + gained - lost) / max(1, docs),
+        gained=gained,
+        lost=lost,
+        docs=docs,
+        margin=margin,
+        unscored=unscored,
+    )
 
 
 def accuracy_drop(
@@ -99,7 +142,9 @@ def accuracy_drop(
         state=state,
         docs=task.docs,
         changed=task.gained + task.lost,
-        docs_needed=_needed(drop, task.margin, discordance, float(ndtr(-hold_z)), task.docs, state),
+        docs_needed=_needed(drop, task.margin, discordance, fail_z, hold_z, task.docs)
+        if state == "open"
+        else None,
     )
 
 
@@ -110,18 +155,17 @@ def mean_drop(difference: Difference, margin: Margin, fail_z: float, hold_z: flo
     if value is None or difference.base is None or difference.model is None:
         raise RecordError(f"{difference.task}: {difference.metric} has no value on both sides")
     drop = -value if delta.higher_is_better else value
-    reach = [
-        float(stdtrit(max(1, delta.n - 1), ndtr(z))) * (stderr or 0.0) for z in (fail_z, hold_z)
-    ]
-    low, high = drop - reach[0], drop + reach[1]
-    state: State = "open"
+    low = high = needed = None
     # Without a spread nothing is sure, but that equal values are equal.
-    if stderr is not None or drop == 0:
+    state: State = "holds" if drop == 0 else "open"
+    if stderr:
+        reach = [float(stdtrit(max(1, delta.n - 1), ndtr(z))) * stderr for z in (fail_z, hold_z)]
+        low, high = drop - reach[0], drop + reach[1]
         state = "fails" if low > margin.value else "holds" if high < margin.value else "open"
-    needed = None
-    if state == "open" and stderr and drop != margin.value:
-        of_side = reach[1] if drop < margin.value else reach[0]
-        needed = math.ceil(delta.n * (of_side / (margin.value - drop)) ** 2)
+        if state == "open" and drop != margin.value:
+            of_side = reach[1] if drop < margin.value else reach[0]
+            wanted = math.ceil(delta.n * (of_side / (margin.value - drop)) ** 2)
+            needed = max(delta.n + 1, wanted)
     return Drop(
         task=difference.task,
         metric=difference.metric,
@@ -140,14 +184,15 @@ def mean_drop(difference: Difference, margin: Margin, fail_z: float, hold_z: flo
 
 
 def _needed(
-    drop: float, margin: float, discordance: float, alpha: float, docs: int, state: State
+    drop: float, margin: float, discordance: float, fail_z: float, hold_z: float, docs: int
 ) -> int | None:
     """Docs that would settle an open test.
 
     Those with which an unchanged model passes; where so many were asked already, those that settle
     it if the drop stays as it is.
     """
-    if state != "open":
-        return None
-    needed = docs_to_pass(margin, discordance, alpha)
-    return needed if needed > docs else docs_to_settle(drop, margin, discordance, alpha)
+    needed = docs_to_pass(margin, discordance, hold_z)
+    if needed > docs:
+        return needed
+    wanted = docs_to_settle(drop, margin, discordance, fail_z, hold_z)
+    return None if wanted is None else max(docs + 1, wanted)

@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
-from harness.errors import UnknownName, closest
+from harness.errors import UnknownName, UsageError, closest
 from harness.strict_yaml import Table, find_file, parse
 
 NAME = "gate.yaml"
@@ -49,6 +49,7 @@ _UNITS: Mapping[str, tuple[str, float]] = {
     "of 100": ("of 100", 1.0),
     "bleu": ("bleu", 1.0),
     "score": ("score", 1.0),
+    "of tokens": ("share of tokens", 1.0),
 }
 """A unit as it is written in the policy: the records' name of it, and its size in that."""
 _AMOUNT = re.compile(r"(?P<number>[0-9.eE+-]+)\s+(?P<unit>\S.*)")
@@ -92,6 +93,16 @@ class Policy:
     tasks: Mapping[str, TaskPolicy] = field(default_factory=dict)
     costs: Mapping[Cost, float] = field(default_factory=dict)
     limits: Mapping[tuple[str, str], Margin] = field(default_factory=dict)
+
+
+def check_unit(task: str, metric: str, margin: Margin, unit: str) -> None:
+    """Raise UsageError where a margin is not in its metric's unit."""
+    if margin.unit != unit:
+        written = "points" if margin.unit == "proportion" else margin.unit
+        wanted = "points" if unit == "proportion" else unit
+        raise UsageError(
+            f"the policy's margin for {task} is in {written}, and {metric} is in {wanted}"
+        )
 
 
 def load_policy(path: Path | None = None, profile: str | None = None) -> Policy:
@@ -177,6 +188,8 @@ def _limits(table: Table) -> tuple[dict[Cost, float], dict[tuple[str, str], Marg
 def _margin(table: Table, key: str) -> Margin:
     value, written = _amount(table, key, tuple(_UNITS))
     unit, size = _UNITS[written]
+    if unit == "proportion" and value >= 100:
+        raise table.error(key, f"{value:g} points are all there are: nothing could fail")
     return Margin(value * size, unit)
 
 

@@ -142,18 +142,19 @@ def least_margin(docs: float, alpha: float) -> float:
     return square / (docs + square)
 
 
-def docs_to_pass(margin: float, discordance: float, alpha: float) -> int:
+def docs_to_pass(margin: float, discordance: float, z: float) -> int:
     """Docs with which a model that drops nothing passes four times in five.
 
-    n = d ((z_alpha + z_0.8) / margin)^2 for a share d of docs that change, either way; and never
-    fewer than `least_margin` asks for.
+    n = d ((z + z_0.8) / margin)^2 for a share d of docs that change, either way, and a test at z;
+    and never fewer than `least_margin` asks for.
     """
-    z = -float(ndtri(alpha))
     by_spread = discordance * ((z + float(ndtri(POWER))) / margin) ** 2
     return math.ceil(max(by_spread, z**2 * (1 - margin) / margin))
 
 
-def docs_to_settle(drop: float, margin: float, discordance: float, alpha: float) -> int | None:
+def docs_to_settle(
+    drop: float, margin: float, discordance: float, fail_z: float, hold_z: float
+) -> int | None:
     """Docs with which the verdict falls if drop and discordance stay as they were seen.
 
     ``None`` where the drop is the margin itself: no number of docs tells on which side it lies.
@@ -161,8 +162,8 @@ def docs_to_settle(drop: float, margin: float, discordance: float, alpha: float)
     distance = margin - drop
     if distance == 0:
         return None
-    z = -float(ndtri(alpha if distance > 0 else alpha / 2))
-    return math.ceil(discordance * (z / distance) ** 2)
+    z = hold_z if distance > 0 else fail_z
+    return math.ceil(max(discordance - drop**2, 0.0) * (z / distance) ** 2)
 
 
 def visible_drop(docs: float, discordance: float, margin: float, alpha: float) -> float:

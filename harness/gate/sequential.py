@@ -13,22 +13,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.compare import StoredRun
-from harness.errors import IncomparableRuns, UsageError
+from harness.errors import IncomparableRuns, RecordError, UsageError
 from harness.gate.decide import (
     Outcome,
     check_margin,
     check_policy,
     held,
+    is_accuracy,
     is_same_model,
     outcome,
+    unscored_notes,
     verdict,
 )
-from harness.gate.drops import Accuracy
-from harness.gate.policy import Policy, TaskPolicy
+from harness.gate.drops import Accuracy, accuracy
+from harness.gate.limits import limits_of
+from harness.gate.policy import Policy, TaskPolicy, check_unit
 from harness.gate.rule import levels_of_looks
 from harness.open_task import OpenTask
-from harness.pairing import ScoredDoc
-from harness.records import Row, Run
+from harness.pairing import Pair, ScoredDoc
+from harness.records import Row, Run, TaskResult
 from harness.types import Doc
 
 SHARES = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0)
@@ -44,9 +47,8 @@ class _Task:
     """A task while it is looked at.
 
     Attributes:
-        docs: all of them, in the order in which they are asked.
-        gained, lost, right: of the docs that were asked and scored on both sides; ``right`` of the
-            baseline.
+        docs: all of them, in the order in which they are asked; ``asked`` so many.
+        pairs: those that were, with the baseline's.
     """
 
     name: str
@@ -55,10 +57,7 @@ class _Task:
     docs: Sequence[Doc]
     baseline: Mapping[str, ScoredDoc]
     asked: int = 0
-    gained: int = 0
-    lost: int = 0
-    right: int = 0
-    scored: int = 0
+    pairs: list[Pair] = field(default_factory=list)
 
     def next_docs(self, share: float) -> Sequence[Doc]:
         """Those that are asked until the next look."""
@@ -67,121 +66,148 @@ class _Task:
         return chosen
 
     def add(self, row: Row) -> bool:
-        """Count a doc; ``False`` if the baseline was asked something else about it."""
+        """Pair a doc; ``False`` if the baseline was asked something else about it."""
         before = self.baseline.get(row.doc_id)
         if before is None or before.request_digest != row.request_digest:
             return False
-        values = before.scores.get(self.metric), row.scores.get(self.metric)
-        if None not in values:
-            self.scored += 1
-            self.right += values[0] == 1
-            self.gained += values == (0, 1)
-            self.lost += values == (1, 0)
+        after = replace(before, scores=row.scores, unscored=row.unscored)
+        self.pairs.append((before, after))
         return True
 
-    def accuracy(self) -> Accuracy:
+    def counts(self) -> Accuracy:
         """The counts so far."""
-        docs = max(1, self.scored)
-        return Accuracy(
-            task=self.name,
-            metric=self.metric,
-            base=self.right / docs,
-            model=(self.right + self.gained - self.lost) / docs,
-            gained=self.gained,
-            lost=self.lost,
-            docs=self.scored,
-            margin=self.margin,
-        )
+        return accuracy(self.name, self.metric, self.pairs, self.margin)
 
 
-@dataclass
-class _Looks:
-    """What is tested, and what is not, in words."""
+@dataclass(frozen=True)
+class Asked:
+    """The baseline's tasks as this model is asked them.
 
-    tasks: list[_Task] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    Attributes:
+        record: the model's run, without results.
+        opened: by name.
+        others: by name, who else is asked, as in `harness.records.TaskResult`.
+        ask: asks about some docs of a task.
+    """
+
+    record: Run
+    opened: Mapping[str, OpenTask]
+    others: Mapping[str, Mapping[str, str]]
+    ask: Ask
 
 
 def decide_in_looks(
-    base: StoredRun,
-    model: Run,
-    opened: Mapping[str, OpenTask],
-    ask: Ask,
-    policy: Policy,
-    tell: Callable[[str], None],
+    base: StoredRun, asked: Asked, policy: Policy, tell: Callable[[str], None]
 ) -> Outcome:
     """Ask until the verdict is sure, or all docs are in.
 
     Args:
         base: the baseline.
-        model: the record of the model that is asked, without results.
-        opened: the baseline's tasks, as this model is asked them.
-        ask: asks about some docs of a task.
+        asked: the model, and the tasks.
         policy: what is tolerated.
         tell: takes a line for the user at each look.
 
     Raises:
         IncomparableRuns: the baseline was asked something else.
-        UsageError: the policy names what the baseline does not have, nothing can be looked at, or
-            no margin could be shown to hold with so few docs.
-        RecordError: the baseline's rows are missing or damaged.
+        UsageError: the policy names what the baseline does not have, or asks for what takes all
+            docs of a run; nothing can be looked at; or no margin could be shown with so few docs.
+        RecordError: the baseline's rows are damaged, or no doc was scored on both sides.
     """
+    model = asked.record
     names = base.run.model.name, model.model.name
-    check_policy(base.run, policy)
+    check_policy(base.run, model, policy)
+    _check_early(policy)
+    tasks, notes = _prepared(base, asked, policy)
+    if not tasks:
+        raise UsageError(f"nothing can be looked at early: {'; '.join(notes)}")
     if is_same_model(base.run, model):
         return outcome("same model", base.run, model, names, policy)
-    looks = _prepared(base, opened, policy)
-    if not looks.tasks:
-        raise UsageError(f"nothing can be looked at early: {'; '.join(looks.notes)}")
-    total = sum(len(task.docs) for task in looks.tasks)
+    total = sum(len(task.docs) for task in tasks)
     check_margin(total, policy)
+    limits = tuple(limits_of(base.run, model, policy))
     found = outcome("underpowered", base.run, model, names, policy)
-    for share, level in zip(
-        SHARES, levels_of_looks(policy.alpha, len(looks.tasks), SHARES), strict=True
-    ):
-        for task in looks.tasks:
-            alike = [task.add(row) for row in ask(task.name, task.next_docs(share))]
+    for share, level in zip(SHARES, levels_of_looks(policy.alpha, len(tasks), SHARES), strict=True):
+        for task in tasks:
+            alike = [task.add(row) for row in asked.ask(task.name, task.next_docs(share))]
             if not all(alike):
                 unlike = f"{task.name}: {alike.count(False):,} of {len(alike):,} docs or prompts"
                 raise IncomparableRuns(*names, [f"{unlike} are not the baseline's"])
-        counts = [task.accuracy() for task in looks.tasks]
-        if not all(each.docs for each in counts):
+        counts = [task.counts() for task in tasks]
+        if silent := [each.task for each in counts if each.unscored == each.docs]:
+            if share == SHARES[-1]:
+                raise RecordError(f"{', '.join(silent)}: no doc was scored on both sides")
             continue
         pooled, drops = held(counts, policy, level)
-        said = verdict(pooled, drops, ())
-        asked = sum(task.asked for task in looks.tasks)
-        tell(f"{asked:,} of {total:,} docs: {said if said != 'underpowered' else 'not sure yet'}")
-        found = replace(found, verdict=said, pooled=pooled, tasks=tuple(drops), asked=asked / total)
+        said, so_far = verdict(pooled, drops, limits), sum(task.asked for task in tasks)
+        tell(f"{so_far:,} of {total:,} docs: {said if said != 'underpowered' else 'not sure yet'}")
+        found = replace(
+            found,
+            verdict=said,
+            pooled=pooled,
+            tasks=tuple(drops),
+            limits=limits,
+            asked=so_far / total,
+            notes=(*notes, *unscored_notes(counts)),
+        )
         if said != "underpowered":
             break
-    return replace(found, notes=tuple(looks.notes))
+    return found
 
 
-def _prepared(base: StoredRun, opened: Mapping[str, OpenTask], policy: Policy) -> _Looks:
-    looks = _Looks()
+def _check_early(policy: Policy) -> None:
+    """Refuse what cannot be tested before a whole run is in."""
+    late = [f"{task} {metric}" for task, metric in policy.limits]
+    late += [cost for cost in policy.costs if cost == "peak memory"]
+    late += [
+        task
+        for task, each in policy.tasks.items()
+        if each.margin is not None and each.margin.unit != "proportion"
+    ]
+    if late:
+        raise UsageError(
+            f"the policy bounds {', '.join(late)}, which only a whole run tells: gate that "
+            "instead, without --sequential"
+        )
+
+
+def _prepared(base: StoredRun, asked: Asked, policy: Policy) -> tuple[list[_Task], list[str]]:
+    """The tasks that can be looked at early, and why others cannot."""
+    tasks: list[_Task] = []
+    notes: list[str] = []
     for name, result in base.run.results.items():
         of_task = policy.tasks.get(name, TaskPolicy())
         metric = of_task.metric or result.primary
-        estimate, task = result.estimates[metric], opened[name]
-        if estimate.unit != "proportion" or not estimate.higher_is_better or "_macro" in metric:
-            looks.notes.append(f"{name} is not looked at: {metric} is no share of right answers")
+        if not is_accuracy(metric, result.estimates[metric]):
+            notes.append(f"{name} is not looked at: {metric} is no share of right answers")
             continue
-        if (task.version, task.num_fewshot) != (result.version, result.num_fewshot):
-            raise IncomparableRuns(
-                base.run.model.name,
-                "this run",
-                [f"{name}: version {result.version} and {result.num_fewshot} shots, is now "
-                 f"{task.version} and {task.num_fewshot}"],
-            )  # fmt: skip
-        docs = list(task.docs)
+        _check_work(base.run, result, asked)
+        margin = of_task.margin or policy.task
+        check_unit(name, metric, margin, "proportion")
+        docs = list(asked.opened[name].docs)
         random.Random(f"{SEED} {name}").shuffle(docs)
-        looks.tasks.append(
-            _Task(
-                name=name,
-                metric=metric,
-                margin=(of_task.margin or policy.task).value,
-                docs=docs,
-                baseline={doc.doc_id: doc for doc in base.folder.rows_as(name, ScoredDoc)},
-            )
+        baseline = {doc.doc_id: doc for doc in base.folder.rows_as(name, ScoredDoc)}
+        tasks.append(_Task(name, metric, margin.value, docs, baseline))
+    return tasks, notes
+
+
+def _check_work(base: Run, result: TaskResult, asked: Asked) -> None:
+    """Raise IncomparableRuns where the baseline's task is not what this model is asked."""
+    name, names = result.task, (base.model.name, asked.record.model.name)
+    task = asked.opened.get(name)
+    if task is None:
+        raise IncomparableRuns(*names, [f"{name}: {names[1]} cannot be asked it"])
+    on_samples = any(data.origin == "samples" for data in task.data)
+    found = [
+        f"{name}: {what}: {then} of the baseline, {now} now"
+        for what, then, now in (
+            ("version", result.version, task.version),
+            ("examples in the prompt", result.num_fewshot, task.num_fewshot),
+            ("docs", result.docs, len(task.docs)),
+            ("asked on the samples", result.on_samples, on_samples),
+            ("others who are asked", dict(result.others), dict(asked.others.get(name, {}))),
+            ("chat template", base.model.chat_template, asked.record.model.chat_template),
         )
-    return looks
+        if then != now
+    ]
+    if found:
+        raise IncomparableRuns(*names, found)

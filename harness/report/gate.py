@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from rich.console import Console
 
-from harness.gate.decide import Limit, Outcome
+from harness.gate.decide import Outcome
 from harness.gate.drops import Drop
+from harness.gate.limits import Limit
 from harness.report.markdown import escape
 from harness.report.markdown import table as markdown_table
 from harness.report.terminal import say, table
@@ -122,13 +123,17 @@ def _row(drop: Drop) -> list[str]:
     ]
 
 
-def _signed(value: float, unit: str) -> str:
+def _signed(value: float | None, unit: str) -> str:
     """A drop with its sign; a share in points."""
+    if value is None:
+        return UNDEFINED
     size = 100 * value if unit == "proportion" else value
     return f"{size:+.2f}" if unit in _WIDE else f"{size:+.3g}"
 
 
 def _docs(drop: Drop) -> str:
+    if drop.docs_needed is None and drop.low is None:
+        return "too few docs for a standard error"
     if drop.docs_needed is None:
         return "the drop is about the margin itself, and no number of docs tells"
     return f"about {drop.docs_needed:,} docs would settle it"
@@ -142,5 +147,6 @@ def _wanted(outcome: Outcome) -> str:
 
 def _limit(limit: Limit) -> str:
     held = "within" if limit.holds else "over"
-    value = "not measured" if limit.value is None else f"{limit.value:.4g}"
-    return f"{clean(limit.name)}: {value}, {held} its limit of {limit.limit:g} {limit.unit}"
+    return (
+        f"{clean(limit.name)}: {limit.value:.4g}, {held} its limit of {limit.limit:g} {limit.unit}"
+    )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 
-from harness.gate.decide import Limit, Outcome
+from harness.gate.decide import Outcome
 from harness.gate.drops import Drop
+from harness.gate.limits import Limit
 from harness.report.gate import STATES, headline, rows
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from harness.report.terminal import say, table
-from harness.report.wording import clean, size, speed
+from harness.report.wording import ABSENT, clean, size, speed
 from harness.speed import Speed
 
 HEAD = (
@@ -53,6 +53,10 @@ def _row(each: Speed) -> list[str]:
         f"{each.prefill_ratio:.2f}",
         speed(each.middle(lambda found: found.decode)),
         f"{each.decode_ratio:.2f}",
-        f"{each.middle(lambda found: found.first_token):.2f}",
-        f"{1000 * each.middle(lambda found: found.per_token):.1f}",
+        _written(each.middle(lambda found: found.first_token), 1, 2),
+        _written(each.middle(lambda found: found.per_token), 1000, 1),
     ]
+
+
+def _written(value: float | None, scale: float, digits: int) -> str:
+    return ABSENT if value is None else f"{scale * value:.{digits}f}"

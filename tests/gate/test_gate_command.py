@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from harness.compare import StoredRun
+from harness.metrics.divergence import per_token
 from harness.records import Row
 from tests.compared import answers, documents, stored_run
 from tests.conftest import Command
@@ -167,8 +168,8 @@ def test_a_baseline_falls_only_with_a_reason(
     assert harness("accept", "tiny")[0] == 0
     second = store("tiny", lost(1), RIGHT, created="2026-03-02T12:00:00+00:00")
     code, out, err = harness("accept", "tiny")
-    assert code == 2 and "arc_easy\tacc\t50.0 -> 49.8" in out
-    assert "would fall in arc_easy; say why it may: --lower" in err
+    assert code == 2 and "arc_easy\tacc\t50.0 -> 49.8\t500 -> 500 docs" in out
+    assert "(arc_easy: the figure falls); say why it may be: --lower" in err
     assert harness("accept", "tiny", "--lower", "a bug in the old prompts")[0] == 0
     history = (tmp_path / "reports/baselines/tiny/history.jsonl").read_text().splitlines()
     entries = [json.loads(line) for line in history]
@@ -287,3 +288,79 @@ def test_unknown_baselines_and_damaged_ones_are_named(
     store("tiny", RIGHT, RIGHT)
     code, _, err = gate("--baseline", "other", "--model", "tiny")
     assert code == 1 and "arc_easy.jsonl, line 500" in err
+
+
+@pytest.mark.usefixtures("baseline")
+def test_a_model_does_not_pass_by_not_answering(store: Store, gate: Gate) -> None:
+    """Of 500 docs 400 have no score: 200 of them were right, 20 points of 1,000."""
+    mute = [
+        replace(row, scores={}, unscored="is not a finite number") if row.index < 400 else row
+        for row in answers(RIGHT)
+    ]
+    store("other", RIGHT, RIGHT, rows={"arc_easy": mute})
+    code, out, _ = gate("--json")
+    told = json.loads(out)
+    assert code == 1 and told["verdict"] == "fail"
+    assert told["pooled"]["drop"] == pytest.approx(0.2) and told["pooled"]["docs"] == 1000
+    assert told["notes"] == [
+        "arc_easy: 400 docs that the baseline scored have no score now, and count as wrong"
+    ]
+
+
+@pytest.mark.usefixtures("baseline")
+def test_the_same_weights_with_other_scores_are_tested(
+    harness: Command, store: Store, policy: Path
+) -> None:
+    """What changed is then not the model: the harness, or the machine."""
+    store("tiny", lost(60), RIGHT)
+    code, out, _ = harness("gate", "--model=tiny", "--baseline=tiny", f"--policy={policy}")
+    assert code == 1 and out.splitlines()[-1].startswith("fail: ")
+
+
+@pytest.mark.usefixtures("baseline")
+def test_a_divergence_is_limited_where_only_the_model_was_asked(
+    store: Store, gate: Gate, policy: Path
+) -> None:
+    nats = [replace(row, scores={"kl": (0.3 * 10, 10.0)}) for row in documents([-30.0] * 5)]
+    metrics = {"divergence": [per_token("kl", "nats/token", higher_is_better=False)]}
+    store("other", RIGHT, RIGHT, rows={"divergence": nats}, metrics=metrics)
+    for limit, expected in (("0.2", 1), ("0.4", 0)):
+        policy.write_text(POLICY + f"limits: {{divergence kl: {limit} nats/token}}\n")
+        code, out, err = gate()
+        assert code == expected, err
+    assert "divergence kl: 0.3, within its limit of 0.4 nats/token" in out
+    policy.write_text(POLICY + "limits: {divergense kl: 0.2 nats/token}\n")
+    code, _, err = gate()
+    assert code == 2 and "did you mean 'divergence'" in err
+
+
+@pytest.mark.usefixtures("baseline")
+def test_json_stays_json_under_github(
+    store: Store, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    store("other", RIGHT, RIGHT)
+    _, out, err = gate("--json")
+    assert json.loads(out)["verdict"] == "pass" and "::notice title=gate::" in err
+
+
+def test_a_baseline_of_fewer_docs_is_weaker(store: Store, harness: Command) -> None:
+    store("tiny", RIGHT, RIGHT)
+    harness("accept", "tiny")
+    store("tiny", [1] * 20, RIGHT, created="2026-03-02T12:00:00+00:00")
+    code, _, err = harness("accept", "tiny")
+    assert code == 2 and "arc_easy: it was asked 20 docs instead of 500" in err
+
+
+def test_an_acceptance_that_was_cut_short_is_mended(
+    store: Store, harness: Command, tmp_path: Path
+) -> None:
+    """Between the two renames the old baseline lies aside: it comes back, with its history."""
+    store("tiny", RIGHT, RIGHT)
+    harness("accept", "tiny")
+    place = tmp_path / "reports/baselines/tiny"
+    place.rename(place.with_name(".tiny.old"))
+    store("tiny", lost(1), RIGHT, created="2026-03-02T12:00:00+00:00")
+    code, _, err = harness("accept", "tiny")
+    assert code == 2 and "the figure falls" in err
+    assert place.is_dir() and not place.with_name(".tiny.old").exists()

@@ -21,7 +21,7 @@ from harness.paired import tango_interval
 from tests.gate.simulation import Scene, scenes, shares_of
 
 ALPHA = 0.05
-Z = 1.6448536
+Z, Z_FAIL = 1.6448536, 1.959964
 
 
 def counts(*tasks: tuple[int, int, int]) -> Counts:
@@ -33,17 +33,18 @@ def test_what_docs_can_show_without_any_change() -> None:
     """z^2 / (n + z^2) with z = 1.6449: 2.7055 / 90.7055 = 0.02983 of 88 docs, above 0.03 of 87."""
     assert least_margin(88, ALPHA) == pytest.approx(Z**2 / (88 + Z**2), rel=1e-6)
     assert least_margin(88, ALPHA) < 0.03 < least_margin(87, ALPHA)
-    assert docs_to_pass(0.03, 0.0, ALPHA) == 88
+    assert docs_to_pass(0.03, 0.0, Z) == 88
 
 
 def test_docs_that_would_settle_it() -> None:
     """To pass without a drop: 0.05 ((1.6449 + 0.8416) / 0.005)^2 = 12,365.1. With a drop of 0.2
-    points seen: 0.05 (1.6449 / 0.003)^2 = 15,031; of 0.8: 0.05 (1.95996 / 0.003)^2 = 21,341.1.
+    points seen the changes vary by 0.05 - 0.002^2: 0.049996 (1.6449 / 0.003)^2 = 15,029.6; of 0.8:
+    0.049936 (1.95996 / 0.003)^2 = 21,314.3.
     """
-    assert docs_to_pass(0.005, 0.05, ALPHA) == 12_366
-    assert docs_to_settle(0.002, 0.005, 0.05, ALPHA) == 15_031
-    assert docs_to_settle(0.008, 0.005, 0.05, ALPHA) == 21_342
-    assert docs_to_settle(0.005, 0.005, 0.05, ALPHA) is None
+    assert docs_to_pass(0.005, 0.05, Z) == 12_366
+    assert docs_to_settle(0.002, 0.005, 0.05, Z_FAIL, Z) == 15_030
+    assert docs_to_settle(0.008, 0.005, 0.05, Z_FAIL, Z) == 21_315
+    assert docs_to_settle(0.005, 0.005, 0.05, Z_FAIL, Z) is None
 
 
 def test_the_drop_that_would_have_been_seen() -> None:

@@ -70,6 +70,23 @@ def test_other_prompts_than_the_baselines_are_refused(
     assert code in (1, 2) and "arc_easy: 6 of 6 docs or prompts are not the baseline's" in err
 
 
+@pytest.mark.usefixtures("baseline")
+@pytest.mark.parametrize(
+    ("adds", "said"),
+    [
+        ("tasks: {arc_easy: {margin: 1 perplexity}}\n", "the policy bounds arc_easy, which only"),
+        ("limits: {peak memory: 1 times}\n", "the policy bounds peak memory, which only"),
+        ("limits: {memory: 0.5 times}\n", "over its limit: memory"),
+    ],
+)
+def test_bounds_are_kept_or_refused(harness: Command, policy: Path, adds: str, said: str) -> None:
+    policy.write_text(policy.read_text() + adds)
+    code, out, err = harness(
+        "gate", "--model=other", "--baseline=tiny", f"--policy={policy}", "--sequential"
+    )
+    assert code in (1, 2) and said in out + err
+
+
 @pytest.mark.parametrize("discordance", [0.05, 0.10, 0.20])
 def test_looking_early_cries_wolf_no_oftener(discordance: float) -> None:
     """At the margin itself: 5% at most, within three standard errors of 4,000 runs."""

@@ -1,0 +1,67 @@
+"""Bounds on what is no accuracy: bytes, and how far a model may be from another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.errors import RecordError
+from harness.gate.policy import Policy, check_unit
+from harness.records import Run
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A cost or a divergence, against what it may be."""
+
+    name: str
+    unit: str
+    value: float
+    limit: float
+    holds: bool
+
+
+def limits_of(base: Run, model: Run, policy: Policy) -> list[Limit]:
+    """The costs and divergences against what they may be.
+
+    Raises:
+        RecordError: one was not measured.
+        UsageError: a limit is in another unit than its metric.
+    """
+    found = []
+    for cost, times in policy.costs.items():
+        ratio = _cost(model, cost) / _cost(base, cost)
+        found.append(Limit(cost, "times", ratio, times, ratio <= times))
+    for (task, metric), limit in policy.limits.items():
+        result = model.results.get(task)
+        estimate = result.estimates.get(metric) if result else None
+        if estimate is None or estimate.value is None:
+            raise RecordError(
+                f"the policy limits {task} {metric}, which run {model.id} did not measure: score "
+                f"{model.model.name} on {task} too"
+            )
+        check_unit(task, metric, limit, estimate.unit)
+        better = estimate.higher_is_better
+        holds = estimate.value >= limit.value if better else estimate.value <= limit.value
+        found.append(Limit(f"{task} {metric}", limit.unit, estimate.value, limit.value, holds))
+    return found
+
+
+def _cost(run: Run, cost: str) -> float:
+    """A cost of a run, in bytes."""
+    if cost == "disk":
+        return run.model.disk_bytes
+    measured: Sequence[int | None] = [run.model.memory_bytes]
+    if cost == "peak memory":
+        # A task that was answered from the journal did not need the memory that asking it takes.
+        measured = [
+            None if result.cost.stored else result.cost.peak_memory_bytes
+            for result in run.results.values()
+        ] or [None]
+    known = [each for each in measured if each]
+    if len(known) < len(measured):
+        raise RecordError(
+            f"the policy limits {cost}, which was not measured in the whole of run {run.id}: "
+            "score it with --no-journal"
+        )
+    return max(known)
