@@ -19,7 +19,7 @@ from harness.commands.eval_command import journals_folder, runs_folder
 from harness.compare import StoredRun
 from harness.errors import IncomparableRuns
 from harness.gate.baseline import read_baseline
-from harness.gate.decide import Outcome, decide
+from harness.gate.decide import Outcome, decide, foresight
 from harness.gate.policy import Policy, load_policy
 from harness.gate.sequential import Asked, decide_in_looks
 from harness.job import make_job
@@ -40,6 +40,8 @@ def run(options: argparse.Namespace) -> int:
     """Run the command: 0 go on, 1 it fails, 2 wrong use, 3 too few docs."""
     policy = load_policy(options.policy, options.profile)
     base = read_baseline(Path(options.reports) / "baselines", options.baseline)
+    if (line := foresight(base.run, policy)) is not None:
+        note(line)
     gate = _in_looks if options.sequential else _of_run
     outcome = gate(base, policy, options)
     _publish(outcome, options)

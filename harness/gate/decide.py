@@ -30,6 +30,8 @@ from harness.types import Estimate
 
 Verdict = Literal["pass", "fail", "underpowered", "same model"]
 ALL = "all accuracy tasks"
+USUAL_CHANGES = 0.1
+"""Share of docs that change, where nothing is known yet: what nf4 did to a small model."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,28 @@ def decide(base: StoredRun, model: StoredRun, policy: Policy) -> Outcome:
         limits=limits,
         visible=_visible(pooled, policy),
         notes=(*notes, *unscored_notes(accuracies)),
+    )
+
+
+def foresight(base: Run, policy: Policy) -> str | None:
+    """What a run of the baseline's docs will be able to see, before anything is asked.
+
+    ``None`` where the baseline has no accuracy task.
+    """
+    docs = 0
+    for task, result in base.results.items():
+        metric = policy.tasks.get(task, TaskPolicy()).metric or result.primary
+        if metric in result.estimates and is_accuracy(metric, result.estimates[metric]):
+            docs += result.docs
+    if not docs:
+        return None
+    margin, share = policy.pooled.value, USUAL_CHANGES
+    drop = visible_drop(docs, max(share, margin), margin, policy.alpha)
+    needed = docs_to_pass(margin, share, -float(ndtri(policy.alpha)))
+    return (
+        f"{docs:,} docs, margin {100 * margin:g} points: if {100 * share:g}% of them change, a "
+        f"true drop of {100 * drop:.1f} points fails four times in five, and a model that drops "
+        f"nothing needs {needed:,} docs to pass as often"
     )
 
 

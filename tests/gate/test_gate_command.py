@@ -123,6 +123,17 @@ def test_a_task_that_broke_fails_alone(store: Store, gate: Gate, tmp_path: Path)
 
 
 @pytest.mark.usefixtures("baseline")
+def test_what_can_be_seen_is_said_first(store: Store, gate: Gate) -> None:
+    """1,000 docs: 3 + 2.8016 sqrt(0.1 / 1000) = 5.8 points; 0.1 (2.4865 / 0.03)^2 = 687 docs."""
+    store("other", RIGHT, RIGHT)
+    _, _, err = gate()
+    assert err.splitlines()[0] == (
+        "1,000 docs, margin 3 points: if 10% of them change, a true drop of 5.8 points fails four "
+        "times in five, and a model that drops nothing needs 687 docs to pass as often"
+    )
+
+
+@pytest.mark.usefixtures("baseline")
 def test_json_holds_the_whole_outcome(store: Store, gate: Gate) -> None:
     """45 fell and 15 rose of 1,000: a drop of 3 points at a discordance of 6%."""
     store("other", lost(45, 15), RIGHT)
