@@ -92,7 +92,7 @@ def test_several_models_each_against_the_base(harness: Command, runs: Path, tmp_
     assert code == 0, err
     assert "other against tiny: worse on arc_easy." in out
     assert "third against tiny: no difference seen on 1 of 1 task." in out
-    pages = {path.name for path in (tmp_path / "reports/compare").iterdir()}
+    pages = {path.name for path in (tmp_path / "reports/compare").glob("*.md")}
     assert pages == {"tiny--other.md", "tiny--third.md"}
 
 
@@ -130,7 +130,7 @@ def test_two_runs_of_one_model_against_a_base_are_told_apart(
     code, out, err = harness("compare", "tiny", "one,two,other")
     assert code == 0, err
     assert {"one against tiny", "two against tiny", "other against tiny"} <= set(out.splitlines())
-    pages = {path.name for path in (tmp_path / "reports/compare").iterdir()}
+    pages = {path.name for path in (tmp_path / "reports/compare").glob("*.md")}
     assert pages == {"tiny--one.md", "tiny--two.md", "tiny--other.md"}
     stored_run(runs, "third", {"arc_easy": answers(MODEL[:9])}, id="short")
     code, out, err = harness("compare", "tiny", "one,short")
