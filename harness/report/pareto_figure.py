@@ -46,7 +46,9 @@ def _panel(axis: Any, pareto: Pareto, label: str, costs: list[float], first: boo
     best = frontier(list(zip(costs, changes, strict=True)))
     line = sorted((costs[place], changes[place]) for place in best)
     axis.plot(*zip(*line, strict=True), color=_BEST, linewidth=1, drawstyle="steps-post", zorder=1)
-    for place, point in enumerate(pareto.points):
+    by_cost = sorted(range(len(costs)), key=lambda place: costs[place])
+    for turn, place in enumerate(by_cost):
+        point = pareto.points[place]
         colour = _BASE if place == 0 else _BEST if place in best else _BEATEN
         low, high = point.interval
         if None not in point.interval:
@@ -57,7 +59,7 @@ def _panel(axis: Any, pareto: Pareto, label: str, costs: list[float], first: boo
             clean(point.model),
             (costs[place], changes[place]),
             textcoords="offset points",
-            xytext=(6, 4),
+            xytext=(6, 4 if turn % 2 else -11),  # neighbours' names stand apart
             fontsize=8,
         )
     axis.axhline(0, color=_BASE, linewidth=0.6, linestyle=":")
