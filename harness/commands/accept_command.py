@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.commands.compare_command import runs_of, stored_runs
 from harness.commands.eval_command import runs_folder
+from harness.commands.stored import runs_of, stored_runs
 from harness.gate.baseline import accept, baseline_folder, changes
 from harness.progress import note
 from harness.report.wording import clean, metric_name, number

@@ -6,8 +6,8 @@ import argparse
 
 import msgspec
 
-from harness.commands.compare_command import advice_for, runs_of, stored_runs
 from harness.commands.eval_command import runs_folder
+from harness.commands.stored import advice_for, runs_of, stored_runs
 from harness.compare import StoredRun
 from harness.errors import IncomparableRuns, UnknownName, UsageError
 from harness.explain import explain, is_explained

@@ -14,8 +14,8 @@ import msgspec
 
 from harness.asking import Spent, ask_about, scored_rows
 from harness.catalog import load_catalog
-from harness.commands.compare_command import advice_for, runs_of, stored_runs
 from harness.commands.eval_command import journals_folder, runs_folder
+from harness.commands.stored import advice_for, runs_of, stored_runs
 from harness.compare import StoredRun
 from harness.errors import IncomparableRuns
 from harness.gate.baseline import read_baseline

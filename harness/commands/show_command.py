@@ -144,7 +144,7 @@ def _other(record: Run, folder: RunFolder, task: str, options: argparse.Namespac
     """
     if options.disagree is None:
         return None
-    from harness.commands.compare_command import advice_for, runs_of, stored_runs
+    from harness.commands.stored import advice_for, runs_of, stored_runs
     from harness.report.picking import Other
     from harness.same_work import work_differences
     from harness.zoo import load_zoo

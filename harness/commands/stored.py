@@ -1,0 +1,144 @@
+"""Runs on disk, found by the names that a user gives; and what makes two of them the same work."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.commands.eval_command import runs_folder
+from harness.compare import StoredRun
+from harness.errors import RecordError, UnknownName, UsageError
+from harness.others import NO_REFERENCE, PARENT, REFERENCE
+from harness.progress import note
+from harness.records import Run
+from harness.run_folder import RunFolder, list_runs
+from harness.zoo import Zoo
+
+
+def stored_runs(runs: Path) -> list[StoredRun]:
+    """Read all runs that can be read, the newest first; the others are named."""
+    stored = []
+    for path in list_runs(runs):
+        folder = RunFolder(path)
+        try:
+            stored.append(StoredRun(folder.read(), folder))
+        except RecordError as error:
+            note(f"left out: {error}")
+    return sorted(stored, key=lambda each: (each.run.created, each.run.id), reverse=True)
+
+
+def runs_of(
+    name: str, stored: Sequence[StoredRun], zoo: Zoo, options: argparse.Namespace
+) -> list[StoredRun]:
+    """Find the run of that id, or the complete runs of the model of that name, newest first.
+
+    Raises:
+        UnknownName: there is neither a run nor a model of that name.
+        UsageError: the run is not complete.
+        RecordError: the model has no complete run.
+    """
+    runs = runs_folder(options)
+    for each in stored:
+        if name in (each.run.id, each.folder.path.name):
+            if each.run.status != "complete":
+                raise UsageError(
+                    f"run {name} is {each.run.status}: finish it first, with "
+                    f"`harness eval --resume {name}`"
+                )
+            return [each]
+    of_model = [each for each in stored if each.run.model.name == name]
+    complete = [each for each in of_model if each.run.status == "complete"]
+    if complete:
+        return complete
+    if not of_model and name not in zoo.models:
+        models = {*zoo.models, *(each.run.model.name for each in stored)}
+        known = {*models, *(each.folder.path.name for each in stored)}
+        raise UnknownName("model or run", name, known, f"the registry and {runs}")
+    done = next((each.run for each in stored if each.run.status == "complete"), None)
+    command = f"make eval MODEL={shlex.quote(name)}" if done is None else _make_eval(name, done)
+    raise RecordError(f"{name} has no complete run under {runs}. This makes one: {command}")
+
+
+def advice_for(base: Run, model: Run) -> str:
+    """Say what makes the two runs' work the same."""
+    if base.model.chat_template != model.model.chat_template:
+        return "Give both the same chat_template in the registry, and score both again."
+    if asked := _unlike_references(base, model):
+        return _one_reference(base, model, asked)
+    command = _make_eval(model.model.name, base, run_as=model)
+    if command == _make_eval(model.model.name, model, run_as=model):
+        again = _make_eval(base.model.name, base, run_as=base)
+        return (
+            "Both were asked by the same settings at different times: ask both again\n"
+            f"  {again}\n  {command}"
+        )
+    shared = [task for task in base.results if task in model.results]
+    advice = f"This asks {model.model.name} the same: {command}"
+    if shared and set(shared) != {*base.results, *model.results}:
+        advice += f"\nOr compare what both have, if it is equal: --tasks {','.join(shared)}"
+    return advice
+
+
+def _unlike_references(base: Run, model: Run) -> set[str]:
+    """Which of ``reference`` and ``parent`` are not the same model in a task that both have."""
+    return {
+        name
+        for task in set(base.results) & set(model.results)
+        for name in (REFERENCE, PARENT)
+        if base.results[task].others.get(name) != model.results[task].others.get(name)
+    }
+
+
+def _one_reference(base: Run, model: Run, unlike: set[str]) -> str:
+    """What holds two runs against one model: the root that both descend from, or none where one of
+    the two is that root.
+    """
+    names = base.model.name, model.model.name
+    root = base.model.lineage[0]
+    common = root if root == model.model.lineage[0] and root not in names else NO_REFERENCE
+    if common == NO_REFERENCE and PARENT in unlike:
+        return (
+            "What both descend from is one of the two, or nothing: name a third model that both "
+            "can be held against, with REFERENCE=MODEL, or compare the other tasks with --tasks"
+        )
+    first = _make_eval(names[0], base, run_as=base, reference=common)
+    second = _make_eval(names[1], base, run_as=model, reference=common)
+    return f"These hold both against the same model:\n  {first}\n  {second}"
+
+
+def _make_eval(
+    model: str, like: Run, run_as: Run | None = None, reference: str | None = None
+) -> str:
+    """The `make eval` that asks a model what another run asked.
+
+    Args:
+        model: its name.
+        like: the run that asked it.
+        run_as: an earlier run of the model, whose dtype, backend and head are kept.
+        reference: what it is held against instead of the other run's reference.
+    """
+    settings, own = like.settings, run_as.settings if run_as else None
+    variables = {
+        "MODEL": model,
+        "SUITE": settings.suite,
+        "TASKS": None if settings.suite else ",".join(settings.tasks),
+        "LIMIT": settings.limit,
+        "NUM_FEWSHOT": settings.num_fewshot,
+        "DATA": settings.data,
+        "DTYPE": own.dtype if own and own.dtype != "auto" else None,
+        "BACKEND": own.backend if own and own.backend != "hf" else None,
+        "REFERENCE": reference or settings.reference,
+    }
+    arguments = ["--samples"] if settings.samples and not settings.suite else []
+    for task, config in settings.dataset_configs.items():
+        arguments += ["--dataset-config", f"{task}={config}"]
+    arguments += ["--head", own.head] if own and own.head != "float32" else []
+    variables["ARGS"] = shlex.join(arguments) or None
+    written = [
+        f"{name}={shlex.quote(str(value))}"
+        for name, value in variables.items()
+        if value is not None
+    ]
+    return " ".join(["make", "eval", *written])
