@@ -102,4 +102,16 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         )
     sub = _Parser(prog=f"harness {chosen.command}", description=COMMANDS[chosen.command])
     OPTIONS[chosen.command](sub)
+    _check_options(sub, chosen.rest)
     return sub.parse_args(chosen.rest, argparse.Namespace(command=chosen.command))
+
+
+def _check_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """Name a mistyped option before argparse complains that the option it stands for is missing."""
+    known = [option for action in parser._actions for option in action.option_strings]
+    for word in words:
+        name = word.partition("=")[0]
+        if name == "--":
+            return
+        if name.startswith("--") and not any(option.startswith(name) for option in known):
+            parser.error(f"unrecognized arguments: {word}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from harness.compare import Comparison, StoredRun
 from harness.difference import Difference
 from harness.stats import Interval
+from harness.types import Estimate
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,8 @@ def pareto(
         return None
     points = [Point(base.run.model.name, 0.0, (0.0, 0.0), *_costs(base, decode))]
     for model, each in zip(models, qualities, strict=True):
-        delta = each.delta
-        change = (delta.value or 0.0) * (1 if delta.higher_is_better else -1)
-        points.append(
-            Point(model.run.model.name, change, (delta.low, delta.high), *_costs(model, decode))
-        )
+        change, interval = _towards_better(each.delta)
+        points.append(Point(model.run.model.name, change, interval, *_costs(model, decode)))
     return Pareto(qualities[0], tuple(points))
 
 
@@ -88,6 +86,15 @@ def frontier(points: Sequence[tuple[float, float]]) -> list[int]:
             for other_cost, other_quality in points
         )
     ]
+
+
+def _towards_better(delta: Estimate) -> tuple[float, Interval]:
+    """A difference whose upper side is the better one, and its interval."""
+    value = delta.value or 0.0
+    if delta.higher_is_better:
+        return value, (delta.low, delta.high)
+    low, high = (None if end is None else -end for end in (delta.high, delta.low))
+    return -value, (low, high)
 
 
 def _quality(comparison: Comparison) -> Difference | None:

@@ -62,6 +62,19 @@ def test_the_picture_names_every_model_and_the_costs_that_are_known(tmp_path: Pa
     assert "milliseconds" not in texts
 
 
+def test_a_lower_perplexity_is_higher_quality(tmp_path: Path) -> None:
+    """The model's perplexities are lower: its change and the interval's middle are positive."""
+    runs = tmp_path / "reports/runs"
+    nats = [-30.0 - 0.1 * place for place in range(20)]
+    base = stored_run(runs, "tiny", {"wikitext2": documents(nats)})
+    model = stored_run(runs, "other", {"wikitext2": documents([each + 1 for each in nats])})
+    found = pareto(base, [model], compare_runs(base, [model]), {})
+    assert found is not None
+    point = found.points[1]
+    low, high = point.interval
+    assert low is not None and high is not None and 0 < low < point.change < high
+
+
 def test_several_tasks_that_cannot_be_pooled_have_no_quality(tmp_path: Path) -> None:
     runs = tmp_path / "reports/runs"
     rows = {"wikitext2": documents([-30.0, -31.0]), "arc_easy": answers(RIGHT)}

@@ -17,8 +17,8 @@ from harness.catalog import load_catalog
 from harness.commands.eval_command import journals_folder, runs_folder
 from harness.commands.stored import advice_for, runs_of, stored_runs
 from harness.compare import StoredRun
-from harness.errors import IncomparableRuns
-from harness.gate.baseline import read_baseline
+from harness.errors import IncomparableRuns, RecordError
+from harness.gate.baseline import baseline_folder, read_baseline
 from harness.gate.decide import Outcome, decide, foresight
 from harness.gate.policy import Policy, load_policy
 from harness.gate.sequential import Asked, decide_in_looks
@@ -39,13 +39,27 @@ from harness.zoo import load_zoo
 def run(options: argparse.Namespace) -> int:
     """Run the command: 0 go on, 1 it fails, 2 wrong use, 3 too few docs."""
     policy = load_policy(options.policy, options.profile)
-    base = read_baseline(Path(options.reports) / "baselines", options.baseline)
+    baselines = Path(options.reports) / "baselines"
+    try:
+        outcome = _held_against_baseline(baselines, policy, options)
+    except RecordError as error:
+        place = baseline_folder(baselines, options.baseline)
+        if f"{place}/" not in str(error):
+            raise
+        raise RecordError(
+            f"{error}\nThe baseline is damaged. Restore it (git checkout -- {place}), or make one "
+            f"anew: make accept-baseline MODEL={options.baseline}"
+        ) from None
+    _publish(outcome, options)
+    return outcome.exit_code
+
+
+def _held_against_baseline(baselines: Path, policy: Policy, options: argparse.Namespace) -> Outcome:
+    base = read_baseline(baselines, options.baseline)
     if (line := foresight(base.run, policy)) is not None:
         note(line)
     gate = _in_looks if options.sequential else _of_run
-    outcome = gate(base, policy, options)
-    _publish(outcome, options)
-    return outcome.exit_code
+    return gate(base, policy, options)
 
 
 def _of_run(base: StoredRun, policy: Policy, options: argparse.Namespace) -> Outcome:

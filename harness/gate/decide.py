@@ -60,6 +60,11 @@ class Outcome:
     asked: float | None = None
 
     @property
+    def tested(self) -> list[Drop]:
+        """All drops that were tested, the pool first."""
+        return [*([self.pooled] if self.pooled else []), *self.tasks]
+
+    @property
     def exit_code(self) -> int:
         """0: go on; 1: it fails; 3: too few docs, and the policy does not let that pass."""
         if self.verdict == "fail":

@@ -30,7 +30,7 @@ def headline(outcome: Outcome) -> str:
     if outcome.verdict == "same model":
         return f"same model: {who} has the same weights and settings, nothing is tested"
     if outcome.verdict == "fail":
-        failed = [each.task for each in _tested(outcome) if each.state == "fails"]
+        failed = [each.task for each in outcome.tested if each.state == "fails"]
         over = [each.name for each in outcome.limits if not each.holds]
         said = []
         if failed:
@@ -68,7 +68,7 @@ def details(outcome: Outcome) -> list[str]:
 
 def rows(outcome: Outcome) -> list[list[str]]:
     """One row per test, the pool first."""
-    return [_row(each) for each in _tested(outcome)]
+    return [_row(each) for each in outcome.tested]
 
 
 def print_outcome(outcome: Outcome, console: Console) -> None:
@@ -102,10 +102,6 @@ def outcome_markdown(outcome: Outcome) -> str:
             "",
         ]
     )
-
-
-def _tested(outcome: Outcome) -> list[Drop]:
-    return [*([outcome.pooled] if outcome.pooled else []), *outcome.tasks]
 
 
 def _row(drop: Drop) -> list[str]:

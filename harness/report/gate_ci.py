@@ -16,9 +16,8 @@ def junit_xml(outcome: Outcome) -> bytes:
     A drop beyond its margin is a failure; one that too few docs leave open is skipped, unless it
     stops the change, which the case ``verdict`` says.
     """
-    drops = [*([outcome.pooled] if outcome.pooled else []), *outcome.tasks]
     suite = ElementTree.Element("testsuite", name=f"gate {outcome.profile}")
-    for drop, row in zip(drops, rows(outcome), strict=True):
+    for drop, row in zip(outcome.tested, rows(outcome), strict=True):
         _of_drop(suite, drop, " ".join(row))
     for limit in outcome.limits:
         _of_limit(suite, limit)

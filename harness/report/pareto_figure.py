@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from typing import Any
 
 from harness.pareto import Pareto, Point, frontier
+from harness.report.figures import BLUE, GREY, INK, svg_of
 from harness.report.wording import clean
 
-# Okabe and Ito's colours, which colour-blind readers tell apart.
-_BEST, _BEATEN, _BASE = "#0072B2", "#B8B8B8", "#4D4D4D"
 _COSTS: tuple[tuple[str, Callable[[Point], float | None]], ...] = (
     ("weights in memory, MB", lambda point: _divided(point.memory_bytes, 1e6)),
     ("milliseconds a generated token", lambda point: _divided(1e3, point.decode)),
@@ -19,7 +17,6 @@ _COSTS: tuple[tuple[str, Callable[[Point], float | None]], ...] = (
 
 def pareto_svg(pareto: Pareto) -> bytes | None:
     """Draw a panel per cost that all models have; ``None`` where there is none."""
-    import matplotlib
     from matplotlib.figure import Figure
 
     panels = [
@@ -29,15 +26,11 @@ def pareto_svg(pareto: Pareto) -> bytes | None:
     ]
     if not panels:
         return None
-    # Without these two settings the same models would make another file each time.
-    with matplotlib.rc_context({"svg.hashsalt": "pareto", "svg.fonttype": "none"}):
-        figure = Figure(figsize=(5.6 * len(panels), 4.2), layout="constrained")
-        for place, (label, costs) in enumerate(panels):
-            axis = figure.add_subplot(1, len(panels), place + 1)
-            _panel(axis, pareto, label, [cost or 0.0 for cost in costs], first=place == 0)
-        written = io.BytesIO()
-        figure.savefig(written, format="svg", metadata={"Date": None})
-    return written.getvalue()
+    figure = Figure(figsize=(5.6 * len(panels), 4.2), layout="constrained")
+    for place, (label, costs) in enumerate(panels):
+        axis = figure.add_subplot(1, len(panels), place + 1)
+        _panel(axis, pareto, label, [cost or 0.0 for cost in costs], first=place == 0)
+    return svg_of(figure)
 
 
 def _panel(axis: Any, pareto: Pareto, label: str, costs: list[float], first: bool) -> None:
@@ -45,11 +38,11 @@ def _panel(axis: Any, pareto: Pareto, label: str, costs: list[float], first: boo
     changes = [scale * point.change for point in pareto.points]
     best = frontier(list(zip(costs, changes, strict=True)))
     line = sorted((costs[place], changes[place]) for place in best)
-    axis.plot(*zip(*line, strict=True), color=_BEST, linewidth=1, drawstyle="steps-post", zorder=1)
+    axis.plot(*zip(*line, strict=True), color=BLUE, linewidth=1, drawstyle="steps-post", zorder=1)
     by_cost = sorted(range(len(costs)), key=lambda place: costs[place])
     for turn, place in enumerate(by_cost):
         point = pareto.points[place]
-        colour = _BASE if place == 0 else _BEST if place in best else _BEATEN
+        colour = INK if place == 0 else BLUE if place in best else GREY
         low, high = point.interval
         if None not in point.interval:
             ends = sorted(scale * (end or 0.0) for end in (low, high))
@@ -62,7 +55,7 @@ def _panel(axis: Any, pareto: Pareto, label: str, costs: list[float], first: boo
             xytext=(6, 4 if turn % 2 else -11),  # neighbours' names stand apart
             fontsize=8,
         )
-    axis.axhline(0, color=_BASE, linewidth=0.6, linestyle=":")
+    axis.axhline(0, color=INK, linewidth=0.6, linestyle=":")
     axis.set_xlabel(label)
     axis.margins(x=0.2)
     axis.grid(linewidth=0.4, alpha=0.5)

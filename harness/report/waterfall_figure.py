@@ -2,44 +2,37 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 from harness.difference import Difference
+from harness.report.figures import BLUE, GREY, INK, ORANGE, svg_of
 from harness.report.waterfall import comparable
 from harness.report.wording import clean, metric_heading
 from harness.waterfall import Waterfall
 
-# Okabe and Ito's colours, which colour-blind readers tell apart.
-_SURELY_WORSE, _SURELY_BETTER, _UNSURE, _LEVEL = "#D55E00", "#0072B2", "#B8B8B8", "#4D4D4D"
 _COLUMNS = 2
 
 
 def waterfall_svg(waterfall: Waterfall) -> bytes:
     """Draw one panel per task: a mark where the first model is, and a bar from step to step."""
-    import matplotlib
     from matplotlib.figure import Figure
 
     tasks = comparable(waterfall.whole)
     columns = min(_COLUMNS, max(1, len(tasks)))
     lines = -(-len(tasks) // columns)
     height = 0.9 + 0.42 * (len(waterfall.steps) + 1)
-    # Without these two settings the same steps would make another file each time.
-    with matplotlib.rc_context({"svg.hashsalt": "waterfall", "svg.fonttype": "none"}):
-        figure = Figure(figsize=(5.4 * columns, 0.4 + height * lines), layout="constrained")
-        for place, whole in enumerate(tasks):
-            axis = figure.add_subplot(lines, columns, place + 1)
-            _panel(axis, waterfall, whole, labels=place % columns == 0)
-        written = io.BytesIO()
-        figure.savefig(written, format="svg", metadata={"Date": None})
-    return written.getvalue()
+    figure = Figure(figsize=(5.4 * columns, 0.4 + height * lines), layout="constrained")
+    for place, whole in enumerate(tasks):
+        axis = figure.add_subplot(lines, columns, place + 1)
+        _panel(axis, waterfall, whole, labels=place % columns == 0)
+    return svg_of(figure)
 
 
 def _panel(axis: Any, waterfall: Waterfall, whole: Difference, labels: bool) -> None:
     scale = 100.0 if whole.delta.unit == "proportion" else 1.0
     level = scale * (whole.base or 0.0)
     names = [clean(waterfall.steps[0].parent)]
-    axis.plot([level], [0], marker="D", color=_LEVEL, markersize=5)
+    axis.plot([level], [0], marker="D", color=INK, markersize=5)
     for row, step in enumerate(waterfall.steps, 1):
         names.append(clean(step.child))
         found = comparable([each for each in step.differences if each.task == whole.task])
@@ -47,10 +40,10 @@ def _panel(axis: Any, waterfall: Waterfall, whole: Difference, labels: bool) -> 
             continue
         delta = found[0].delta
         value, low, high = (scale * (end or 0.0) for end in (delta.value, delta.low, delta.high))
-        colour = {"better": _SURELY_BETTER, "worse": _SURELY_WORSE}.get(found[0].verdict, _UNSURE)
+        colour = {"better": BLUE, "worse": ORANGE}.get(found[0].verdict, GREY)
         axis.barh(row, value, left=level, height=0.55, color=colour)
-        axis.plot([level + low, level + high], [row, row], color=_LEVEL, linewidth=1.4)
-        axis.plot([level, level], [row - 1, row + 0.3], color=_LEVEL, linewidth=0.6, linestyle=":")
+        axis.plot([level + low, level + high], [row, row], color=INK, linewidth=1.4)
+        axis.plot([level, level], [row - 1, row + 0.3], color=INK, linewidth=0.6, linestyle=":")
         axis.annotate(
             f"{value:+.1f}".replace("-", "−"),
             (max(level + high, level), row),

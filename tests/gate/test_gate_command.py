@@ -299,6 +299,9 @@ def test_unknown_baselines_and_damaged_ones_are_named(
     store("tiny", RIGHT, RIGHT)
     code, _, err = gate("--baseline", "other", "--model", "tiny")
     assert code == 1 and "arc_easy.jsonl, line 500" in err
+    assert "The baseline is damaged. Restore it (git checkout -- " in err
+    code, _, err = harness("gate", "--model", "tiny", "--basline", "other")
+    assert code == 2 and "unknown option --basline: did you mean '--baseline'" in err
 
 
 @pytest.mark.usefixtures("baseline")
