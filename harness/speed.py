@@ -80,15 +80,29 @@ def probed(reports: Path) -> dict[str, float]:
 
     Empty where nothing was probed, or what was written is of another version.
     """
+    return {
+        weights: speed
+        for weights, each in last_probe(reports).items()
+        if (speed := each.middle(lambda look: look.decode)) is not None
+    }
+
+
+def last_probe(reports: Path) -> dict[str, Speed]:
+    """What the last probe found, by the digest of a model's weights; empty as in `probed`."""
     try:
         found = msgspec.json.decode((reports / RECORD).read_bytes(), type=list[Speed])
     except (OSError, *UNDECODABLE):
         return {}
-    return {
-        each.weights_id: speed
-        for each in found
-        if (speed := each.middle(lambda look: look.decode)) is not None
-    }
+    return {each.weights_id: each for each in found if each.looks}
+
+
+def ratio(model: Speed, base: Speed, figure: Callable[[Look], float]) -> float | None:
+    """The median of a figure's ratio to another model's in the same round; ``None`` where the two
+    were not looked at in the same rounds.
+    """
+    if len(model.looks) != len(base.looks) or not all(map(figure, base.looks)):
+        return None
+    return _ratio(model.looks, base.looks, figure)
 
 
 def probe(

@@ -93,10 +93,17 @@ def changes(delta: Estimate) -> str:
     With up to three more digits where an end that is not 0 would read as 0: whether an interval
     leaves out 0 is what it is looked at for.
     """
-    finer = next((more for more in range(4) if not _reads_as_0(delta, more)), 0)
-    ends = [change(end, delta.unit, finer) for end in (delta.low, delta.high)]
-    between = UNDEFINED if set(ends) == {UNDEFINED} else " to ".join(ends)
-    return f"{change(delta.value, delta.unit, finer)} ({between})"
+    return f"{change(delta.value, delta.unit, _finer(delta))} ({change_interval(delta)})"
+
+
+def change_interval(delta: Estimate) -> str:
+    """Write a difference's interval as `changes` does: ``−0.35 to +2.75``."""
+    ends = [change(end, delta.unit, _finer(delta)) for end in (delta.low, delta.high)]
+    return UNDEFINED if set(ends) == {UNDEFINED} else " to ".join(ends)
+
+
+def _finer(delta: Estimate) -> int:
+    return next((more for more in range(4) if not _reads_as_0(delta, more)), 0)
 
 
 def _reads_as_0(delta: Estimate, finer: int) -> bool:

@@ -1,0 +1,97 @@
+"""What a model costs beside its base: bytes and speed, in cells and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from harness.records import ModelRecord
+from harness.report.wording import size, speed
+from harness.speed import Look, Speed, ratio
+
+COST_HEAD = ("cost", "base", "model", "ratio")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One cost of both.
+
+    Attributes:
+        base, model: as they are written.
+        ratio: the model's to the base's.
+    """
+
+    name: str
+    base: str
+    model: str
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Costs:
+    """All costs that are known of both; what one of the two lacks is left out.
+
+    Attributes:
+        memory, disk: of the weights.
+        reading, writing: tokens a second by the last speed probe, as medians; their ratio is
+            taken within the rounds.
+    """
+
+    memory: Cost | None = None
+    disk: Cost | None = None
+    reading: Cost | None = None
+    writing: Cost | None = None
+
+    @property
+    def known(self) -> list[Cost]:
+        """Those that are known."""
+        every = (self.memory, self.disk, self.reading, self.writing)
+        return [each for each in every if each is not None]
+
+
+def costs_of(base: ModelRecord, model: ModelRecord, probe: Mapping[str, Speed]) -> Costs:
+    """Put the costs of two models side by side.
+
+    Args:
+        base: as its run recorded it.
+        model: likewise.
+        probe: what `harness speed` found, by the digest of a model's weights.
+    """
+    first, second = probe.get(base.weights_id), probe.get(model.weights_id)
+    return Costs(
+        memory=_bytes("weights in memory", base.memory_bytes, model.memory_bytes),
+        disk=_bytes("weights on disk", base.disk_bytes, model.disk_bytes),
+        reading=_speed("tokens read a second", first, second, lambda look: look.prefill),
+        writing=_speed("tokens written a second", first, second, lambda look: look.decode),
+    )
+
+
+def cost_words(costs: Costs) -> str:
+    """Say what the model costs, as the end of a sentence; ``""`` where nothing is known."""
+    said = []
+    if (weights := costs.memory or costs.disk) is not None:
+        where = "memory" if costs.memory else "disk"
+        if weights.base == weights.model:
+            said.append(f"its weights take {weights.model} of {where}, as the base's do")
+        else:
+            said.append(f"its weights take {weights.model} of {where} instead of {weights.base}")
+    if costs.writing is not None:
+        said.append(f"it writes {costs.writing.ratio:.2f} times as many tokens a second")
+    return " and ".join(said)
+
+
+def cost_rows(costs: Costs) -> list[list[str]]:
+    """A row of cells per cost that is known."""
+    return [[each.name, each.base, each.model, f"{each.ratio:.2f}"] for each in costs.known]
+
+
+def _bytes(name: str, base: int | None, model: int | None) -> Cost | None:
+    return Cost(name, size(base), size(model), model / base) if base and model else None
+
+
+def _speed(
+    name: str, base: Speed | None, model: Speed | None, figure: Callable[[Look], float]
+) -> Cost | None:
+    if base is None or model is None or (found := ratio(model, base, figure)) is None:
+        return None
+    return Cost(name, speed(base.middle(figure)), speed(model.middle(figure)), found)
