@@ -11,7 +11,6 @@ from harness.report.costs import Costs, cost_words
 from harness.report.wording import (
     change,
     change_interval,
-    changes,
     clean,
     counted,
     metric_name,
@@ -121,8 +120,11 @@ def _by_tasks(comparison: Comparison) -> str:
 
 
 def _named(each: Difference, figures: bool) -> str:
-    task = clean(each.task)
-    return f"{task} ({metric_name(each.metric)} {changes(each.delta)})" if figures else task
+    task, delta = clean(each.task), each.delta
+    if not figures:
+        return task
+    by = f"{metric_name(each.metric)} {_amount(delta.value, delta.unit)}"
+    return f"{task} ({by}, 95% interval {change_interval(delta)})"
 
 
 def _p(comparison: Comparison, each: Difference) -> str:
