@@ -15,7 +15,7 @@ from harness.pareto import pareto
 from harness.progress import note
 from harness.report.comparison_page import Part, Picture, comparison_page, cost_part, steps_part
 from harness.report.costs import costs_of
-from harness.report.forest import described, forest
+from harness.report.forest import caption, described, forest
 from harness.report.forest_figure import forest_svg
 from harness.report.html import run_page
 from harness.report.html_comparison import comparison_html
@@ -101,7 +101,7 @@ def file_name(label: str) -> str:
 
 def _differences(comparison: Comparison, policy: Policy | None) -> Picture | None:
     found = forest(comparison, policy)
-    return None if found is None else Picture(forest_svg(found), described(found))
+    return None if found is None else Picture(forest_svg(found), described(found), caption(found))
 
 
 def _against_cost(base: StoredRun, found: Sequence[Compared], reports: Path) -> list[Part]:

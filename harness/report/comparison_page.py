@@ -28,10 +28,12 @@ class Picture:
     Attributes:
         svg: the file's content.
         alt: what it shows, with its numbers.
+        caption: a line below it, or ``""``.
     """
 
     svg: bytes
     alt: str
+    caption: str = ""
 
 
 @dataclass(frozen=True)

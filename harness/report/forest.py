@@ -114,6 +114,18 @@ def described(found: Forest) -> str:
     return " ".join(parts)
 
 
+def caption(found: Forest) -> str:
+    """What to know when looking at it."""
+    said = (
+        "The primary metric of each task, with 95% intervals; 0 is no difference. What is filled "
+        "is surely better (blue) or surely worse (orange)."
+    )
+    if found.left_out:
+        tasks = ", ".join(map(clean, found.left_out))
+        said += f" Without an interval, and so not shown: {tasks}."
+    return said
+
+
 def margin_words(found: Forest) -> str:
     """Which drops the gate tolerates: ``dashed: ... 2 points a task, 0.5 points over all``."""
     lines = list(_lines(found.panels))
