@@ -65,13 +65,13 @@ def _of_lead(comparison: Comparison, lead: Difference) -> str:
         where = f"over {counted(len(comparison.pooled_tasks), 'accuracy task')}"
     docs = f"({counted(delta.n, 'doc')})"
     if lead.p is None:
-        return f"the difference between {model} and {base} was not tested {where} {docs}" + _but(
+        return f"The difference between {model} and {base} was not tested {where} {docs}" + _but(
             comparison, lead
         )
     sure = _p(comparison, lead)
     if lead.verdict == "no difference seen":
         said = (
-            f"no difference between {model} and {base} was seen: the {what} {where} {docs} changed "
+            f"No difference between {model} and {base} was seen: the {what} {where} {docs} changed "
             f"by {_amount(delta.value, delta.unit)} (95% interval {change_interval(delta)}; {sure})"
         )
         if lead.visible is not None:
@@ -102,7 +102,7 @@ def _by_tasks(comparison: Comparison) -> str:
     """Where nothing speaks for all tasks, because they are in several units."""
     base, model = clean(comparison.base.label), clean(comparison.model.label)
     primary = [each for each in comparison.differences if each.primary]
-    said = []
+    said: list[str] = []
     for way in ("worse", "better"):
         of_way = [each for each in primary if each.verdict == way]
         if of_way:
@@ -112,11 +112,11 @@ def _by_tasks(comparison: Comparison) -> str:
     untested = sum(each.verdict == "not tested" for each in primary)
     parts = [f"{model} is {' and '.join(said)}"] if said else []
     if unsure:
-        of_whom = "" if said else f" between {model} and {base}"
-        parts.append(f"no difference{of_whom} was seen on {counted(len(unsure), 'task')}")
+        whose = "no difference" if said else f"No difference between {model} and {base}"
+        parts.append(f"{whose} was seen on {counted(len(unsure), 'task')}")
     if untested:
         parts.append(f"{counted(untested, 'task')} could not be tested")
-    return "; ".join(parts) or f"nothing of {model} and {base} was compared"
+    return "; ".join(parts) or f"Nothing of {model} and {base} was compared"
 
 
 def _named(each: Difference, figures: bool) -> str:

@@ -61,7 +61,7 @@ def test_one_task_better_worse_or_not_seen(tmp_path: Path) -> None:
     same = of_arc(tmp_path / "same", BASE, BASE)
     assert tone(same) == "unsure"
     said = verdict(same, Costs())
-    assert said.startswith("no difference between b and a was seen: the share of right answers ")
+    assert said.startswith("No difference between b and a was seen: the share of right answers ")
     assert "changed by 0.00 points (95% interval −3.70 to +3.70; p 1.000), and a true" in said
     assert said.endswith("points would have shown four times in five.")
 
@@ -99,7 +99,7 @@ def test_tasks_in_several_units_are_named(tmp_path: Path) -> None:
         said,
     ), said
     same = compared(tmp_path / "same", {**texts[0], **arc}, {**texts[0], **arc})
-    assert verdict(same, Costs()) == "no difference between b and a was seen on 2 tasks."
+    assert verdict(same, Costs()) == "No difference between b and a was seen on 2 tasks."
 
 
 def test_what_could_not_be_tested_is_said(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_what_could_not_be_tested_is_said(tmp_path: Path) -> None:
     untested = replace(only, p=None, p_holm=None, verdict="not tested", test="no test: why")
     comparison = replace(comparison, differences=(untested,))
     assert verdict(comparison, Costs()) == (
-        "the difference between b and a was not tested on arc_easy (100 docs)."
+        "The difference between b and a was not tested on arc_easy (100 docs)."
     )
     assert tone(comparison) == "unsure"
 
