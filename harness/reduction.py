@@ -9,11 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.metrics.divergence import (
+    BINS,
+    MEANS,
+    QUANTILES,
+    RMS_PROBABILITY,
+    binned_quantile,
+)
 from harness.metrics.overlap import BLEU_UNIT, COUNTS, OF_100, corpus_bleu
 from harness.paired import macro_difference
 from harness.pairing import Pair, ScoredDoc, groups_of
@@ -39,8 +47,12 @@ class OfSums:
 SUMMED: Mapping[str, OfSums] = {
     "perplexity": OfSums(2, lambda sums: np.exp(-sums[:, 0] / sums[:, 1])),
     "bits/byte": OfSums(2, lambda sums: -sums[:, 0] / sums[:, 1] / math.log(2)),
-    "nats/token": OfSums(2, lambda sums: sums[:, 0] / sums[:, 1]),
-    "share of tokens": OfSums(2, lambda sums: sums[:, 0] / sums[:, 1]),
+    **{unit: OfSums(2, lambda sums: sums[:, 0] / sums[:, 1]) for unit in MEANS},
+    RMS_PROBABILITY: OfSums(2, lambda sums: np.sqrt(sums[:, 0] / sums[:, 1])),
+    **{
+        unit: OfSums(BINS, partial(binned_quantile, share=share))
+        for unit, share in QUANTILES.items()
+    },
     BLEU_UNIT: OfSums(COUNTS, corpus_bleu),
 }
 """The metrics that are functions of sums, by their unit."""

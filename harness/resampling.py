@@ -25,6 +25,8 @@ _ALPHA = 1 - CONFIDENCE
 _BYTE_DOCS = 8
 _FLIP_DOCS = 1_024
 _WEIGHT_DOCS = 512
+_NUMBERS = 4_000_000
+"""So many sums are held at once: 32 MB."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,34 @@ def paired_bootstrap(
 ) -> Resampled:
     """Bootstrap of the difference of two metrics that are functions of sums over the same docs.
 
-    A doc weighs the same on both sides: as often as it is among n drawn with replacement. For
+    A doc weighs the same on both sides. Otherwise as `bootstrap`.
+
+    Args:
+        base: what each doc adds to the sums of the base; shape (n, k).
+        model: the same of the model.
+        value: sums of shape (resamples, k) to metrics of shape (resamples,).
+        resamples: as for `bootstrap`.
+        seed: likewise.
+    """
+    width = base.shape[1]
+    return bootstrap(
+        np.hstack([base, model]),
+        lambda sums: value(sums[:, width:]) - value(sums[:, :width]),
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def bootstrap(
+    statistics: Floats,
+    value: Callable[[Floats], Floats],
+    *,
+    resamples: int | None = None,
+    seed: int = SEED,
+) -> Resampled:
+    """Bootstrap over docs of a figure that is a function of sums over them.
+
+    A doc weighs as often as it is among n drawn with replacement. For
     more than a few hundred docs these numbers are taken to be independent, Poisson(1), so that
     docs can be weighed block by block (Hanley and MacGibbon 2006, Computer Methods and Programs in
     Biomedicine 83:57). The interval is the percentile interval, its tails widened from the normal
@@ -130,20 +159,19 @@ def paired_bootstrap(
     69:371, section 5.3); p inverts it.
 
     Args:
-        base: what each doc adds to the sums of the base; shape (n, k).
-        model: the same of the model.
-        value: sums of shape (resamples, k) to metrics of shape (resamples,).
+        statistics: what each doc adds to the sums; shape (n, k).
+        value: sums of shape (resamples, k) to figures of shape (resamples,).
         resamples: by default as many as take seconds: 100,000 for up to 50 docs, 10,000 for up to
-            50,000, no fewer than 2,000. p cannot be less than they can tell.
+            50,000, fewer of wide sums, no fewer than 2,000. p cannot be less than they can tell.
         seed: the same seed gives the same result.
     """
-    n = len(base)
+    n, width = statistics.shape
     if n < 2:
         return Resampled(UNDEFINED, None, None, 0)
-    count = resamples or _affordable(n)
-    sums = _weighted_sums(np.hstack([base, model]), count, seed)
+    count = resamples or _affordable(n, width)
+    sums = _weighted_sums(statistics, count, seed)
     with np.errstate(all="ignore"):
-        drawn = value(sums[:, base.shape[1] :]) - value(sums[:, : base.shape[1]])
+        drawn = value(sums)
     drawn = drawn[np.isfinite(drawn)]
     # What is undefined in some resamples has no interval that the others could speak for.
     if len(drawn) < count or np.ptp(drawn) == 0:
@@ -162,9 +190,10 @@ def paired_bootstrap(
     return Resampled((float(drawn[place - 1]), float(drawn[-place])), p, stderr, count)
 
 
-def _affordable(n: int) -> int:
+def _affordable(n: int, width: int) -> int:
     """Resamples of n docs; for few docs many, whose small p-values must outlast an adjustment."""
-    return max(min(100_000, 5_000_000 // n), min(10_000, max(2_000, 500_000_000 // n)))
+    count = max(min(100_000, 5_000_000 // n), min(10_000, max(2_000, 500_000_000 // n)))
+    return max(2_000, min(count, _NUMBERS // width))
 
 
 def _weighted_sums(statistics: Floats, count: int, seed: int) -> Floats:

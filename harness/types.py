@@ -187,11 +187,17 @@ class Diverged:
         kl: KL(parent || model) over the vocabulary, in nats.
         agreed: tokens for which both find the same one most probable.
         tokens: tokens that were predicted.
+        change: the model's probability of the token that follows minus the parent's.
+        squared_change: the square of that.
+        bins: tokens by their divergence, see `harness.metrics.divergence.binned`.
     """
 
     kl: float
     agreed: int
     tokens: int
+    change: float
+    squared_change: float
+    bins: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,8 +295,8 @@ class Estimate:
         stderr: standard error as lm-eval prints it, ``None`` where undefined.
         n: sampling units that entered.
         method: how the interval was made, in words.
-        unit: ``proportion``, ``perplexity``, ``bits/byte``, ``nats/token``, ``share of tokens``,
-            ``bleu``, ``of 100`` or ``score``.
+        unit: ``proportion``, ``perplexity``, ``bits/byte``, ``bleu``, ``of 100``, ``score``, or one
+            of `harness.metrics.divergence`.
         higher_is_better: direction of the metric.
     """
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from harness.commands.eval_command import runs_folder
 from harness.commands.stored import advice_for, runs_of, stored_runs
 from harness.compare import Comparison, StoredRun, compare_runs
+from harness.distance import Distance, distances, is_unmeasured
 from harness.errors import IncomparableRuns, RecordError, UnknownName, UsageError
 from harness.pareto import pareto
 from harness.progress import note
@@ -24,6 +25,8 @@ from harness.zoo import load_zoo
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
+    from harness.report.distance import unmeasured
+
     asked = [name.strip() for given in options.models for name in given.split(",")]
     names = [options.base, *filter(None, asked)]
     if len(names) == 1:
@@ -58,7 +61,12 @@ def run(options: argparse.Namespace) -> int:
         _lineage(base, model, stored, tasks, comparison)
         for model, comparison in zip(models, comparisons, strict=True)
     ]
-    _publish(comparisons, lineages, options)
+    runs = [each.run for each in stored]
+    moved = [distances(base.run, model.run, runs) for model in models]
+    _publish(comparisons, lineages, moved, options)
+    for model, found_of in zip(models, moved, strict=True):
+        if is_unmeasured(base.run, model.run, found_of):
+            note(unmeasured(model.run.model.name))
     _draw(base, models, comparisons, options)
     return 0
 
@@ -109,18 +117,22 @@ def _lineage(
 def _publish(
     comparisons: Sequence[Comparison],
     lineages: Sequence[Waterfall | None],
+    moved: Sequence[Sequence[Distance]],
     options: argparse.Namespace,
 ) -> None:
     """Write a page for each, and print them all."""
+    from harness.report.distance import distances_markdown, print_distances
     from harness.report.markdown_comparison import comparison_markdown
     from harness.report.terminal_comparison import print_comparison
     from harness.report.waterfall import print_waterfall, waterfall_markdown
     from harness.report.waterfall_figure import waterfall_svg
 
     written = []
-    for comparison, steps in zip(comparisons, lineages, strict=True):
+    for comparison, steps, far in zip(comparisons, lineages, moved, strict=True):
         name = f"{_plain(comparison.base.label)}--{_plain(comparison.model.label)}"
+        labels = comparison.base.label, comparison.model.label
         page = comparison_markdown(comparison)
+        page += "\n" + distances_markdown(labels, far) if far else ""
         folder = Path(options.reports) / "compare"
         if steps is not None:
             page += "\n" + waterfall_markdown(steps, f"{name}.svg")
@@ -131,8 +143,10 @@ def _publish(
         print(msgspec.json.format(msgspec.json.encode(comparisons)).decode("utf-8"))
         return
     console = Console()
-    for comparison, steps in zip(comparisons, lineages, strict=True):
+    for comparison, steps, far in zip(comparisons, lineages, moved, strict=True):
         print_comparison(comparison, console)
+        if far:
+            print_distances((comparison.base.label, comparison.model.label), far, console)
         if steps is not None:
             print_waterfall(steps, console)
     for path in written:

@@ -25,7 +25,7 @@ from harness.gate.rule import (
 )
 from harness.pairing import Pair, pair_docs
 from harness.records import Run, TaskResult
-from harness.same_work import labels, work_differences
+from harness.same_work import labels, paired_tasks, work_differences
 from harness.types import Estimate
 
 Verdict = Literal["pass", "fail", "underpowered", "same model"]
@@ -83,7 +83,7 @@ def decide(base: StoredRun, model: StoredRun, policy: Policy) -> Outcome:
     """
     names = labels([base.run, model.run])
     check_policy(base.run, model.run, policy)
-    asked = list(base.run.results)
+    asked = [task for task in paired_tasks(base.run, model.run) if task in base.run.results]
     if found := work_differences(base.run, model.run, asked, (names[0], names[1])):
         raise IncomparableRuns(names[0], names[1], found)
     paired: dict[str, list[Pair]] = {}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness.errors import RecordError
 from harness.gate.policy import Policy, check_unit
+from harness.others import PARENT
 from harness.records import Run
 
 
@@ -35,7 +36,7 @@ def limits_of(base: Run, model: Run, policy: Policy) -> list[Limit]:
     for (task, metric), limit in policy.limits.items():
         result = model.results.get(task)
         estimate = result.estimates.get(metric) if result else None
-        if estimate is None or estimate.value is None:
+        if result is None or estimate is None or estimate.value is None:
             raise RecordError(
                 f"the policy limits {task} {metric}, which run {model.id} did not measure: score "
                 f"{model.model.name} on {task} too"
@@ -43,7 +44,10 @@ def limits_of(base: Run, model: Run, policy: Policy) -> list[Limit]:
         check_unit(task, metric, limit, estimate.unit)
         better = estimate.higher_is_better
         holds = estimate.value >= limit.value if better else estimate.value <= limit.value
-        found.append(Limit(f"{task} {metric}", limit.unit, estimate.value, limit.value, holds))
+        from_whom = f" from {result.others[PARENT]}" if PARENT in result.others else ""
+        found.append(
+            Limit(f"{task} {metric}{from_whom}", limit.unit, estimate.value, limit.value, holds)
+        )
     return found
 
 

@@ -31,6 +31,13 @@ from pathlib import Path
 from typing import Literal, cast
 
 from harness.errors import UnknownName, UsageError, closest
+from harness.metrics.divergence import (
+    AGREEMENT,
+    NATS,
+    PROBABILITY,
+    QUANTILES,
+    RMS_PROBABILITY,
+)
 from harness.strict_yaml import Table, find_file, parse
 
 NAME = "gate.yaml"
@@ -45,11 +52,12 @@ _UNITS: Mapping[str, tuple[str, float]] = {
     "points": ("proportion", 0.01),
     "perplexity": ("perplexity", 1.0),
     "bits/byte": ("bits/byte", 1.0),
-    "nats/token": ("nats/token", 1.0),
+    NATS: (NATS, 1.0),
     "of 100": ("of 100", 1.0),
     "bleu": ("bleu", 1.0),
     "score": ("score", 1.0),
-    "of tokens": ("share of tokens", 1.0),
+    "of tokens": (AGREEMENT, 1.0),
+    **{unit: (unit, 1.0) for unit in (PROBABILITY, RMS_PROBABILITY, *QUANTILES)},
 }
 """A unit as it is written in the policy: the records' name of it, and its size in that."""
 _AMOUNT = re.compile(r"(?P<number>[0-9.eE+-]+)\s+(?P<unit>\S.*)")
