@@ -175,6 +175,13 @@ def _pooled(parts: Mapping[str, Reduced], paired: Mapping[str, Sequence[Pair]]) 
         for task, part in parts.items()
         for group in part.groups or [None] * len(part.pairs)
     ]
+    clusters = None
+    if any(part.clusters for part in parts.values()):
+        clusters = [
+            (task, cluster)
+            for task, part in parts.items()
+            for cluster in part.clusters or [pair[0].doc_id for pair in part.pairs]
+        ]
     made = Difference(
         task=POOLED,
         metric="primary metrics",
@@ -187,7 +194,7 @@ def _pooled(parts: Mapping[str, Reduced], paired: Mapping[str, Sequence[Pair]]) 
     )
     first = np.concatenate([part.base[:, 0] for part in parts.values()])
     second = np.concatenate([part.model[:, 0] for part in parts.values()])
-    return zero_one_difference(made, first, second, strata)
+    return zero_one_difference(made, first, second, strata, clusters)
 
 
 def _primary_first(result: TaskResult) -> list[str]:

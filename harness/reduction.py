@@ -24,7 +24,7 @@ from harness.metrics.divergence import (
 )
 from harness.metrics.overlap import BLEU_UNIT, COUNTS, OF_100, corpus_bleu
 from harness.paired import macro_difference
-from harness.pairing import Pair, ScoredDoc, groups_of
+from harness.pairing import Pair, ScoredDoc, clusters_of, groups_of
 from harness.types import Estimate, Statistic
 
 Floats = NDArray[np.float64]
@@ -71,6 +71,7 @@ class Reduced:
         base, model: what each doc contributes; shape (n, 1), of sums (n, their length).
         values: the metric of each side; not finite where it is undefined.
         groups: per doc, where the task has groups.
+        clusters: per doc, where some share a document or passage.
         pairs: the docs.
     """
 
@@ -79,6 +80,7 @@ class Reduced:
     model: Floats
     values: tuple[float, float]
     groups: list[str | None] | None
+    clusters: list[str] | None
     pairs: list[Pair]
 
 
@@ -117,7 +119,8 @@ def reduced(
     elif unit != OF_100 and all(((side == 0) | (side == 1)).all() for side in (base, model)):
         kind = "zero or one"
     values = (_value(base, unit, macro, sides[0]), _value(model, unit, macro, sides[1]))
-    return Reduced(kind, base, model, values, groups_of(scored), scored)
+    groups, clusters = groups_of(scored), clusters_of(scored)
+    return Reduced(kind, base, model, values, groups, clusters, scored)
 
 
 def _key(metric: str, pairs: Sequence[Pair]) -> tuple[str, bool]:

@@ -32,12 +32,15 @@ class Doc:
         index: position in the task's evaluation split (for grouped tasks: in the whole task).
         fields: the row, as the task's prompts read it.
         group: MMLU's subject, a source; ``None`` where the task has no groups.
+        cluster: names the document or passage that it may share with other docs, ``None`` where
+            there is none, or it is not known.
     """
 
     id: str
     index: int
     fields: Mapping[str, Any]
     group: str | None = None
+    cluster: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from harness.errors import RecordError
 from harness.gate.policy import Policy, check_unit
 from harness.others import PARENT
 from harness.records import Run
+from harness.speed import Speed, decode_ratio
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,14 @@ class Limit:
     holds: bool
 
 
-def limits_of(base: Run, model: Run, policy: Policy) -> list[Limit]:
+def limits_of(base: Run, model: Run, policy: Policy, probe: Sequence[Speed]) -> list[Limit]:
     """The costs and divergences against what they may be.
+
+    Args:
+        base: the baseline's run.
+        model: the model's.
+        policy: the limits.
+        probe: the last one, for a limit on speed.
 
     Raises:
         RecordError: one was not measured.
@@ -31,6 +38,10 @@ def limits_of(base: Run, model: Run, policy: Policy) -> list[Limit]:
     """
     found = []
     for cost, times in policy.costs.items():
+        if cost == "speed":
+            ratio = _speed(base, model, probe)
+            found.append(Limit(cost, "times", ratio, times, ratio >= times))
+            continue
         ratio = _cost(model, cost) / _cost(base, cost)
         found.append(Limit(cost, "times", ratio, times, ratio <= times))
     for (task, metric), limit in policy.limits.items():
@@ -49,6 +60,18 @@ def limits_of(base: Run, model: Run, policy: Policy) -> list[Limit]:
             Limit(f"{task} {metric}{from_whom}", limit.unit, estimate.value, limit.value, holds)
         )
     return found
+
+
+def _speed(base: Run, model: Run, probe: Sequence[Speed]) -> float:
+    """The model's speed of writing, in baselines' speeds, both probed in one run."""
+    ratio = decode_ratio(probe, base.model.weights_id, model.model.weights_id)
+    if ratio is None:
+        raise RecordError(
+            "the policy limits speed, and the last probe was not of both models' weights: "
+            f"harness speed {base.model.name} {model.model.name}\n(Where the baseline's weights "
+            "are gone there is nothing to hold a speed against: take the limit out.)"
+        )
+    return ratio
 
 
 def _cost(run: Run, cost: str) -> float:

@@ -14,7 +14,8 @@
       wikitext2: {metric: word_perplexity, margin: 0.5 perplexity}
 
     limits:                # of what is no accuracy
-      memory: 1.0 times    # bytes of the loaded weights, against the baseline's
+      memory: 1.0 times    # bytes of the loaded weights, against the baseline's, at most
+      speed: 0.8 times     # tokens written a second by `harness speed`, at least
       divergence_wikitext2 kl: 0.2 nats/token
 
 A margin is a drop that is tolerated, a number with the unit of its metric: ``points`` are
@@ -44,9 +45,9 @@ NAME = "gate.yaml"
 VARIABLE = "HARNESS_GATE"
 
 Underpowered = Literal["block", "warn"]
-Cost = Literal["disk", "memory", "peak memory"]
+Cost = Literal["disk", "memory", "peak memory", "speed"]
 _WAITING = ("block", "warn")
-COSTS: tuple[Cost, ...] = ("disk", "memory", "peak memory")
+COSTS: tuple[Cost, ...] = ("disk", "memory", "peak memory", "speed")
 
 _UNITS: Mapping[str, tuple[str, float]] = {
     "points": ("proportion", 0.01),
@@ -89,7 +90,7 @@ class Policy:
         underpowered: whether too few docs stop a change.
         pooled, task: margins over all docs of the accuracy tasks, and of each of them.
         tasks: what holds for a task in their place.
-        costs: how many times the baseline's cost is allowed.
+        costs: how many times the baseline's cost is allowed, or of its speed wanted.
         limits: task and metric, to the value that it must not pass.
     """
 
