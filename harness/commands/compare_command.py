@@ -13,8 +13,10 @@ from harness.commands.compare_pages import Compared, write_pages
 from harness.commands.eval_command import runs_folder
 from harness.commands.stored import advice_for, runs_of, stored_runs
 from harness.compare import Comparison, StoredRun, compare_runs
+from harness.distance import distances, is_unmeasured
 from harness.errors import IncomparableRuns, RecordError, UnknownName, UsageError
 from harness.progress import note
+from harness.report.distance import print_distances, unmeasured
 from harness.report.terminal_comparison import print_comparison
 from harness.report.waterfall import print_waterfall
 from harness.same_work import work_differences
@@ -54,17 +56,26 @@ def run(options: argparse.Namespace) -> int:
         unlike = next(each for each in models if error.model in (each.run.model.name, each.run.id))
         advice = advice_for(base.run, unlike.run)
         raise IncomparableRuns(error.base, error.model, error.differences, advice) from None
+    runs = [each.run for each in stored]
     found = [
-        Compared(model, comparison, _lineage(base, model, stored, tasks, comparison))
+        Compared(
+            model,
+            comparison,
+            steps=_lineage(base, model, stored, tasks, comparison),
+            moved=distances(base.run, model.run, runs),
+        )
         for model, comparison in zip(models, comparisons, strict=True)
     ]
     pages = write_pages(base, found, Path(options.reports))
     if options.json:
         print(msgspec.json.format(msgspec.json.encode(comparisons)).decode("utf-8"))
-        return 0
-    _print(found)
-    for path in pages:
-        note(f"report: {path}")
+    else:
+        _print(found)
+        for path in pages:
+            note(f"report: {path}")
+    for one in found:
+        if is_unmeasured(base.run, one.model.run, one.moved):
+            note(unmeasured(one.model.run.model.name))
     return 0
 
 
@@ -72,6 +83,9 @@ def _print(found: Sequence[Compared]) -> None:
     console = Console()
     for each in found:
         print_comparison(each.comparison, console)
+        if each.moved:
+            names = each.comparison.base.label, each.comparison.model.label
+            print_distances(names, each.moved, console)
         if each.steps is not None:
             print_waterfall(each.steps, console)
 

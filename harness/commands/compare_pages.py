@@ -9,12 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.compare import Comparison, StoredRun
+from harness.distance import Distance
 from harness.errors import UsageError
 from harness.gate.policy import Policy, load_policy
 from harness.pareto import pareto
 from harness.progress import note
-from harness.report.comparison_page import Part, Picture, comparison_page, cost_part, steps_part
+from harness.report.comparison_page import (
+    Part,
+    Picture,
+    comparison_page,
+    cost_part,
+    distance_part,
+    steps_part,
+)
 from harness.report.costs import costs_of
+from harness.report.distance import distances_markdown
 from harness.report.forest import caption, described, forest
 from harness.report.forest_figure import forest_svg
 from harness.report.html import run_page
@@ -34,11 +43,12 @@ _LONGEST = 120
 
 @dataclass(frozen=True)
 class Compared:
-    """A model against the base, and the steps between them where there are any."""
+    """A model against the base, the steps between them if there are any, and how far it moved."""
 
     model: StoredRun
     comparison: Comparison
     steps: Waterfall | None
+    moved: Sequence[Distance]
 
 
 def write_pages(base: StoredRun, found: Sequence[Compared], reports: Path) -> list[Path]:
@@ -63,7 +73,8 @@ def write_pages(base: StoredRun, found: Sequence[Compared], reports: Path) -> li
         name = f"{file_name(comparison.base.label)}--{file_name(comparison.model.label)}"
         folder, forest_file = reports / FOLDER, f"{name}-forest.svg"
         differences = _differences(comparison, policy)
-        parts: list[Part] = []
+        labels = comparison.base.label, comparison.model.label
+        parts = [distance_part(labels, each.moved)] if each.moved else []
         if steps is not None:
             drawn = waterfall_svg(steps)
             parts.append(steps_part(steps, drawn))
@@ -82,6 +93,7 @@ def write_pages(base: StoredRun, found: Sequence[Compared], reports: Path) -> li
         )
         if differences is not None:
             write_atomic(folder / forest_file, differences.svg)
+        markdown += "\n" + distances_markdown(labels, each.moved) if each.moved else ""
         if steps is not None:
             markdown += "\n" + waterfall_markdown(steps, f"{name}.svg")
         for ending, content in ((".html", comparison_html(page)), (".md", markdown)):

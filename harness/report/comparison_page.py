@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from harness.compare import Comparison
 from harness.difference import Difference
+from harness.distance import Distance
 from harness.pareto import Pareto
 from harness.records import NoiseFloor
+from harness.report import distance
 from harness.report.comparison import head, rows, shown
 from harness.report.costs import Costs
 from harness.report.verdict import Tone, tone, verdict
@@ -160,6 +162,23 @@ def comparison_page(
         flips=tuple(_flips(each) for each in found if each.primary and each.flips is not None),
         parts=tuple(parts),
         runs=(base, model),
+    )
+
+
+def distance_part(names: tuple[str, str], found: Sequence[Distance]) -> Part:
+    """How far the model has moved.
+
+    Args:
+        names: of base and model.
+        found: what its runs measured.
+    """
+    said = distance.title(*names)
+    runs = ", ".join(sorted({clean(each.run) for each in found}))
+    return Part(
+        title=said[0].upper() + said[1:],
+        head=tuple(distance.HEAD),
+        rows=tuple(map(tuple, distance.rows(found))),
+        foot=f"{distance.ABOUT} Measured by {runs}.",
     )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from harness.records import ModelRecord
 from harness.report.wording import size, speed
-from harness.speed import Look, Speed, ratio
+from harness.speed import Look, Speed, probed_ratio
 
 COST_HEAD = ("cost", "base", "model", "ratio")
 
@@ -49,20 +49,20 @@ class Costs:
         return [each for each in every if each is not None]
 
 
-def costs_of(base: ModelRecord, model: ModelRecord, probe: Mapping[str, Speed]) -> Costs:
+def costs_of(base: ModelRecord, model: ModelRecord, probe: Sequence[Speed]) -> Costs:
     """Put the costs of two models side by side.
 
     Args:
         base: as its run recorded it.
         model: likewise.
-        probe: what `harness speed` found, by the digest of a model's weights.
+        probe: `harness.speed.last_probe`.
     """
-    first, second = probe.get(base.weights_id), probe.get(model.weights_id)
+    of_both = base.weights_id, model.weights_id
     return Costs(
         memory=_bytes("weights in memory", base.memory_bytes, model.memory_bytes),
         disk=_bytes("weights on disk", base.disk_bytes, model.disk_bytes),
-        reading=_speed("tokens read a second", first, second, lambda look: look.prefill),
-        writing=_speed("tokens written a second", first, second, lambda look: look.decode),
+        reading=_speed("tokens read a second", probe, of_both, lambda look: look.prefill),
+        writing=_speed("tokens written a second", probe, of_both, lambda look: look.decode),
     )
 
 
@@ -90,8 +90,11 @@ def _bytes(name: str, base: int | None, model: int | None) -> Cost | None:
 
 
 def _speed(
-    name: str, base: Speed | None, model: Speed | None, figure: Callable[[Look], float]
+    name: str, probe: Sequence[Speed], of_both: tuple[str, str], figure: Callable[[Look], float]
 ) -> Cost | None:
-    if base is None or model is None or (found := ratio(model, base, figure)) is None:
+    found = probed_ratio(probe, *of_both, figure)
+    if found is None:
         return None
-    return Cost(name, speed(base.middle(figure)), speed(model.middle(figure)), found)
+    by_weights = {each.weights_id: each for each in probe}
+    base, model = (speed(by_weights[weights].middle(figure)) for weights in of_both)
+    return Cost(name, base, model, found)

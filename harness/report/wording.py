@@ -6,6 +6,13 @@ import math
 import unicodedata
 from datetime import UTC, datetime
 
+from harness.metrics.divergence import (
+    AGREEMENT,
+    NATS,
+    PROBABILITY,
+    QUANTILES,
+    RMS_PROBABILITY,
+)
 from harness.types import Estimate
 
 UNDEFINED = "n/a"
@@ -15,7 +22,7 @@ _DECIMALS = {
     "proportion": 1,
     "perplexity": 2,
     "bits/byte": 3,
-    "nats/token": 4,
+    **dict.fromkeys((NATS, AGREEMENT, PROBABILITY, RMS_PROBABILITY, *QUANTILES), 4),
     "bleu": 2,
     "of 100": 2,
 }

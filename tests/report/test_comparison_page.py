@@ -13,12 +13,14 @@ import msgspec
 import pytest
 
 from harness.compare import Comparison, StoredRun, compare_runs
+from harness.distance import Distance
 from harness.records import NoiseFloor
-from harness.report.comparison_page import ComparisonPage, Part, comparison_page
+from harness.report.comparison_page import ComparisonPage, Part, comparison_page, distance_part
 from harness.report.costs import Costs, cost_rows, cost_words, costs_of
 from harness.report.html_comparison import comparison_html, flip_bar
 from harness.report.verdict import tone, verdict
 from harness.speed import Look, Speed
+from harness.types import Estimate
 from tests.compared import answers, documents, stored_run
 from tests.conftest import Command
 from tests.report.fixtures.runs import HOSTILE_NAME
@@ -125,10 +127,10 @@ def test_costs_are_bytes_and_ratios_within_rounds(tmp_path: Path) -> None:
     base, model = two(tmp_path, rows, rows)
     of_base = replace(base.run.model, weights_id="x", memory_bytes=400_000_000, disk_bytes=8)
     of_model = replace(model.run.model, weights_id="y", memory_bytes=100_000_000, disk_bytes=8)
-    probe = {
-        "x": Speed("a", "x", tuple(map(looked, (100, 100, 50))), 1.0, 1.0),
-        "y": Speed("b", "y", tuple(map(looked, (50, 90, 40))), 1.0, 0.8),
-    }
+    probe = [
+        Speed("a", "x", tuple(map(looked, (100, 100, 50))), 1.0, 1.0),
+        Speed("b", "y", tuple(map(looked, (50, 90, 40))), 1.0, 0.8),
+    ]
     costs = costs_of(of_base, of_model, probe)
     assert cost_rows(costs) == [
         ["weights in memory", "400 MB", "100 MB", "0.25"],
@@ -140,13 +142,11 @@ def test_costs_are_bytes_and_ratios_within_rounds(tmp_path: Path) -> None:
         "its weights take 100 MB of memory instead of 400 MB and it writes 0.80 times as many "
         "tokens a second"
     )
-    alone = costs_of(of_base, of_model, {"x": probe["x"]})
+    alone = costs_of(of_base, of_model, probe[:1])
     assert cost_words(alone) == "its weights take 100 MB of memory instead of 400 MB"
-    shorter = {**probe, "y": replace(probe["y"], looks=probe["y"].looks[:2])}
-    assert costs_of(of_base, of_model, shorter).writing is None
-    same = costs_of(of_base, of_base, {})
+    same = costs_of(of_base, of_base, [])
     assert cost_words(same) == "its weights take 400 MB of memory, as the base's do"
-    unknown = costs_of(replace(of_base, memory_bytes=None), of_model, {})
+    unknown = costs_of(replace(of_base, memory_bytes=None), of_model, [])
     assert cost_words(unknown) == "its weights take 8 B of disk, as the base's do"
     assert cost_words(Costs()) == ""
 
@@ -203,6 +203,15 @@ def test_more_parts_follow_in_order(tmp_path: Path) -> None:
     assert html.index("First &lt;b&gt;") < html.index("one &amp; two") < html.index("Second")
     assert '<th scope="row" class="left">wikitext2</th><td>0.12</td>' in html
     assert "<img" not in html
+
+
+def test_how_far_a_model_has_moved_is_a_part(tmp_path: Path) -> None:
+    kl = Estimate(0.125, 0.1, 0.15, None, 9, "", "nats/token", False)
+    found = Distance("run-7", "divergence_wikitext2", 9, False, {"kl": kl})
+    part = distance_part(("a", "b<"), [found])
+    assert part.rows == (("divergence_wikitext2", "kl ↓", "0.1250 (0.1000 to 0.1500)", "9"),)
+    assert part.foot.endswith("Measured by run-7.")
+    assert "How far b&lt; has moved from a</h2>" in comparison_html(page_of(of_arc(tmp_path), part))
 
 
 def test_the_page_says_which_runs_and_what_differs(tmp_path: Path) -> None:
