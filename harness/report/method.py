@@ -322,7 +322,7 @@ def _command(run: Run) -> Command:
 
 
 def _counted(runs: Sequence[Run], describe: Callable[[Run, int], _Item]) -> tuple[_Item, ...]:
-    """Each description once, with the number of runs that it holds for, in the order of its text."""
+    """Each description once, with the number of its runs, in the order of its text."""
     groups = _grouped((repr(describe(run, 0)), run) for run in runs)
     return tuple(describe(found[0], len(found)) for found in groups.values())
 

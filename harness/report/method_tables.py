@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.report.method import LM_EVAL_PREFIX, Method, MetricUse, TaskUse
+from harness.report.method import LM_EVAL_PREFIX, DataUse, Method, MetricUse, TaskUse
 from harness.report.wording import (
     ABSENT,
     arrow,
@@ -23,11 +23,11 @@ MANY = 12
 TITLE = "Method"
 
 INTRODUCTION = (
-    "What stands behind the figures of this site: what each metric is and whose definition that is, "
-    "how its interval is made, what was asked of the models, of which data, on which machines, and "
-    "how to do it again. Everything is from the records of the runs.",
-    "Every interval is a 95% interval over docs: it says what other docs of the same kind would have "
-    "changed, and nothing of other prompts, seeds or training runs.",
+    "What stands behind the figures of this site: what each metric is and whose definition that "
+    "is, how its interval is made, what was asked of the models, of which data, on which machines, "
+    "and how to do it again. Everything is from the records of the runs.",
+    "Every interval is a 95% interval over docs: it says what other docs of the same kind would "
+    "have changed, and nothing of other prompts, seeds or training runs.",
 )
 
 _FALLBACK = (
@@ -159,8 +159,8 @@ def _data(method: Method) -> Table:
     return Table(
         "data",
         "What data that was",
-        "What each data set resolved to. Files of one digest are equal, wherever they came from; of "
-        "the hub, the revision is the commit.",
+        "What each data set resolved to. Files of one digest are equal, wherever they came from; "
+        "of the hub, the revision is the commit.",
         "file",
         ("Data set", "Configuration", "From", "File", "sha256 or commit", "Tasks"),
         tuple(
@@ -181,12 +181,16 @@ def _data(method: Method) -> Table:
     )
 
 
+def _files(use: DataUse) -> list[tuple[str, str]]:
+    return [*use.files, *([("revision", use.revision)] if use.revision else [])]
+
+
 def _others(method: Method) -> Table:
     return Table(
         "judges",
         "Judges and references",
-        "Who was asked besides the model that is scored: name, the beginning of its weights' digest, "
-        "and how it judges (kind, layer, template). Figures of two of them do not compare.",
+        "Who was asked besides the model that is scored: name, the beginning of its weights' "
+        "digest, and how it judges (layer, template). Figures of two of them do not compare.",
         "model",
         ("Who", "Asked as", "Tasks"),
         tuple(
@@ -223,7 +227,7 @@ def _settings(method: Method) -> Table:
     return Table(
         "settings",
         "How models were run",
-        "The head is the projection on the vocabulary: float32, or model for the model's own dtype.",
+        "The head is the projection on the vocabulary: in float32, or in the model's own dtype.",
         "setting",
         ("Backend", "Dtype asked for", "Head", "Seed", "Batches", "Runs"),
         tuple(
