@@ -1,6 +1,6 @@
 """Pictures of a site's pages, light and dark, for people to look at.
 
-    python -m tests.report.screenshots reports pictures
+python -m tests.report.screenshots reports pictures
 """
 
 from __future__ import annotations

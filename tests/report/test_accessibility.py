@@ -77,11 +77,15 @@ def test_a_bad_page_is_found(chromium: Browser, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_nothing_serious_is_found_on_any_page(
-    chromium: Browser, site: Path, scheme: str
-) -> None:
+def test_nothing_serious_is_found_on_any_page(chromium: Browser, site: Path, scheme: str) -> None:
     names = {page.relative_to(site).parts[0] for page in pages(site)}
-    assert names >= {"index.html", "leaderboard.html", "method.html", "zephyr-proposal.html", "html"}
+    assert names >= {
+        "index.html",
+        "leaderboard.html",
+        "method.html",
+        "zephyr-proposal.html",
+        "html",
+    }
     chromium.emulate(scheme)
     bad = {}
     for page in one_of_each(site):
@@ -91,9 +95,7 @@ def test_nothing_serious_is_found_on_any_page(
     assert bad == {}
 
 
-def test_every_kind_of_page_has_its_picture(
-    chromium: Browser, site: Path, tmp_path: Path
-) -> None:
+def test_every_kind_of_page_has_its_picture(chromium: Browser, site: Path, tmp_path: Path) -> None:
     written = take(chromium, site, tmp_path)
     names = {path.name for path in written}
     assert {f"{name}-{scheme}.png" for name in ("index", "method") for scheme in SCHEMES} <= names
