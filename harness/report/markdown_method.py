@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.report import wording
 from harness.report.markdown import code, escape
 from harness.report.method import Method
 from harness.report.method_tables import (
@@ -49,13 +50,11 @@ def _metric(metric: MetricText) -> list[str]:
 def _table(table: Table) -> list[str]:
     rows = [" | ".join(map(_cell, row)) for row in table.rows]
     head = [" | ".join(table.head), " | ".join([":--"] * len(table.head))]
-    return [
-        f"## {table.title}",
-        "",
-        *([table.about, ""] if table.about else []),
-        *(f"| {row} |" for row in (*head, *rows)),
-        "",
-    ]
+    lines = [*(f"| {row} |" for row in (*head, *rows)), ""]
+    if table.folded:
+        summary = wording.counted(len(rows), table.what)
+        lines = [f"<details><summary>{summary}</summary>", "", *lines, "</details>", ""]
+    return [f"## {table.title}", "", *([table.about, ""] if table.about else []), *lines]
 
 
 def _cell(cell: Cell) -> str:

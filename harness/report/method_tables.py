@@ -194,7 +194,7 @@ def _others(method: Method) -> Table:
         "model",
         ("Who", "Asked as", "Tasks"),
         tuple(
-            _row(clean(use.who), ", ".join(map(clean, use.roles)), _some(use.tasks))
+            _row(*(", ".join(map(clean, said)) for said in ((use.who,), use.roles, use.tasks)))
             for use in method.others
         ),
     )

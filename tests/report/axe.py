@@ -103,8 +103,18 @@ def _fetched() -> bytes:
     if npm is None:
         raise NoAxe("no npm to fetch axe-core with (apt-get install npm)")
     with tempfile.TemporaryDirectory() as folder:
-        asked = [npm, "pack", f"axe-core@{VERSION}", "--silent", "--pack-destination", folder]
-        done = subprocess.run(asked, cwd=folder, capture_output=True, text=True, timeout=300)
+        asked = [
+            npm,
+            "pack",
+            f"axe-core@{VERSION}",
+            "--loglevel=error",
+            "--pack-destination",
+            folder,
+        ]
+        try:
+            done = subprocess.run(asked, cwd=folder, capture_output=True, text=True, timeout=300)
+        except subprocess.TimeoutExpired:
+            raise NoAxe(f"npm did not fetch axe-core {VERSION} within five minutes") from None
         made = list(Path(folder).glob("*.tgz"))
         if done.returncode or len(made) != 1:
             raise NoAxe(f"npm could not fetch axe-core {VERSION}: {done.stderr.strip()[-500:]}")

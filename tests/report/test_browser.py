@@ -212,7 +212,9 @@ def test_metrics_are_found_by_what_is_said_of_them(
         "const i = document.querySelector('.tools input'); i.value = 'detokenization';"
         "i.dispatchEvent(new Event('input'));"
     )
-    shown = "return [...document.querySelectorAll('.metric:not([hidden]) h3')].map(h => h.innerText)"
+    shown = (
+        "return [...document.querySelectorAll('.metric:not([hidden]) h3')].map(h => h.innerText)"
+    )
     assert chromium.until(f"return (() => {{ {shown} }})().length === 1")
     assert chromium.run(shown)[0].startswith("word_perplexity")
 

@@ -13,7 +13,7 @@ from harness.report.html_method import method_html
 from harness.report.markdown import code
 from harness.report.markdown_method import method_markdown
 from harness.report.method import DataUse, Method, OtherUse, build_method
-from harness.report.method_tables import metric_texts, tables
+from harness.report.method_tables import MANY, metric_texts, tables
 from harness.run_folder import RunFolder
 from tests.report.fixtures.runs import (
     HOSTILE_NAME,
@@ -152,7 +152,8 @@ def both(method: Method) -> list[str]:
 
 
 def test_both_formats_say_the_same() -> None:
-    method = build_method([*realistic(), divergence()], ["torn cannot be read: <b>"])
+    method = build_method([*realistic(), divergence()] * 2, ["torn cannot be read: <b>"])
+    assert len(method.commands) > MANY
     for page in both(method):
         for heading in [table.title for table in tables(method)]:
             assert heading in page
@@ -164,6 +165,7 @@ def test_both_formats_say_the_same() -> None:
     page, markdown = both(method)
     for metric in metric_texts(method):
         assert page.count(f"<h3>{metric.name} ") == 1
+    assert page.count("<details") == markdown.count("<details>") == markdown.count("</details>")
     digest = method.tasks[0].prompt_digest[:8]
     assert f"<code>{digest}</code>" in page and f"`{digest}`" in markdown
 
