@@ -21,13 +21,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_another_file_is_refused(cache: Path) -> None:
     (cache / f"axe-core-{axe.VERSION}.tgz").write_bytes(b"alert(1)")
-    with pytest.raises(NoAxe, match="is not axe-core .*; remove it"):
+    with pytest.raises(NoAxe, match=r"is not axe-core .*; remove it"):
         axe_source()
 
 
 def test_without_npm_it_says_so(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
-    with pytest.raises(NoAxe, match="no npm to fetch axe-core with"):
+    with pytest.raises(NoAxe, match=r"no npm to fetch axe-core with"):
         axe_source()
     assert list(cache.iterdir()) == []
 
@@ -37,5 +37,5 @@ def test_what_npm_says_is_passed_on(cache: Path, monkeypatch: pytest.MonkeyPatch
     npm.write_text("#!/bin/sh\necho 'no such package' >&2\nexit 1\n")
     npm.chmod(0o755)
     monkeypatch.setattr("shutil.which", lambda name: str(npm))
-    with pytest.raises(NoAxe, match="could not fetch axe-core .*: no such package"):
+    with pytest.raises(NoAxe, match=r"could not fetch axe-core .*: no such package"):
         axe_source()
