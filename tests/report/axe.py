@@ -28,10 +28,14 @@ SHA256 = "e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745"
 SERIOUS = ("serious", "critical")
 
 _FIRST_FOLDS = 80
-"""How many folds are opened: what is folded away is not checked, and a large page has thousands."""
+"""How many folds are opened and checked. What is folded away is not looked at, and of the thousands
+of a large page, which take minutes, those behind are drawn by the same lines of a template.
+"""
 
 _RUN = """
-[...document.querySelectorAll('details')].forEach((d, i) => { d.open = i < arguments[0]; });
+const folds = [...document.querySelectorAll('details')];
+folds.slice(0, arguments[0]).forEach((fold) => { fold.open = true; });
+folds.slice(arguments[0]).forEach((fold) => fold.remove());
 return axe.run(document, {resultTypes: ['violations'], reporter: 'v1'}).then((found) =>
   found.violations.map((v) => ({
     rule: v.id, impact: v.impact, help: v.help,
