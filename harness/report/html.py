@@ -49,28 +49,16 @@ def leaderboard_html(board: Leaderboard, pages: str = "html") -> str:
 
     return render(
         "leaderboard.html.j2",
-        {
-            "root": "",
-            "here": "Leaderboard",
-            "board": board,
-            "run_href": run_href,
-            "model_name": model_name,
-            "bar": _column_bar,
-        },
+        {"board": board, "run_href": run_href, "model_name": model_name, "bar": _column_bar},
     )
 
 
 def render(
     template: str, context: Mapping[str, object], scripts: Sequence[str] = ("report.js",)
 ) -> str:
-    """Render a template within the common page; everything in ``context`` is escaped.
-
-    ``root`` in it is the way from the page's folder to that of the index (``""``, ``"../"``): with
-    it the page has the links that all pages have, without it none. ``here`` names the page among
-    them.
-    """
+    """Render a template within the common page; everything in ``context`` is escaped."""
     css, js = _asset("report.css"), "\n".join(map(_asset, scripts))
-    context = {"beside": "", "root": None, "here": "", **context, "generator": generator()}
+    context = {"beside": "", **context, "generator": generator()}
     policy = (
         f"default-src 'none'; style-src '{_digest(css)}'; script-src '{_digest(js)}'; "
         "base-uri 'none'; form-action 'none'"

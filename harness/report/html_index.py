@@ -35,8 +35,6 @@ def index_html(index: Index, pages: str, headline: str = "") -> str:
     return render(
         "index.html.j2",
         {
-            "root": "",
-            "here": "Index",
             "index": index,
             "headline": headline,
             "summary": _summary(index),

@@ -12,8 +12,6 @@ def method_html(method: Method) -> str:
     return render(
         "method.html.j2",
         {
-            "root": "",
-            "here": method_tables.TITLE,
             "method": method,
             "say": method_tables,
             "metrics": method_tables.metric_texts(method),

@@ -9,4 +9,4 @@ from harness.report.published import SuiteTable
 
 def published_html(found: SuiteTable) -> str:
     """Render the page of a suite."""
-    return render("published.html.j2", {"root": "", "found": found, "say": published_captions})
+    return render("published.html.j2", {"found": found, "say": published_captions})

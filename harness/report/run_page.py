@@ -71,7 +71,6 @@ def run_html(
     return render(
         "run.html.j2",
         {
-            "root": "../",
             "beside": drawn_beside(besides or {}),
             "parent": clean(parent),
             "parents_docs": any(doc.beside for task in tasks for doc in task.docs),
