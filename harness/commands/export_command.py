@@ -35,8 +35,7 @@ def run(options: argparse.Namespace) -> int:
     if options.format not in FORMATS:
         raise UnknownName("format", options.format, FORMATS, "`harness export --help`")
     _check_options(options)
-    if "://" not in options.out:
-        _check_place(Path(options.out))
+    options.out = _place(options.out)
     chosen = _chosen(options)
     export = FORMATS[options.format](chosen, options)
     if options.json:
@@ -56,16 +55,24 @@ def _check_options(options: argparse.Namespace) -> None:
     if options.texts and not options.docs:
         raise UsageError("--texts adds prompts and answers to the docs: it needs --docs")
     if "://" in options.out and options.format != "mlflow":
-        raise UsageError(f"--out {options.out}: only mlflow takes an address, others a file's path")
+        raise UsageError(f"--out {options.out}: only mlflow takes an address, others a file")
+    if options.out.startswith("sqlite:"):
+        raise UsageError(f"--out {options.out}: name the database by its path, such as mlflow.db")
 
 
-def _check_place(out: Path) -> None:
-    if out.is_dir():
+def _place(out: str) -> str:
+    """Where to write, checked as far as that can be done before the work: a file, or an address."""
+    if "://" in out:
+        return out
+    # A link is followed: /dev/stdout must not become a file of its own.
+    path = Path(out).resolve() if Path(out).is_symlink() else Path(out)
+    if path.is_dir():
         raise UsageError(f"--out {out} is a folder: name a file in it")
-    if out.exists() and not out.is_file():  # /dev/stdout would be replaced by a file
+    if (path.exists() and not path.is_file()) or path.parent == Path("/dev"):
         raise UsageError(f"--out {out} is no ordinary file: name one")
-    if not out.absolute().parent.is_dir():
-        raise UsageError(f"--out {out}: there is no folder {out.parent}; make it first")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"--out {out}: there is no folder {path.parent}; make it first")
+    return str(path)
 
 
 def _chosen(options: argparse.Namespace) -> list[StoredRun]:
@@ -94,14 +101,12 @@ def _chosen(options: argparse.Namespace) -> list[StoredRun]:
 
 def _tables(chosen: Sequence[StoredRun], options: argparse.Namespace) -> Export:
     write = _WRITERS[options.format]()
-    out = Path(options.out)
-    written = {
-        str(out): f"{write(estimates_table([each.run for each in chosen]), out):,} estimates"
-    }
-    if options.docs:
+    out, docs = Path(options.out), {}
+    if options.docs:  # first: where its rows are damaged, nothing is written
         beside = out.with_name(f"{out.stem}-docs{out.suffix}")
-        written[str(beside)] = f"{write(docs_table(chosen, texts=options.texts), beside):,} docs"
-    return Export(written)
+        docs[str(beside)] = f"{write(docs_table(chosen, texts=options.texts), beside):,} docs"
+    rows = write(estimates_table([each.run for each in chosen]), out)
+    return Export({str(out): f"{rows:,} estimates", **docs})
 
 
 def _csv() -> Callable[[Table, Path], int]:
@@ -120,7 +125,8 @@ def _lm_eval(chosen: Sequence[StoredRun], options: argparse.Namespace) -> Export
     from harness.exports.lm_eval_results import lm_eval_results
 
     if len(chosen) > 1:
-        raise UsageError(f"lm-eval's results are of one run: name one of {_ids(chosen)}")
+        ids = _some([each.run.id for each in chosen])
+        raise UsageError(f"lm-eval's results are of one run: name one, not {ids}")
     results = lm_eval_results(chosen[0].run)
     write_atomic(Path(options.out), msgspec.json.format(msgspec.json.encode(results)) + b"\n")
     return Export({options.out: f"{len(chosen[0].run.results)} tasks"})
@@ -129,12 +135,9 @@ def _lm_eval(chosen: Sequence[StoredRun], options: argparse.Namespace) -> Export
 def _model_card(chosen: Sequence[StoredRun], options: argparse.Namespace) -> Export:
     from harness.exports.model_card import WRITTEN_HERE, model_card
 
-    models = {(each.run.model.name, each.run.model.weights_id) for each in chosen}
-    if len(models) > 1:
-        raise UsageError(
-            f"a model card is of one model with one set of weights: name runs of one, of "
-            f"{_ids(chosen)}"
-        )
+    if len({(each.run.model.name, each.run.model.weights_id) for each in chosen}) > 1:
+        models = _some([f"{each.run.model.name} ({each.run.id})" for each in chosen])
+        raise UsageError(f"a model card is of one model and its weights: name one, not {models}")
     out = Path(options.out)
     with explained(out):
         before = out.read_text("utf-8", "replace") if out.exists() else WRITTEN_HERE
@@ -168,8 +171,9 @@ def _mlflow(chosen: Sequence[StoredRun], options: argparse.Namespace) -> Export:
     return Export({options.out: f"{len(outcome.logged):,} runs"}, before)
 
 
-def _ids(chosen: Sequence[StoredRun]) -> str:
-    return ", ".join(f"{each.run.id} ({each.run.model.name})" for each in chosen)
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more + " (`harness list runs`)"
 
 
 _WRITERS: Mapping[str, Callable[[], Callable[[Table, Path], int]]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import logging
 import os
 import re
@@ -16,6 +17,7 @@ from harness.compare import StoredRun
 from harness.errors import HarnessError, StorageError
 from harness.exports.table import known
 from harness.records import Run
+from harness.storage import explained
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -91,18 +93,24 @@ def log_runs(runs: Sequence[StoredRun], store: str) -> Outcome:
 
     Args:
         runs: with their folders, whose ``run.json`` becomes an artifact.
-        store: MLflow's tracking URI, or the path of an SQLite file, beside which the artifacts lie.
+        store: the path of an SQLite file, beside which the artifacts lie; or the tracking URI of
+            a server, which knows where its artifacts lie.
 
     Raises:
         HarnessError: MLflow is not installed.
-        StorageError: MLflow refuses, with its reason.
+        StorageError: the file cannot be written, or MLflow refuses, with its reason.
     """
-    client = _client(_uri(store))
+    _prepare()
+    if "://" not in store:
+        with explained(Path(store)):  # MLflow would try for minutes
+            Path(store).open("ab").close()
     from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
     from sqlalchemy.exc import SQLAlchemyError
 
     logged, before = [], []
     try:
+        client = MlflowClient(tracking_uri=_uri(store))
         experiment = _experiment(client, store)
         for stored in runs:
             found = as_logged(stored.run)
@@ -166,19 +174,24 @@ def _milliseconds(created: str) -> int | None:
         return None
 
 
-def _client(uri: str) -> MlflowClient:
-    # Before it is imported: it would report its use to its makers.
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    try:
-        import sqlalchemy  # noqa: F401 - mlflow-skinny comes without it
-        from mlflow.tracking import MlflowClient
-    except ImportError as error:
+def _prepare() -> None:
+    """Make sure that MLflow is here and keeps to itself.
+
+    Raises:
+        HarnessError: it is not here, or not what its SQLite store needs.
+    """
+    missing = [
+        name
+        for name in ("mlflow", "sqlalchemy", "alembic")
+        if importlib.util.find_spec(name) is None
+    ]
+    if missing:
         raise HarnessError(
-            f"{error.name} is not installed, which --format mlflow needs: "
+            f"--format mlflow needs what is not installed ({', '.join(missing)}): "
             "pip install 'lineup-harness[mlflow]'"
-        ) from None
+        )
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read while it is imported
     logging.getLogger("mlflow").setLevel(logging.WARNING)
-    return MlflowClient(tracking_uri=uri)
 
 
 def _experiment(client: MlflowClient, store: str) -> str:
@@ -186,7 +199,7 @@ def _experiment(client: MlflowClient, store: str) -> str:
     if (found := client.get_experiment_by_name(name)) is not None:
         return str(found.experiment_id)
     folder: dict[str, Any] = {}
-    if "://" not in store:  # else the server, or the user's URI, says where artifacts lie
+    if "://" not in store:
         path = Path(store).absolute()
         folder["artifact_location"] = path.with_name(f"{path.stem}-artifacts").as_uri()
     return str(client.create_experiment(name, **folder))
