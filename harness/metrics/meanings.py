@@ -64,6 +64,11 @@ _ALONE = (
     "answers come easier, trained on preferences or not. A tie is lost."
 )
 _PER_TOKEN = "Each answer's sum is divided by its tokens first, by the model's own tokenizer."
+_BINS = (
+    "llama.cpp's --kl-divergence, from counts in bins 7.5% wide: at most 4% off. The parent is as "
+    "for kl."
+)
+_MOVED = "llama.cpp's --kl-divergence (Mean and RMS of delta p). The parent is as for kl."
 _JUDGED = "By a reward model's own marks, on its own scale. A tie is lost."
 _ROUGE = (
     "rouge-score's F-measure without stemming: lower-cased runs of a-z and 0-9, every one counted. "
@@ -290,6 +295,27 @@ MEANINGS: Mapping[str, Meaning] = {
         "divided by all predicted tokens, of choices mean over docs",
         "This harness's. The parent is what the model was directly made from, or what --reference "
         "names.",
+    ),
+    "kl_median": Meaning(
+        "The divergence from the parent that half of the tokens stay below, in nats.",
+        "kl_median = the value below which 50% of all tokens' KL(parent || model) lie",
+        _BINS,
+    ),
+    "kl_99": Meaning(
+        "The divergence from the parent that only one token in a hundred exceeds, in nats: how far "
+        "the model moves where it moves most.",
+        "kl_99 = the value below which 99% of all tokens' KL(parent || model) lie",
+        _BINS,
+    ),
+    "probability_change": Meaning(
+        "What the probability of the token that follows gained from the parent to the model.",
+        "probability_change = mean over tokens of p_model(next) - p_parent(next)",
+        _MOVED,
+    ),
+    "probability_change_rms": Meaning(
+        "The size of that change, whichever way it goes: gains and losses do not cancel.",
+        "probability_change_rms = sqrt(mean over tokens of (p_model(next) - p_parent(next))^2)",
+        _MOVED,
     ),
     "top_token_agreement": Meaning(
         "The share of tokens for which the model and its parent find the same one likeliest.",
