@@ -99,8 +99,9 @@ def pooled_difference(
     """The difference over the accuracy tasks, every doc counted once, stratified by task and group.
 
     Args:
-        base, model: results by task.
-        paired: their docs.
+        base: results by task.
+        model: likewise.
+        paired: their docs, by task.
 
     Returns:
         The difference, unadjusted, ``None`` where fewer than two tasks can be pooled; the tasks.

@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
         return _report_suite(options)
     from rich.console import Console
 
-    from harness.report.leaderboard import of_model
+    from harness.report.leaderboard import narrowed_to
     from harness.report.site import leaderboard_json, parse_leaderboard, read_runs
     from harness.report.terminal import print_leaderboard
 
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     written = publish_reports(options.reports)
     board = parse_leaderboard(written["leaderboard.json"].read_bytes())
     if options.model:
-        board = of_model(board, options.model)
+        board = narrowed_to(board, options.model)
     if options.json:
         print(leaderboard_json(board).decode("utf-8"), end="")
         return 0
@@ -105,6 +105,7 @@ def _publish_suite(table: SuiteTable, options: argparse.Namespace) -> None:
     written = [Path(options.reports) / f"{table.suite}.{kind}" for kind in pages]
     for path, page in zip(written, pages.values(), strict=True):
         write_atomic(path, page)
+    publish_reports(options.reports)  # the leaderboard leads to the page
     if options.json:
         print(msgspec.json.format(msgspec.json.encode(table)).decode("utf-8"))
         return

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from harness.report.board import Answer, ModelRow, Rival, Section, Standing
-from harness.report.wording import brief_changes, counted, listed, number
+from harness.report.wording import brief_changes, clean, counted, listed, number
 
 TITLE = "Which model to ship"
 
@@ -72,13 +72,18 @@ def answer_sureness(section: Section) -> list[str]:
     wide = [each.visible for each in answer.rivals if each.standing == "level" and each.visible]
     if wide:
         least = number(max(wide), answer.unit) + _points(answer.unit)
-        said.append(f"Between these, a true difference of {least} would have shown four times in five.")
+        said.append(f"A true difference of {least} from it would have shown four times in five.")
     if answer.leader is not None and answer.columns != answer.measured:
-        rest = [label for label in answer.columns if label not in answer.measured]
+        rest = tasks_of(section, [each for each in answer.columns if each not in answer.measured])
         said.append(f"Looked at, but not in the score: {listed(rest)}.")
     if answer.left_out:
         said.append(f"Not asked the same, or its docs are not here: {listed(answer.left_out)}.")
     return said
+
+
+def tasks_of(section: Section, labels: Collection[str]) -> list[str]:
+    """The tasks of some columns of the shared work, in which each task stands once."""
+    return [clean(column.task) for column in section.columns if column.label in labels]
 
 
 def standing_words(standing: Standing) -> str:
@@ -126,7 +131,11 @@ def _alternatives(section: Section, answer: Answer) -> list[Phrase]:
             Phrase(
                 f"is {listed(gains)} and cannot be told from it{' over all' * mixed} "
                 f"({_difference(rival)})"
-                + (f", but is worse on {listed(rival.worse_on)}." if mixed else ".")
+                + (
+                    f", but is worse on {listed(tasks_of(section, rival.worse_on))}."
+                    if mixed
+                    else "."
+                )
             ),
         ]
     return said
@@ -143,12 +152,13 @@ def _faster(leader: ModelRow, other: ModelRow) -> str:
 
 
 def _scope(answer: Answer) -> str:
-    """What the score is of: ``over 3 tasks: 42.3% of 707 docs``."""
+    """What the score is of: ``over 3 tasks: 42.3% of 707 docs right``."""
     count = len(answer.measured)
     tasks = f"on {answer.measured[0]}" if count == 1 else f"over {count:,} tasks"
-    score = number(answer.score, answer.unit) + ("%" if answer.unit == "proportion" else "")
-    of = "of" if answer.unit == "proportion" else "on"
-    return f"{tasks}: {score} {of} {counted(answer.docs, 'doc')}"
+    share = answer.unit == "proportion"
+    score = number(answer.score, answer.unit) + "%" * share
+    docs = counted(answer.docs, "doc")
+    return f"{tasks}: {score} of {docs} right" if share else f"{tasks}: {score} on {docs}"
 
 
 def _difference(rival: Rival) -> str:

@@ -12,6 +12,7 @@ SCHEMA = 1
 
 Standing = Literal["level", "mixed", "doubtful", "behind"]
 
+
 @dataclass(frozen=True)
 class Column:
     """One piece of work: a task under settings that make its results comparable.
@@ -145,6 +146,7 @@ class Rival:
         p_holm: ``p`` adjusted for every pair of the models that are compared.
         standing: see `harness.report.answer.standing`.
         worse_on: labels of the columns whose own paired interval lies on the worse side of 0.
+        better_on: likewise on the better side.
         visible: the smallest difference that would have shown four times in five.
     """
 
@@ -154,6 +156,7 @@ class Rival:
     p_holm: float | None
     standing: Standing
     worse_on: tuple[str, ...]
+    better_on: tuple[str, ...]
     visible: float | None
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from harness.records import NoiseFloor
 from harness.report.board import Cell, Column, Delta, Section
 from harness.report.wording import clean, counted, listed, metric_heading, small
@@ -49,15 +47,16 @@ HOW_TO_READ = (
     "or without width, marks nothing.",
     "Results stand in one column only if they are of the same work: task version, data, docs, "
     "prompts, shots and chat template. The newest result counts.",
-    "Under a figure stands what the model changed from its parent: the paired difference on the same "
-    "docs with its 95% interval, where the parent has a result in the column and the docs of both "
-    "are here. Better or worse is said where p < 0.05 after Holm's adjustment for all of them.",
+    "Under a figure stands what the model changed from its parent: the paired difference on the "
+    "same docs with its 95% interval, where the parent has a result in the column and the docs of "
+    "both are here. Better or worse is said where p < 0.05 after Holm's adjustment for all of the "
+    "table.",
     "Time covers the results in the row, without loading; peak memory is the highest of them. Rows "
     "with different tasks differ in time for that reason alone. They are of the newest run that "
-    "asked the model everything; where none did, the time is that of the questions that the journal "
-    "could not answer. Tokens/s are generated tokens by `harness speed`, which asks every model the "
-    "same texts on one machine, in turn; the tokens/s of a run mix reading and writing as its tasks "
-    "do, and stand on its page.",
+    "asked the model everything; where none did, the time is that of the questions that the "
+    "journal could not answer. Tokens/s are generated tokens by `harness speed`, which asks every "
+    "model the same texts on one machine, in turn; the tokens/s of a run, which mix reading and "
+    "writing as its tasks do, stand on its page.",
 )
 
 ABOUT_NOISE = (

@@ -58,9 +58,7 @@ def _parent(section: Section, row: ModelRow, place: int, docs: PairedDocs) -> in
     return max(parents, key=fitness, default=None)
 
 
-def _difference(
-    section: Section, base: _At, model: _At, docs: PairedDocs
-) -> Difference | None:
+def _difference(section: Section, base: _At, model: _At, docs: PairedDocs) -> Difference | None:
     first, second = (section.rows[line].cells[place] for line, place in (base, model))
     assert first is not None and second is not None
     task = section.columns[base[1]].task

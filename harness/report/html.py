@@ -63,6 +63,7 @@ def leaderboard_html(board: Leaderboard, pages: str = "html") -> str:
             "kind_of": _kind_of,
             "answer_phrases": answer_words.answer_phrases,
             "answer_sureness": answer_words.answer_sureness,
+            "tasks_of": answer_words.tasks_of,
             "standing_words": answer_words.standing_words,
             "ANSWER_TITLE": answer_words.TITLE,
             "ANSWER_RULE": answer_words.HOW_TO_READ,
@@ -169,9 +170,9 @@ def _kind_of(kinds: Sequence[str], value: str) -> int:
     return kinds.index(wording.clean(value) or "none") + 1
 
 
-def row_facts(row: ModelRow) -> str:
-    """Family, stage, quantization and dtype in one line, without repeating "none"."""
-    facts = [row.family, row.stage, row.quantization, row.dtype]
+def row_facts(row: ModelRow, *, family: bool) -> str:
+    """Family where it is asked for, stage, quantization and dtype in one line, without "none"."""
+    facts = [row.family if family else "", row.stage, row.quantization, row.dtype]
     return " · ".join(wording.clean(fact) for fact in facts if fact and fact != "none")
 
 

@@ -1,8 +1,8 @@
 """The leaderboard as data: which result stands in which cell, and which is surely the best.
 
 `build_leaderboard` is pure; `harness.report.markdown`, `.html` and `.terminal` only draw what it
-decided. What needs the docs is added from their folders: `harness.report.deltas`, the differences to
-the parents, and `harness.report.answer`, which model to ship.
+decided. What needs the docs is added from their folders: the differences to the parents by
+`harness.report.deltas`, which model to ship by `harness.report.answer`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
     "ModelRow",
     "Section",
     "build_leaderboard",
-    "of_model",
+    "narrowed_to",
     "surely_best",
     "total_cost",
 ]
@@ -76,7 +76,9 @@ def build_leaderboard(
     )
     shown = [run for run in ordered if run.results]
     return Leaderboard(
-        benchmarks=_section("Benchmarks", [e for e in entries if not e.result.on_samples], decode or {}),
+        benchmarks=_section(
+            "Benchmarks", [e for e in entries if not e.result.on_samples], decode or {}
+        ),
         samples=_section(SAMPLES_TITLE, [e for e in entries if e.result.on_samples], decode or {}),
         notes=(*notes, *empty),
         newest=shown[-1].created if shown else None,
@@ -84,7 +86,7 @@ def build_leaderboard(
     )
 
 
-def of_model(board: Leaderboard, name: str) -> Leaderboard:
+def narrowed_to(board: Leaderboard, name: str) -> Leaderboard:
     """What the leaderboard says of one model; its marks and differences stay those of all."""
 
     def narrowed(section: Section) -> Section:
@@ -98,11 +100,10 @@ def of_model(board: Leaderboard, name: str) -> Leaderboard:
             section,
             columns=tuple(section.columns[place] for place in kept),
             rows=tuple(replace(row, cells=tuple(row.cells[p] for p in kept)) for row in rows),
+            answer=None,
         )
 
-    return replace(
-        board, benchmarks=narrowed(board.benchmarks), samples=narrowed(board.samples)
-    )
+    return replace(board, benchmarks=narrowed(board.benchmarks), samples=narrowed(board.samples))
 
 
 def surely_best(cells: Sequence[Cell | None], higher_is_better: bool) -> int | None:

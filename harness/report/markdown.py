@@ -63,7 +63,7 @@ def leaderboard_markdown(board: Leaderboard) -> str:
 
 
 def _answer(phrases: Iterable[Phrase]) -> str:
-    # A name stands in a word's place: the spaces around it are its neighbours', which escaping cuts.
+    # Joined by spaces, because escaping cuts those at the ends.
     told = [f"**{escape(each.text)}**" if each.strong else escape(each.text) for each in phrases]
     return " ".join(filter(None, told))
 

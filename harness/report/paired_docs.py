@@ -1,4 +1,4 @@
-"""Differences between results that stand on one leaderboard, from the docs in their runs' folders."""
+"""Differences between results of one leaderboard, from the docs in their runs' folders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.pairing import Pair, ScoredDoc, asked_otherwise, docs_by_id, paired
 from harness.records import Run, TaskResult
 
 KEPT_DOCS = 200_000
-"""So many docs are kept read at most: about 100 MB."""
+"""So many docs are kept read at most: about 200 MB."""
 
 Place = tuple[str, str]
 """Where a result is: its run's id and its task."""
@@ -97,6 +97,8 @@ class PairedDocs:
         except RecordError:
             docs = None
         self._read[place] = docs
-        while len(self._read) > 1 and sum(len(each or ()) for each in self._read.values()) > KEPT_DOCS:
+        while (
+            len(self._read) > 1 and sum(len(each or ()) for each in self._read.values()) > KEPT_DOCS
+        ):
             self._read.popitem(last=False)
         return docs

@@ -10,17 +10,13 @@ from pathlib import Path
 
 import msgspec
 
-from harness.compare import StoredRun
 from harness.errors import RecordError
 from harness.marks import marks_path
 from harness.records import Run
-from harness.report.answer import with_answer
 from harness.report.beside import parents_runs
-from harness.report.deltas import with_deltas
 from harness.report.html import generator, leaderboard_html, run_page
 from harness.report.leaderboard import Leaderboard, build_leaderboard
 from harness.report.markdown import leaderboard_markdown
-from harness.report.paired_docs import PairedDocs
 from harness.report.picking import Other
 from harness.report.run_page import drawn_beside, run_html
 from harness.report.wording import clean
@@ -76,8 +72,16 @@ def write_leaderboard(runs: Sequence[RunFolder], out: Path) -> dict[str, Path]:
     return written
 
 
-def _with_paired_facts(board: Leaderboard, readable: Sequence[tuple[RunFolder, Run]]) -> Leaderboard:
+def _with_paired_facts(
+    board: Leaderboard, readable: Sequence[tuple[RunFolder, Run]]
+) -> Leaderboard:
     """Add what only the docs tell: differences to the parents, and which model to ship."""
+    # numpy and scipy are for those who write a report, not for all who import this package.
+    from harness.compare import StoredRun
+    from harness.report.answer import with_answer
+    from harness.report.deltas import with_deltas
+    from harness.report.paired_docs import PairedDocs
+
     docs = PairedDocs(StoredRun(run, folder) for folder, run in readable)
     return replace(
         board,

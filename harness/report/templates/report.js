@@ -11,7 +11,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
   for (const heading of table.tHead.querySelectorAll("th:not([data-sort])")) {
     heading.classList.add("no-sort");
   }
-  const headings = [...table.querySelectorAll("th[data-sort]")];
+  const headings = [...table.tHead.querySelectorAll("th[data-sort]")];
   for (const heading of headings) {
     heading.dataset.sortCol = heading.dataset.column;
     const button = document.createElement("button");
