@@ -84,7 +84,7 @@ def standing(overall: Difference, p_holm: float | None, worse_on: Sequence[str])
     but it is not sure. ``mixed``: level over all, worse on a task by that task's own interval.
     ``level``: no sign of a difference.
     """
-    if _is_worse(overall):
+    if _side(overall) < 0:
         return "behind" if p_holm is not None and p_holm < ALPHA else "doubtful"
     return "mixed" if worse_on else "level"
 
@@ -125,7 +125,9 @@ def decided(
 
 
 def _rival(section: Section, each: Against, p_holm: float | None) -> Rival:
-    worse_on = [section.columns[place].label for place, own in each.tasks.items() if _is_worse(own)]
+    labels = {place: section.columns[place].label for place in each.tasks}
+    worse_on = [labels[place] for place, own in each.tasks.items() if _side(own) < 0]
+    better_on = [labels[place] for place, own in each.tasks.items() if _side(own) > 0]
     return Rival(
         label=section.rows[each.row].label,
         delta=each.overall.delta,
@@ -133,6 +135,7 @@ def _rival(section: Section, each: Against, p_holm: float | None) -> Rival:
         p_holm=p_holm,
         standing=standing(each.overall, p_holm, worse_on),
         worse_on=tuple(worse_on),
+        better_on=tuple(better_on),
         visible=each.overall.visible,
     )
 
@@ -223,8 +226,9 @@ def _labels(section: Section, places: Sequence[int]) -> tuple[str, ...]:
     return tuple(section.columns[place].label for place in places)
 
 
-def _is_worse(difference: Difference) -> bool:
-    """Whether the whole interval lies on the worse side."""
-    delta = difference.delta
-    end = delta.high if delta.higher_is_better else delta.low
-    return end is not None and (end < 0 if delta.higher_is_better else end > 0)
+def _side(difference: Difference) -> int:
+    """−1 where the whole interval lies on the worse side, 1 on the better one, else 0."""
+    low, high = difference.delta.low, difference.delta.high
+    if low is None or high is None or low <= 0 <= high:
+        return 0
+    return 1 if (low > 0) == difference.delta.higher_is_better else -1

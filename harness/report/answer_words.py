@@ -73,6 +73,10 @@ def answer_sureness(section: Section) -> list[str]:
     if wide:
         least = number(max(wide), answer.unit) + _points(answer.unit)
         said.append(f"A true difference of {least} from it would have shown four times in five.")
+    if ahead := [each for each in answer.rivals if each.better_on]:
+        on = [f"{each.label} on {listed(tasks_of(section, each.better_on))}" for each in ahead]
+        more = f" and {len(on) - _NAMED:,} more" if len(on) > _NAMED else ""
+        said.append(f"Better than it on a task: {'; '.join(on[:_NAMED])}{more}.")
     if answer.leader is not None and answer.columns != answer.measured:
         rest = tasks_of(section, [each for each in answer.columns if each not in answer.measured])
         said.append(f"Looked at, but not in the score: {listed(rest)}.")
