@@ -105,7 +105,6 @@ def _publish_suite(table: SuiteTable, options: argparse.Namespace) -> None:
     written = [Path(options.reports) / f"{table.suite}.{kind}" for kind in pages]
     for path, page in zip(written, pages.values(), strict=True):
         write_atomic(path, page)
-    publish_reports(options.reports)  # the leaderboard leads to the page
     if options.json:
         print(msgspec.json.format(msgspec.json.encode(table)).decode("utf-8"))
         return

@@ -67,7 +67,7 @@ def answer_sureness(section: Section) -> list[str]:
         return []
     said = []
     if answer.rivals:
-        parts = [words for standing in _WORDS if (words := _standing(answer, standing))]
+        parts = [words for standing in _STANDS if (words := _standing(answer, standing))]
         said.append(f"Of {counted(len(answer.rivals), 'other')}, {'; '.join(parts)}.")
     wide = [each.visible for each in answer.rivals if each.standing == "level" and each.visible]
     if wide:
@@ -91,16 +91,17 @@ def tasks_of(section: Section, labels: Collection[str]) -> list[str]:
 
 
 def standing_words(standing: Standing) -> str:
-    """Say where a model stands beside the highest score."""
-    return _WORDS[standing]
+    """Say where a model stands beside the highest score, for a table's cell."""
+    return _STANDS[standing][0].removeprefix("is ")
 
 
-_WORDS: Mapping[Standing, str] = {
-    "behind": "surely behind",
-    "doubtful": "seems behind, not surely",
-    "mixed": "level over all, worse on a task",
-    "level": "cannot be told from it",
+_STANDS: Mapping[Standing, tuple[str, str]] = {
+    "behind": ("is surely behind", "are surely behind"),
+    "doubtful": ("seems behind, but not surely", "seem behind, but not surely"),
+    "mixed": ("is level over all, worse on a task", "are level over all, worse on a task"),
+    "level": ("cannot be told from it", "cannot be told from it"),
 }
+"""Of one model, and of several."""
 
 
 def _standing(answer: Answer, standing: Standing) -> str:
@@ -108,7 +109,7 @@ def _standing(answer: Answer, standing: Standing) -> str:
     if not names:
         return ""
     shown = f" ({listed(names)})" if standing != "behind" and len(names) <= _NAMED else ""
-    return f"{len(names):,} {_WORDS[standing]}{shown}"
+    return f"{len(names):,} {_STANDS[standing][len(names) > 1]}{shown}"
 
 
 def _near(answer: Answer) -> list[Rival]:

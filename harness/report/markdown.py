@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
 from harness.report import wording
 from harness.report.answer_words import HOW_TO_READ as ANSWER_RULE
@@ -52,6 +53,9 @@ def leaderboard_markdown(board: Leaderboard) -> str:
     for section in (board.benchmarks, board.samples):
         if section.rows:
             parts += _section(section)
+    if board.published:
+        pages = [f"[{escape(suite)}]({quote(suite)}.md)" for suite in board.published]
+        parts += [f"Beside published figures: {', '.join(pages)}.", ""]
     if board.notes:
         parts += ["## Not shown", "", *(f"- {escape(note)}" for note in board.notes), ""]
     parts += ["## How to read this", ""]
