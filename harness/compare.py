@@ -92,6 +92,25 @@ def compare_runs(
     )
 
 
+def pooled_difference(
+    base: Mapping[str, TaskResult],
+    model: Mapping[str, TaskResult],
+    paired: Mapping[str, Sequence[Pair]],
+) -> tuple[Difference | None, tuple[str, ...]]:
+    """The difference over the accuracy tasks, every doc counted once, stratified by task and group.
+
+    Args:
+        base: results by task.
+        model: likewise.
+        paired: their docs, by task.
+
+    Returns:
+        The difference, unadjusted, ``None`` where fewer than two tasks can be pooled; the tasks.
+    """
+    parts = _poolable(base, model, paired)
+    return (_pooled(parts, paired) if parts else None), tuple(parts)
+
+
 def _compared(
     base: StoredRun, model: StoredRun, names: tuple[str, str], tasks: Sequence[str] | None
 ) -> Comparison:
@@ -106,7 +125,7 @@ def _compared(
         raise IncomparableRuns(*names, found)
     of_base = {task: base.run.results[task] for task in asked}
     of_model = {task: model.run.results[task] for task in asked}
-    parts = _poolable(of_base, of_model, paired)
+    pooled, pooled_tasks = pooled_difference(of_base, of_model, paired)
     return Comparison(
         base=_side(base.run, names[0]),
         model=_side(model.run, names[1]),
@@ -115,8 +134,8 @@ def _compared(
             for task in asked
             for metric in _primary_first(of_base[task])
         ),
-        pooled=_pooled(parts, paired) if parts else None,
-        pooled_tasks=tuple(parts),
+        pooled=pooled,
+        pooled_tasks=pooled_tasks,
         family=0,
         on_samples=any(result.on_samples for result in of_base.values()),
         notes=tuple(_notes(base.run, model.run, *names)),

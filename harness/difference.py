@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
@@ -25,10 +24,9 @@ from harness.records import NoiseFloor, TaskResult
 from harness.reduction import SUMMED, Floats, reduced, scored_pairs
 from harness.resampling import SEED, paired_bootstrap, sign_flip
 from harness.stats import UNDEFINED, Interval
-from harness.types import Estimate
+from harness.types import Estimate, Verdict
 
 ALPHA = 0.05
-Verdict = Literal["better", "worse", "no difference seen", "not tested"]
 
 
 @dataclass(frozen=True)

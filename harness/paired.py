@@ -24,6 +24,8 @@ in which every doc turned the same way would seem to have none."""
 _Z_POWER = float(ndtri(POWER))
 _LEAST_FREEDOM = 30
 _BISECTIONS = 80
+_POWER_BISECTIONS = 30
+"""To 1e-9: finer than a power is known, and each one sums over hundreds of outcomes."""
 _MANY_CHANGES = 100
 """From so many on, Connor's power is within a point of the test's own."""
 
@@ -209,7 +211,7 @@ def visible_proportion(discordance: float, n: float) -> float | None:
         reach = Z * math.sqrt(n) + _Z_POWER * rest
         return math.sqrt(discordance) * reach / (n + _Z_POWER**2)
     low, high = 0.0, min(1.0, 2 * _MANY_CHANGES / n)
-    for _ in range(_BISECTIONS):
+    for _ in range(_POWER_BISECTIONS):
         delta = (low + high) / 2
         if _power(max(discordance, delta), delta, round(n)) < POWER:
             low = delta

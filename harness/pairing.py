@@ -39,17 +39,39 @@ def pair_docs(base: RunFolder, model: RunFolder, task: str) -> tuple[list[Pair],
     Raises:
         RecordError: rows are missing or damaged, or a doc stands twice in them.
     """
-    first, second = _by_id(base, task), _by_id(model, task)
-    pairs = [(doc, second[name]) for name, doc in first.items() if name in second]
-    pairs.sort(key=lambda pair: pair[0].index)
+    first, second = docs_by_id(base, task), docs_by_id(model, task)
+    pairs = paired_by_id(first, second)
     found = []
     if len(pairs) < max(len(first), len(second)):
         alone = f"{len(first) - len(pairs):,} docs only in {base.path.name}"
         found.append(f"{task}: {alone}, {len(second) - len(pairs):,} only in {model.path.name}")
-    others = sum(one.request_digest != other.request_digest for one, other in pairs)
-    if others:
+    if others := asked_otherwise(pairs):
         found.append(f"{task}: {others:,} of {len(pairs):,} docs with other prompts")
     return pairs, found
+
+
+def docs_by_id(folder: RunFolder, task: str) -> dict[str, ScoredDoc]:
+    """Read a task's rows.
+
+    Raises:
+        RecordError: they are missing or damaged, or a doc stands twice in them.
+    """
+    docs: dict[str, ScoredDoc] = {}
+    for doc in folder.rows_as(task, ScoredDoc):
+        if docs.setdefault(doc.doc_id, doc) is not doc:
+            raise RecordError(f"{folder.rows_path(task)}: the doc {doc.doc_id} stands twice in it")
+    return docs
+
+
+def paired_by_id(base: Mapping[str, ScoredDoc], model: Mapping[str, ScoredDoc]) -> list[Pair]:
+    """The docs that both have, in the task's order."""
+    pairs = [(doc, model[name]) for name, doc in base.items() if name in model]
+    return sorted(pairs, key=lambda pair: pair[0].index)
+
+
+def asked_otherwise(pairs: Sequence[Pair]) -> int:
+    """How many docs were asked with other prompts."""
+    return sum(one.request_digest != other.request_digest for one, other in pairs)
 
 
 def groups_of(pairs: Sequence[Pair]) -> list[str | None] | None:
@@ -64,11 +86,3 @@ def clusters_of(pairs: Sequence[Pair]) -> list[str] | None:
     """
     clusters = [base.cluster or model.cluster or f"doc {base.doc_id}" for base, model in pairs]
     return clusters if len(set(clusters)) < len(clusters) else None
-
-
-def _by_id(folder: RunFolder, task: str) -> dict[str, ScoredDoc]:
-    docs: dict[str, ScoredDoc] = {}
-    for doc in folder.rows_as(task, ScoredDoc):
-        if docs.setdefault(doc.doc_id, doc) is not doc:
-            raise RecordError(f"{folder.rows_path(task)}: the doc {doc.doc_id} stands twice in it")
-    return docs

@@ -10,7 +10,7 @@ import struct
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 Tokens: TypeAlias = "array[int]"
 """Token ids, four bytes each: a million prompts of a list of Python integers would not fit."""
@@ -20,6 +20,10 @@ Statistic = float | str | tuple[Any, ...] | dict[str, Any]
 ``(numerator, denominator)`` for a ratio of sums, such as ``(log-likelihood, words)``; the counts of
 n-grams that add up to corpus BLEU; or whatever
 JSON value a corpus metric of lm-eval aggregates, such as ``(reference, prediction)``."""
+
+
+Verdict = Literal["better", "worse", "no difference seen", "not tested"]
+"""What a paired test says of a difference."""
 
 
 @dataclass(frozen=True, slots=True)

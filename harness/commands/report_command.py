@@ -23,8 +23,8 @@ def run(options: argparse.Namespace) -> int:
         return _report_suite(options)
     from rich.console import Console
 
-    from harness.report.leaderboard import build_leaderboard
-    from harness.report.site import leaderboard_json, read_runs
+    from harness.report.leaderboard import narrowed_to
+    from harness.report.site import leaderboard_json, parse_leaderboard, read_runs
     from harness.report.terminal import print_leaderboard
 
     readable, damaged = read_runs(_folders(options.reports))
@@ -41,8 +41,9 @@ def run(options: argparse.Namespace) -> int:
             "score a model first, with `harness eval` or `make eval`"
         )
     written = publish_reports(options.reports)
-    asked = [record for _, record in readable if options.model in (None, record.model.name)]
-    board = build_leaderboard(asked, damaged)
+    board = parse_leaderboard(written["leaderboard.json"].read_bytes())
+    if options.model:
+        board = narrowed_to(board, options.model)
     if options.json:
         print(leaderboard_json(board).decode("utf-8"), end="")
         return 0

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from harness.records import NoiseFloor
-from harness.report.leaderboard import Cell, Column, Section
-from harness.report.wording import clean, counted, metric_heading, small
+from harness.report.board import Cell, Column, Delta, Section
+from harness.report.wording import clean, counted, listed, metric_heading, small
 
 
 def headline(section: Section) -> str:
@@ -26,7 +24,7 @@ def headline(section: Section) -> str:
         ]
         for row in section.rows
     }
-    parts = [f"{model} on {_listed(labels)}" for model, labels in wins.items() if labels]
+    parts = [f"{model} on {listed(labels)}" for model, labels in wins.items() if labels]
     undecided = len(contested) - sum(map(len, wins.values()))
     if not parts:
         return "In no column is one model surely better than all the others."
@@ -39,6 +37,8 @@ def headline(section: Section) -> str:
 
 BEST = "surely the best of its column: its 95% interval overlaps no other model's"
 
+DELTA_KEY = " Δ: change from the parent, paired by doc."
+
 HOW_TO_READ = (
     "A figure is the estimate with its 95% interval. Where nothing is marked, no model is surely "
     "better than all the others, which does not mean that they are equal: a paired comparison of "
@@ -47,10 +47,16 @@ HOW_TO_READ = (
     "or without width, marks nothing.",
     "Results stand in one column only if they are of the same work: task version, data, docs, "
     "prompts, shots and chat template. The newest result counts.",
-    "Time and tokens/s cover the results in the row, without loading; peak memory is the highest "
-    "of them. Rows with different tasks differ in time for that reason alone. They are of the "
-    "newest run that asked the model everything; where none did, the time is that of the questions "
-    "that the journal could not answer, and there are no tokens/s.",
+    "Under a figure stands what the model changed from its parent: the paired difference on the "
+    "same docs with its 95% interval, where the parent has a result in the column and the docs of "
+    "both are here. Better or worse is said where p < 0.05 after Holm's adjustment for all of the "
+    "table.",
+    "Time covers the results in the row, without loading; peak memory is the highest of them. Rows "
+    "with different tasks differ in time for that reason alone. They are of the newest run that "
+    "asked the model everything; where none did, the time is that of the questions that the "
+    "journal could not answer. Tokens/s are generated tokens by `harness speed`, which asks every "
+    "model the same texts on one machine, in turn; the tokens/s of a run, which mix reading and "
+    "writing as its tasks do, stand on its page.",
 )
 
 ABOUT_NOISE = (
@@ -91,23 +97,36 @@ def noise_notes(section: Section) -> list[str]:
 
 
 def machines_note(section: Section) -> str:
-    """Warn where speeds were measured on different machines, else ``""``."""
+    """Warn where times were measured on different machines, else ``""``."""
     machines = {machine for row in section.rows for machine in row.costs.machines}
     if len(machines) < 2:
         return ""
-    return f"Speeds are from different machines: {'; '.join(sorted(machines))}."
+    return f"Times are from different machines: {'; '.join(sorted(machines))}."
 
 
 def cell_marks(cell: Cell) -> list[str]:
-    """List what qualifies a result: its limit, docs that could not be scored, lost context."""
+    """List what qualifies a result: docs that could not be scored, lost context."""
     marks = []
-    if cell.limit is not None:
-        marks.append(f"n={cell.estimate.n if cell.estimate else cell.docs:,}")
     if cell.unscored:
         marks.append(f"{cell.unscored:,} of {cell.docs:,} unscored")
     if cell.truncated:
         marks.append(f"{cell.truncated:,} truncated")
     return marks
+
+
+def delta_mark(delta: Delta) -> str:
+    """Say in a sign and a word what is sure of a difference, ``""`` where nothing is."""
+    return {"better": "▲ better", "worse": "▼ worse"}.get(delta.verdict, "")
+
+
+def is_probed(section: Section) -> bool:
+    """Whether the speed probe covers any of the models."""
+    return any(row.costs.decode is not None for row in section.rows)
+
+
+def has_deltas(section: Section) -> bool:
+    """Whether any figure has a difference from the parent's."""
+    return any(cell is not None and cell.delta for row in section.rows for cell in row.cells)
 
 
 def column_metric(column: Column) -> str:
@@ -135,7 +154,3 @@ def column_data(column: Column) -> str:
     if len(named) <= 2:
         return ", ".join(named)
     return f"{named[0]} and {len(named) - 1} more"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]

@@ -15,10 +15,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness import __version__
-from harness.report import captions, wording
-from harness.report.leaderboard import Cell, Column, Leaderboard, ModelRow, Section
+from harness.report import answer_words, captions, wording
+from harness.report.board import Answer, Cell, Column, Leaderboard, ModelRow, Rival, Section
 
 _TEMPLATES = Path(__file__).parent / "templates"
+
+_SORTING = "vendor/sortable.min.js"
 
 _BAR_WIDTH, _BAR_HEIGHT, _BAR_INSET = 120, 10, 5
 
@@ -49,7 +51,23 @@ def leaderboard_html(board: Leaderboard, pages: str = "html") -> str:
 
     return render(
         "leaderboard.html.j2",
-        {"board": board, "run_href": run_href, "model_name": model_name, "bar": _column_bar},
+        {
+            "board": board,
+            "run_href": run_href,
+            "suite_href": lambda suite: urllib.parse.quote(f"{suite}.html"),
+            "model_name": model_name,
+            "bar": _column_bar,
+            "rival_bar": _rival_bar,
+            "disk_of": _disk_of,
+            "kinds": _kinds,
+            "kind_of": _kind_of,
+            "answer_phrases": answer_words.answer_phrases,
+            "answer_sureness": answer_words.answer_sureness,
+            "tasks_of": answer_words.tasks_of,
+            "standing_words": answer_words.standing_words,
+            "ANSWER_TITLE": answer_words.TITLE,
+            "ANSWER_RULE": answer_words.HOW_TO_READ,
+        },
     )
 
 
@@ -67,7 +85,7 @@ def render(
         scripts: the files of its one script.
         images: whether the page may show images whose data stands in it.
     """
-    css, js = _asset("report.css"), "\n".join(map(_asset, scripts))
+    css, js = _asset("report.css"), "\n".join(map(_asset, (*scripts, _SORTING)))
     context = {"beside": "", **context, "generator": generator()}
     policy = (
         f"default-src 'none'; style-src '{_digest(css)}'; script-src '{_digest(js)}'; "
@@ -88,8 +106,13 @@ def generator() -> str:
     return f"lineup-harness {__version__} {digest.hexdigest()[:8]}"
 
 
-def bar(low: float, value: float, high: float, scale: tuple[float, float]) -> Markup:
-    """Draw an interval as a small inline picture; the numbers stand beside it."""
+def bar(
+    low: float, value: float, high: float, scale: tuple[float, float], *, zero: bool = False
+) -> Markup:
+    """Draw an interval as a small inline picture; the numbers stand beside it.
+
+    ``zero`` marks where 0 is.
+    """
 
     def across(x: float) -> float:
         share = (x - scale[0]) / (scale[1] - scale[0])
@@ -104,6 +127,7 @@ def bar(low: float, value: float, high: float, scale: tuple[float, float]) -> Ma
         )
         + Markup('aria-hidden="true" focusable="false">')
         + Markup(line).format("track", 0, _BAR_WIDTH, middle, middle)
+        + (Markup(line).format("zero", across(0), across(0), 0, _BAR_HEIGHT) if zero else "")
         + Markup(line).format("span", across(low), across(high), middle, middle)
         + Markup('<line class="dot" x1="{0}" x2="{0}" y1="1" y2="9"/></svg>').format(across(value))
     )
@@ -133,9 +157,32 @@ def _column_bar(section: Section, position: int, cell: Cell | None) -> Markup:
     return bar(estimate.low, estimate.value, estimate.high, scale)
 
 
-def row_facts(row: ModelRow) -> str:
-    """Family, stage, quantization and dtype in one line, without repeating "none"."""
-    facts = [row.family, row.stage, row.quantization, row.dtype]
+def _rival_bar(answer: Answer, rival: Rival) -> Markup:
+    """The bar of one difference; all share one scale, on which 0 is marked."""
+    ends = [end for each in answer.rivals for end in (each.delta.low, each.delta.high)]
+    known = [0.0, *(end for end in ends if end is not None)]
+    delta = rival.delta
+    assert delta.low is not None and delta.value is not None and delta.high is not None
+    return bar(delta.low, delta.value, delta.high, (min(known), max(known)), zero=True)
+
+
+def _disk_of(section: Section, label: str) -> int:
+    return next(row.costs.disk_bytes for row in section.rows if row.label == label)
+
+
+def _kinds(section: Section, fact: str) -> list[str]:
+    """The values of a fact of the models, to choose from."""
+    return sorted({wording.clean(getattr(row, fact)) or "none" for row in section.rows})
+
+
+def _kind_of(kinds: Sequence[str], value: str) -> int:
+    """Which of them a model has, by number: a name may hold anything."""
+    return kinds.index(wording.clean(value) or "none") + 1
+
+
+def row_facts(row: ModelRow, *, family: bool) -> str:
+    """Family where it is asked for, stage, quantization and dtype in one line, without "none"."""
+    facts = [row.family if family else "", row.stage, row.quantization, row.dtype]
     return " · ".join(wording.clean(fact) for fact in facts if fact and fact != "none")
 
 

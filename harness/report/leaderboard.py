@@ -1,144 +1,39 @@
 """The leaderboard as data: which result stands in which cell, and which is surely the best.
 
 `build_leaderboard` is pure; `harness.report.markdown`, `.html` and `.terminal` only draw what it
-decided. The dataclasses are also the schema of ``leaderboard.json``.
+decided. What needs the docs is added from their folders: the differences to the parents by
+`harness.report.deltas`, which model to ship by `harness.report.answer`.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from harness.records import Cost, DataRecord, NoiseFloor, Run, TaskResult
+from harness.records import Cost, Run, TaskResult
+from harness.report.board import Cell, Column, Costs, Leaderboard, ModelRow, Section
 from harness.report.newest import created as _created
 from harness.report.wording import clean
 from harness.report.work import Work, column_labels, distinct, is_limited, limit_words, work_of
 from harness.types import Estimate
 
-SCHEMA = 1
+__all__ = [
+    "Cell",
+    "Column",
+    "Costs",
+    "Leaderboard",
+    "ModelRow",
+    "Section",
+    "build_leaderboard",
+    "narrowed_to",
+    "surely_best",
+    "total_cost",
+]
 
 SAMPLES_TITLE = "Samples (not comparable with the benchmarks)"
-
-
-@dataclass(frozen=True)
-class Column:
-    """One piece of work: a task under settings that make its results comparable.
-
-    Attributes:
-        label: heading, distinct within the section together with ``metric``.
-        metric: the primary metric's key as recorded (``exact_match,strict-match``).
-        unit: ``score`` where the results were recorded in several: a metric whose values happen
-            to be all 0 or 1 for one model is a proportion there, and a score for another.
-        limit: the limit that was asked for; ``None`` where it left no docs out.
-        docs: docs asked; equal for all results of the column.
-        groups: number of groups in the task (MMLU's subjects), 0 if it has none.
-        chat_template: whether the prompts went through a chat template.
-    """
-
-    label: str
-    task: str
-    version: str
-    metric: str
-    unit: str
-    higher_is_better: bool
-    num_fewshot: int
-    limit: int | None
-    docs: int
-    groups: int
-    chat_template: bool
-    data: tuple[DataRecord, ...]
-    prompt_digest: str
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One model's result in one column.
-
-    Attributes:
-        estimate: in the column's unit; ``None`` where the run recorded none under the primary
-            metric's name.
-        limit: as the column's.
-        surely_best: better than every other model of the column, by `surely_best`.
-        noise: ``None`` where it was not measured.
-    """
-
-    run_id: str
-    estimate: Estimate | None
-    docs: int
-    unscored: int
-    truncated: int
-    limit: int | None
-    surely_best: bool = False
-    noise: NoiseFloor | None = None
-
-
-@dataclass(frozen=True)
-class Costs:
-    """What a row's results took, over the ``tasks`` results that are shown in it."""
-
-    parameters: int | None
-    disk_bytes: int
-    memory_bytes: int | None
-    peak_memory_bytes: int | None
-    seconds: float
-    tokens_per_second: float | None
-    tasks: int
-    machines: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class ModelRow:
-    """One model, as these weights in this dtype behind this backend.
-
-    Attributes:
-        label: the name, with what tells it apart where two rows share a name.
-        cells: one per column of the section, ``None`` where the model has no result.
-        runs: ids of the runs that the cells come from, newest first.
-        notes: what a reader must know, such as an interrupted run.
-    """
-
-    label: str
-    name: str
-    family: str
-    stage: str
-    quantization: str
-    dtype: str
-    backend: str
-    lineage: tuple[str, ...]
-    weights_id: str
-    cells: tuple[Cell | None, ...]
-    costs: Costs
-    runs: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Section:
-    """A table: rows are models, columns are pieces of work."""
-
-    title: str
-    columns: tuple[Column, ...]
-    rows: tuple[ModelRow, ...]
-
-
-@dataclass(frozen=True)
-class Leaderboard:
-    """Everything a leaderboard page says.
-
-    Attributes:
-        benchmarks, samples: results on real data, and those on the shipped samples.
-        notes: runs that could not be read or have nothing to show.
-        newest: time of the newest run that is shown, as recorded.
-    """
-
-    benchmarks: Section
-    samples: Section
-    notes: tuple[str, ...] = ()
-    newest: str | None = None
-    schema: int = SCHEMA
 
 
 @dataclass(frozen=True)
@@ -151,7 +46,12 @@ class _Entry:
 _RowKey = tuple[str, str, str, str]
 
 
-def build_leaderboard(runs: Sequence[Run], notes: Iterable[str] = ()) -> Leaderboard:
+def build_leaderboard(
+    runs: Sequence[Run],
+    notes: Iterable[str] = (),
+    decode: Mapping[str, float] | None = None,
+    published: Collection[str] = (),
+) -> Leaderboard:
     """Place every run's results into a table.
 
     The newest result wins for the same model (name, weights, dtype, backend) and the same work
@@ -160,6 +60,9 @@ def build_leaderboard(runs: Sequence[Run], notes: Iterable[str] = ()) -> Leaderb
     Args:
         runs: in any order; of equal times the later in the sequence counts as newer.
         notes: remarks to carry along, such as runs that could not be read.
+        decode: tokens a second by the speed probe, by the digest of a model's weights.
+        published: suites that have a page beside published figures; those of other runs are left
+            out.
     """
     ordered = sorted(runs, key=_created)
     entries = [
@@ -174,11 +77,34 @@ def build_leaderboard(runs: Sequence[Run], notes: Iterable[str] = ()) -> Leaderb
     )
     shown = [run for run in ordered if run.results]
     return Leaderboard(
-        benchmarks=_section("Benchmarks", [e for e in entries if not e.result.on_samples]),
-        samples=_section(SAMPLES_TITLE, [e for e in entries if e.result.on_samples]),
+        benchmarks=_section(
+            "Benchmarks", [e for e in entries if not e.result.on_samples], decode or {}
+        ),
+        samples=_section(SAMPLES_TITLE, [e for e in entries if e.result.on_samples], decode or {}),
         notes=(*notes, *empty),
         newest=shown[-1].created if shown else None,
+        published=tuple(sorted({run.settings.suite or "" for run in shown} & set(published))),
     )
+
+
+def narrowed_to(board: Leaderboard, name: str) -> Leaderboard:
+    """What the leaderboard says of one model; its marks and differences stay those of all."""
+
+    def narrowed(section: Section) -> Section:
+        rows = [row for row in section.rows if row.name == name]
+        kept = [
+            place
+            for place in range(len(section.columns))
+            if any(row.cells[place] is not None for row in rows)
+        ]
+        return replace(
+            section,
+            columns=tuple(section.columns[place] for place in kept),
+            rows=tuple(replace(row, cells=tuple(row.cells[p] for p in kept)) for row in rows),
+            answer=None,
+        )
+
+    return replace(board, benchmarks=narrowed(board.benchmarks), samples=narrowed(board.samples))
 
 
 def surely_best(cells: Sequence[Cell | None], higher_is_better: bool) -> int | None:
@@ -218,7 +144,7 @@ def total_cost(results: Iterable[TaskResult]) -> Cost:
     )
 
 
-def _section(title: str, entries: Sequence[_Entry]) -> Section:
+def _section(title: str, entries: Sequence[_Entry], decode: Mapping[str, float]) -> Section:
     works = sorted({entry.work: None for entry in entries}, key=Work.order)
     placed: dict[_RowKey, dict[Work, _Entry]] = defaultdict(dict)
     timed: dict[_RowKey, dict[Work, _Entry]] = defaultdict(dict)
@@ -247,7 +173,7 @@ def _section(title: str, entries: Sequence[_Entry]) -> Section:
         for label, work in zip(column_labels(works, limits), works, strict=True)
     }
     rows = [
-        _row(label, placed[key], list(timed[key].values()), columns)
+        _row(label, placed[key], list(timed[key].values()), columns, decode.get(key[1]))
         for label, key in zip(labels, keys, strict=True)
     ]
     return Section(title, tuple(columns.values()), tuple(_with_best(rows, [*columns.values()])))
@@ -288,6 +214,7 @@ def _row(
     found: dict[Work, _Entry],
     timed: Sequence[_Entry],
     columns: Mapping[Work, Column],
+    decode: float | None,
 ) -> ModelRow:
     newest = max((entry.run for entry in found.values()), key=_created)
     runs = sorted({e.run.id: e.run for e in found.values()}.values(), key=_created, reverse=True)
@@ -302,7 +229,7 @@ def _row(
         lineage=newest.model.lineage,
         weights_id=newest.model.weights_id,
         cells=tuple(_cell(found.get(work), column) for work, column in columns.items()),
-        costs=_costs(newest, timed),
+        costs=_costs(newest, timed, decode),
         runs=tuple(run.id for run in runs),
         notes=_row_notes(runs, {work.task for work in found}),
     )
@@ -341,7 +268,7 @@ def _with_best(rows: Sequence[ModelRow], columns: Sequence[Column]) -> list[Mode
     ]
 
 
-def _costs(newest: Run, entries: Sequence[_Entry]) -> Costs:
+def _costs(newest: Run, entries: Sequence[_Entry], decode: float | None) -> Costs:
     total = total_cost([entry.result for entry in entries])
     machines = {_machine(entry.run) for entry in entries}
     return Costs(
@@ -353,6 +280,7 @@ def _costs(newest: Run, entries: Sequence[_Entry]) -> Costs:
         tokens_per_second=total.tokens_per_second,
         tasks=len(entries),
         machines=tuple(sorted(machines)),
+        decode=decode,
     )
 
 

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
 from harness.report import wording
+from harness.report.answer_words import HOW_TO_READ as ANSWER_RULE
+from harness.report.answer_words import TITLE, Phrase, answer_phrases, answer_sureness
+from harness.report.board import Cell, Column, Delta, Leaderboard, ModelRow, Section
 from harness.report.captions import (
     ABOUT_NOISE,
     BEST,
+    DELTA_KEY,
     HOW_TO_READ,
     cell_marks,
     column_data,
     column_metric,
     column_note,
+    delta_mark,
+    has_deltas,
     headline,
+    is_probed,
     machines_note,
     noise_notes,
 )
-from harness.report.leaderboard import Cell, Column, Leaderboard, ModelRow, Section
 
 _SPECIAL = re.compile(r"[\\`*|\[\]~#]|(?<![^\W_])_|_(?![^\W_])")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -50,24 +57,38 @@ def leaderboard_markdown(board: Leaderboard) -> str:
     parts = ["# Leaderboard", ""]
     if not board.benchmarks.rows and not board.samples.rows:
         parts += ["No run has a finished task yet.", ""]
+    if said := answer_phrases(board.benchmarks):
+        parts += [f"**{TITLE}.** {_answer(said)}", ""]
+        parts += [escape(" ".join(answer_sureness(board.benchmarks))), ""]
     for section in (board.benchmarks, board.samples):
         if section.rows:
             parts += _section(section)
+    if board.published:
+        pages = [f"[{escape(suite)}]({quote(suite)}.md)" for suite in board.published]
+        parts += [f"Beside published figures: {', '.join(pages)}.", ""]
     if board.notes:
         parts += ["## Not shown", "", *(f"- {escape(note)}" for note in board.notes), ""]
     parts += ["## How to read this", ""]
-    for paragraph in HOW_TO_READ:
+    for paragraph in (ANSWER_RULE, *HOW_TO_READ):
         parts += [paragraph, ""]
     if board.newest:
         parts += [f"Newest run: {escape(wording.moment(board.newest))}.", ""]
     return "\n".join(parts)
 
 
+def _answer(phrases: Iterable[Phrase]) -> str:
+    # Joined by spaces, because escaping cuts those at the ends.
+    told = [f"**{escape(each.text)}**" if each.strong else escape(each.text) for each in phrases]
+    return " ".join(filter(None, told))
+
+
 def _section(section: Section) -> list[str]:
     head = ["Model", *(_heading(column) for column in section.columns)]
     rows = [[escape(row.label), *(_cell(cell) for cell in row.cells)] for row in section.rows]
+    probed = is_probed(section)
     cost_head = [
-        "Model", "Parameters", "On disk", "In memory", "Peak memory", "Time", "Tokens/s",
+        "Model", "Parameters", "On disk", "In memory", "Peak memory",
+        *(["Tokens/s, probe"] if probed else []), "Time",
     ]  # fmt: skip
     lines = [
         f"## {section.title}",
@@ -76,9 +97,9 @@ def _section(section: Section) -> list[str]:
         "",
         *table(head, rows),
         "",
-        f"**Bold**: {BEST}.",
+        f"**Bold**: {BEST}.{DELTA_KEY if has_deltas(section) else ''}",
         "",
-        *table(cost_head, [_costs(row) for row in section.rows]),
+        *table(cost_head, [_costs(row, probed) for row in section.rows]),
         "",
         *([escape(note), ""] if (note := machines_note(section)) else []),
         "<details><summary>What the columns are</summary>",
@@ -107,10 +128,16 @@ def _cell(cell: Cell | None) -> str:
     if cell.surely_best and cell.estimate is not None:
         value = wording.number(cell.estimate.value, cell.estimate.unit)
         text = f"**{value}**{text.removeprefix(value)}"
-    return "; ".join([text, *cell_marks(cell)])
+    told = "; ".join([text, *cell_marks(cell)])
+    return told if cell.delta is None else f"{told}<br>{_delta(cell.delta)}"
 
 
-def _costs(row: ModelRow) -> list[str]:
+def _delta(delta: Delta) -> str:
+    mark = delta_mark(delta)
+    return f"Δ {wording.brief_changes(delta.estimate)}{mark and ' ' + mark}"
+
+
+def _costs(row: ModelRow, probed: bool) -> list[str]:
     cost = row.costs
     return [
         escape(row.label),
@@ -118,8 +145,8 @@ def _costs(row: ModelRow) -> list[str]:
         wording.size(cost.disk_bytes),
         wording.size(cost.memory_bytes),
         wording.size(cost.peak_memory_bytes),
+        *([wording.speed(cost.decode)] if probed else []),
         f"{wording.seconds(cost.seconds)} ({wording.counted(cost.tasks, 'task')})",
-        wording.speed(cost.tokens_per_second),
     ]
 
 

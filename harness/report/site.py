@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -26,6 +27,7 @@ from harness.report.picking import Other
 from harness.report.run_page import drawn_beside, run_html
 from harness.report.wording import clean
 from harness.run_folder import RunFolder
+from harness.speed import probed
 from harness.storage import write_atomic
 
 PAGES = "html"
@@ -51,7 +53,10 @@ def write_leaderboard(runs: Sequence[RunFolder], out: Path) -> dict[str, Path]:
     # Looked at before reading: what changes from now on makes the page out of date.
     changed = {folder.path: _changed(folder) for folder in runs}
     readable, notes = read_runs(runs)
-    board = build_leaderboard([run for _, run in readable], notes)
+    board = _with_paired_facts(
+        build_leaderboard([run for _, run in readable], notes, probed(out), _published(out)),
+        readable,
+    )
     written: dict[str, Path] = {}
 
     def write(name: str, content: str | bytes) -> None:
@@ -79,6 +84,29 @@ def write_leaderboard(runs: Sequence[RunFolder], out: Path) -> dict[str, Path]:
     index = build_index([run for _, run in readable], pages_in(out), notes)
     write(INDEX, index_html(index, PAGES, headline(board.benchmarks)))
     return written
+
+
+def _with_paired_facts(
+    board: Leaderboard, readable: Sequence[tuple[RunFolder, Run]]
+) -> Leaderboard:
+    """Add what only the docs tell: differences to the parents, and which model to ship."""
+    # numpy and scipy are for those who write a report, not for all who import this package.
+    from harness.compare import StoredRun
+    from harness.report.answer import with_answer
+    from harness.report.deltas import with_deltas
+    from harness.report.paired_docs import PairedDocs
+
+    docs = PairedDocs(StoredRun(run, folder) for folder, run in readable)
+    return replace(
+        board,
+        benchmarks=with_answer(with_deltas(board.benchmarks, docs), docs),
+        samples=with_deltas(board.samples, docs),
+    )
+
+
+def _published(out: Path) -> set[str]:
+    """Names of pages in the folder; `harness report --suite` calls a suite's by its name."""
+    return {path.stem for path in out.glob("*.html")}
 
 
 def read_runs(folders: Sequence[RunFolder]) -> tuple[list[tuple[RunFolder, Run]], list[str]]:

@@ -12,18 +12,24 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.records import Run, TaskResult
+from harness.report.answer_words import TITLE, answer_phrases, answer_sureness, plain
+from harness.report.board import Cell, Leaderboard, Section
 from harness.report.captions import (
     ABOUT_NOISE,
     BEST,
+    DELTA_KEY,
     cell_marks,
     column_metric,
+    delta_mark,
+    has_deltas,
     headline,
+    is_probed,
     noise_words,
 )
-from harness.report.leaderboard import Cell, Leaderboard, Section
 from harness.report.run_page import metrics_of
 from harness.report.wording import (
     ABSENT,
+    brief_changes,
     clean,
     counted,
     figure,
@@ -40,6 +46,7 @@ def print_leaderboard(board: Leaderboard, console: Console) -> None:
     sections = [section for section in (board.benchmarks, board.samples) if section.rows]
     if not sections:
         say(console, "No run has a finished task yet: `make eval` scores a first model.")
+    _answer(board.benchmarks, console)
     for section in sections:
         if not console.is_terminal:
             _plain_section(section, console)
@@ -52,9 +59,25 @@ def print_leaderboard(board: Leaderboard, console: Console) -> None:
         console.print()
         console.print(drawn)
         say(console, headline(section))
-        say(console, f"* {BEST}", style="dim")
+        say(console, f"* {BEST}.{DELTA_KEY if has_deltas(section) else ''}", style="dim")
     for note in board.notes:
         say(console, f"not shown: {note}")
+
+
+def _answer(section: Section, console: Console) -> None:
+    """Which model to ship comes before any table."""
+    phrases = answer_phrases(section)
+    if not phrases:
+        return
+    if not console.is_terminal:
+        say(console, f"# {TITLE}: {plain(phrases)}")
+        return
+    told = Text(f"{TITLE}:")
+    for phrase in phrases:
+        told.append(" ").append(phrase.text, style="bold" if phrase.strong else "")
+    console.print()
+    console.print(told)
+    say(console, " ".join(answer_sureness(section)), style="dim")
 
 
 def print_run(run: Run, console: Console) -> None:
@@ -139,15 +162,16 @@ def _wide(section: Section) -> Table:
     head = ["model"]
     for column in section.columns:
         head.append(f"{column.label}\n{column_metric(column)}")
-    head += ["on disk", "peak memory", "time", "tokens/s"]
+    probed = is_probed(section)
+    head += ["on disk", "peak memory", *(["tokens/s,\nprobe"] if probed else []), "time"]
     rows = [
         [
             row.label,
             *(_cell(cell) for cell in row.cells),
             size(row.costs.disk_bytes),
             size(row.costs.peak_memory_bytes),
+            *([speed(row.costs.decode)] if probed else []),
             seconds(row.costs.seconds),
-            speed(row.costs.tokens_per_second),
         ]
         for row in section.rows
     ]
@@ -195,7 +219,13 @@ def _cell(cell: Cell | None) -> str:
     text = figure(cell.estimate)
     if cell.surely_best:
         text = "*" + text
-    return "\n".join([text, *cell_marks(cell)])
+    return "\n".join([text, *cell_marks(cell), *_delta(cell)])
+
+
+def _delta(cell: Cell) -> list[str]:
+    if cell.delta is None:
+        return []
+    return [f"Δ {brief_changes(cell.delta.estimate)} {delta_mark(cell.delta)}".rstrip()]
 
 
 def table(

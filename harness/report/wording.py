@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from harness.metrics.divergence import (
@@ -94,23 +95,37 @@ def change(value: float | None, unit: str, finer: int = 0) -> str:
     return f"{rounded:+,.{digits}f}".replace("-", "−") if rounded else f"{0:.{digits}f}"
 
 
-def changes(delta: Estimate) -> str:
+def changes(delta: Estimate, least: int = 0) -> str:
     """Write a difference with its interval: ``+1.20 (−0.35 to +2.75)``.
 
     With up to three more digits where an end that is not 0 would read as 0: whether an interval
     leaves out 0 is what it is looked at for.
+
+    Args:
+        delta: the difference.
+        least: how many more digits at least; −1 for as many as a value has.
     """
-    return f"{change(delta.value, delta.unit, _finer(delta))} ({change_interval(delta)})"
+    found = _finer(delta, least)
+    return f"{change(delta.value, delta.unit, found)} ({change_interval(delta, least)})"
 
 
-def change_interval(delta: Estimate) -> str:
+def change_interval(delta: Estimate, least: int = 0) -> str:
     """Write a difference's interval as `changes` does: ``−0.35 to +2.75``."""
-    ends = [change(end, delta.unit, _finer(delta)) for end in (delta.low, delta.high)]
+    finer = _finer(delta, least)
+    ends = [change(end, delta.unit, finer) for end in (delta.low, delta.high)]
     return UNDEFINED if set(ends) == {UNDEFINED} else " to ".join(ends)
 
 
-def _finer(delta: Estimate) -> int:
-    return next((more for more in range(4) if not _reads_as_0(delta, more)), 0)
+def _finer(delta: Estimate, least: int) -> int:
+    return next((more for more in range(least, 4) if not _reads_as_0(delta, more)), least)
+
+
+def brief_changes(delta: Estimate) -> str:
+    """Write a difference with its interval, no finer than a value: ``+1.2 (−0.4 to +2.8)``.
+
+    Finer only where an end that is not 0 would read as 0.
+    """
+    return changes(delta, least=-1)
 
 
 def _reads_as_0(delta: Estimate, finer: int) -> bool:
@@ -209,6 +224,11 @@ def short_digest(digest: str) -> str:
 def counted(count: int, noun: str) -> str:
     """Write ``1 doc``, ``1,204 docs``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Write ``a, b and c``."""
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
 def _scaled(count: float, units: tuple[str, ...]) -> str:

@@ -71,7 +71,8 @@ def click(chromium: Browser, heading: str) -> str | None:
     found: str | None = chromium.run(
         "const button = [...document.querySelectorAll('button.sort')]"
         ".find(b => b.textContent.trim() === arguments[0]);"
-        "button.focus(); button.click(); return button.closest('th').getAttribute('aria-sort')",
+        "button.focus(); button.click(); return new Promise(done => setTimeout(() =>"
+        "done(button.closest('th').getAttribute('aria-sort')), 50))",
         heading,
     )
     return found
@@ -94,6 +95,84 @@ def test_headings_sort_the_best_first_and_keep_missing_results_last(
     assert chromium.run("return document.querySelectorAll('[aria-sort]').length") == 1
     assert click(chromium, "On disk") == "ascending"
     assert chromium.run(NAMES)[0] == "smol-dpo-int4"
+
+
+def test_enter_and_space_sort_as_a_click_does(chromium: Browser, pages: dict[str, Path]) -> None:
+    chromium.open(pages["leaderboard.html"])
+    chromium.run(
+        "[...document.querySelectorAll('button.sort')]"
+        ".find(b => b.textContent.trim() === 'arc_easy').focus()"
+    )
+    sorted_by = "return document.querySelector('[aria-sort]')?.ariaSort === '{}'"
+    for key, order in (("\ue007", "descending"), (" ", "ascending")):
+        chromium.press(key)
+        assert chromium.until(sorted_by.format(order)), key
+    assert chromium.run(NAMES)[0] == "bloom-560m"
+
+
+def test_a_click_on_the_heading_of_a_group_sorts_nothing(
+    chromium: Browser, pages: dict[str, Path]
+) -> None:
+    chromium.open(pages["leaderboard.html"])
+    before = chromium.run(NAMES)
+    chromium.run("document.querySelector('th.over').click()")
+    assert not chromium.run(
+        "return new Promise(done => setTimeout(() =>"
+        "done(document.querySelector('[aria-sort]') !== null), 50))"
+    )
+    assert chromium.run(NAMES) == before
+
+
+def test_models_are_filtered_by_family_stage_and_quantization(
+    chromium: Browser, pages: dict[str, Path]
+) -> None:
+    chromium.open(pages["leaderboard.html"])
+    shown = (
+        "return [...document.querySelectorAll('tr[data-table=\"1\"]')]"
+        ".filter(r => r.checkVisibility()).map(r => r.querySelector('th a').textContent)"
+    )
+    choose = (
+        "const s = document.querySelector(`select[data-by=${arguments[0]}]`);"
+        "s.value = [...s.options].find(o => o.textContent === arguments[1]).value;"
+        "s.dispatchEvent(new Event('change'));"
+    )
+    chromium.run(choose, "stage", "dpo")
+    assert chromium.run(shown) == ["smol-dpo", "smol-dpo-int4"]
+    chromium.run(choose, "quantization", "none")
+    assert chromium.run(shown) == ["smol-dpo"]
+    assert click(chromium, "arc_easy") == "descending", "sorting keeps what is filtered"
+    assert chromium.run(shown) == ["smol-dpo"]
+    chromium.run(choose, "stage", "all")
+    chromium.run(choose, "family", "bloom")
+    assert chromium.run(shown) == ["bloom-560m"]
+    assert chromium.run("return document.querySelector('.tools output').value") == "1 of 7 shown"
+
+
+def test_the_model_stays_in_sight_when_the_table_is_scrolled(
+    chromium: Browser, pages: dict[str, Path]
+) -> None:
+    chromium.picture(700, 900)
+    chromium.open(pages["leaderboard.html"])
+    moved = chromium.run(
+        "const box = document.querySelector('.board').parentElement;"
+        "const name = box.querySelector('tbody th.name');"
+        "const before = name.getBoundingClientRect().left; box.scrollLeft = 300;"
+        "return [box.scrollLeft, name.getBoundingClientRect().left - before]"
+    )
+    assert moved == [300, 0]
+
+
+def test_tables_have_captions_and_every_heading_a_scope(
+    chromium: Browser, pages: dict[str, Path]
+) -> None:
+    chromium.open(pages["leaderboard.html"])
+    assert chromium.run(
+        "return [...document.querySelectorAll('table')].every(t => t.caption?.textContent.trim())"
+    )
+    assert chromium.run("return [...document.querySelectorAll('th')].every(h => h.scope)")
+    assert chromium.run(
+        "return [...document.querySelectorAll('select, input')].every(f => f.labels.length)"
+    )
 
 
 def test_intervals_are_drawn(chromium: Browser, pages: dict[str, Path]) -> None:

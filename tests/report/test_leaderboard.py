@@ -10,7 +10,7 @@ from harness.records import DataRecord, Run, TaskResult
 from harness.report.captions import headline
 from harness.report.leaderboard import Cell, Section, build_leaderboard, surely_best
 from harness.types import Estimate
-from tests.report.fixtures.runs import ends, proportion, realistic, result, run
+from tests.report.fixtures.runs import digest, ends, proportion, realistic, result, run
 
 
 def cell(estimate: Estimate | None, unscored: int = 0) -> Cell:
@@ -296,6 +296,20 @@ def test_costs_add_up_over_the_results_in_the_row() -> None:
     assert costs.seconds == pytest.approx(63)
     assert costs.tokens_per_second == pytest.approx(457.14, abs=0.01)
     assert costs.peak_memory_bytes == 912_000_000
+
+
+def test_the_speed_is_the_probes_of_the_same_weights() -> None:
+    tasks = [result("arc_easy", proportion(0.5, 100))]
+    rows = build_leaderboard(
+        [run("smol", tasks), run("qwen", tasks)], decode={digest("smol"): 137.0, "else": 9.0}
+    ).benchmarks.rows
+    assert {row.name: row.costs.decode for row in rows} == {"smol": 137.0, "qwen": None}
+
+
+def test_pages_of_suites_that_were_not_run_are_not_linked() -> None:
+    made = [run("smol", [result("arc_easy", proportion(0.5, 100))], suite="card")]
+    assert build_leaderboard(made, published={"card", "other"}).published == ("card",)
+    assert build_leaderboard(made, published={"leaderboard"}).published == ()
 
 
 def test_answers_from_the_journal_have_no_speed() -> None:

@@ -1,36 +1,33 @@
 "use strict";
 
-// Sorting: every heading with data-sort becomes a button. Cells carry data-value; cells without
-// one (nothing measured) stay last whichever way the column is sorted.
+// Sorting is done by sortable (vendor/): a click on a heading sorts by the cells' data-sort. Here
+// headings with data-sort get a button and the direction to begin with; cells carry data-value, and
+// those without one (nothing measured) stay last whichever way the column is sorted.
 for (const table of document.querySelectorAll("table.sortable")) {
-  const body = table.tBodies[0];
-  const headings = [...table.querySelectorAll("th[data-sort]")];
+  table.classList.add("n-last");
+  for (const row of table.tBodies[0].rows) {
+    for (const cell of row.cells) cell.dataset.sort = cell.dataset.value ?? "";
+  }
+  for (const heading of table.tHead.querySelectorAll("th:not([data-sort])")) {
+    heading.classList.add("no-sort");
+  }
+  const headings = [...table.tHead.querySelectorAll("th[data-sort]")];
   for (const heading of headings) {
+    heading.dataset.sortCol = heading.dataset.column;
     const button = document.createElement("button");
     button.type = "button";
     button.className = "sort";
     const label = heading.querySelector(".label");
     label.replaceWith(button);
     button.append(label);
+    // The click goes on to sortable, which turns round what it finds and begins with descending.
     button.addEventListener("click", () => {
-      const now = heading.getAttribute("aria-sort");
-      const first = heading.dataset.sort;
-      const order = now === null ? first : now === "ascending" ? "descending" : "ascending";
-      for (const other of headings) other.removeAttribute("aria-sort");
-      heading.setAttribute("aria-sort", order);
-      sortRows(body, Number(heading.dataset.column), order === "ascending" ? 1 : -1);
+      for (const other of headings) if (other !== heading) other.removeAttribute("aria-sort");
+      if (!heading.hasAttribute("aria-sort") && heading.dataset.sort === "ascending") {
+        heading.setAttribute("aria-sort", "descending");
+      }
     });
   }
-}
-
-function sortRows(body, column, sign) {
-  const keyed = [...body.rows].map((row) => [row.cells[column].dataset.value, row]);
-  keyed.sort(([a], [b]) => {
-    if (a === undefined || b === undefined) return (a === undefined) - (b === undefined);
-    const difference = Number(a) - Number(b);
-    return sign * (Number.isNaN(difference) ? a.localeCompare(b) : difference);
-  });
-  body.append(...keyed.map(([, row]) => row));
 }
 
 // Filtering: items (table rows or docs) whose text holds the words and that each list wants: a list

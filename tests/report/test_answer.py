@@ -1,0 +1,258 @@
+"""Which model to ship, on boards whose differences are worked by hand."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.report.answer_words import answer_phrases, answer_sureness, plain
+from harness.report.board import Answer, Section
+from harness.report.leaderboard import build_leaderboard, narrowed_to
+from harness.run_folder import RunFolder
+from tests.report.fixtures.paired import RIGHT, accuracy, answer_of, answers, board_of, scored
+from tests.report.fixtures.runs import choice_row, digest, ends, result, run, stored
+
+
+def said(section: Section) -> str:
+    return plain(answer_phrases(section))
+
+
+def standings(answer: Answer) -> dict[str, str]:
+    return {rival.label: rival.standing for rival in answer.rivals}
+
+
+def test_a_model_that_is_surely_ahead_of_all_others_is_named(tmp_path: Path) -> None:
+    """B loses 30 docs of 400 and gains 10: −5 points, z = −20 / sqrt(40) = −3.16, p = 0.0016."""
+    section = board_of(
+        scored(tmp_path, "b", {"arc_easy": answers(10, 30)}),
+        scored(tmp_path, "a", {"arc_easy": answers()}),
+    ).benchmarks
+    answer = section.answer
+    assert answer is not None and (answer.leader, answer.score, answer.docs) == ("a", 0.75, 400)
+    (rival,) = answer.rivals
+    assert rival.standing == "behind" and rival.delta.value == pytest.approx(-0.05)
+    assert rival.p == pytest.approx(0.00157, abs=1e-5) and rival.p_holm == rival.p
+    assert said(section) == (
+        "a is surely the best on arc_easy: 75.0% of 400 docs right. "
+        "The other, b, is at −5.0 points, −8.3 to −2.0."
+    )
+    assert answer_sureness(section) == ["Of 1 other, 1 is surely behind."]
+
+
+@pytest.mark.parametrize(("models", "standing"), [(8, "behind"), (9, "doubtful")])
+def test_the_number_of_pairs_counts_against_being_sure(
+    tmp_path: Path, models: int, standing: str
+) -> None:
+    """0.00157 times the 28 pairs of 8 models is 0.044; times the 36 pairs of 9 it is 0.056."""
+    equal = [scored(tmp_path, f"a{n}", {"arc_easy": answers()}) for n in range(models - 1)]
+    answer = answer_of(*equal, scored(tmp_path, "b", {"arc_easy": answers(10, 30)}))
+    assert standings(answer)["b"] == standing
+    assert {*standings(answer).values()} == {standing, "level"}
+
+
+def test_the_smallest_of_those_that_cannot_be_told_apart_is_named(tmp_path: Path) -> None:
+    """b: 10 gained, 12 lost, z = −0.43; c: 9 and 11; d is small too, but surely behind."""
+    section = board_of(
+        scored(tmp_path, "a", {"arc_easy": answers()}, disk_bytes=1000),
+        scored(tmp_path, "b", {"arc_easy": answers(10, 12)}, disk_bytes=400),
+        scored(tmp_path, "c", {"arc_easy": answers(9, 11)}, disk_bytes=700),
+        scored(tmp_path, "d", {"arc_easy": answers(0, 60)}, disk_bytes=100),
+    ).benchmarks
+    answer = section.answer
+    assert answer is not None and (answer.leader, answer.smaller) == ("a", "b")
+    assert standings(answer) == {"b": "level", "c": "level", "d": "behind"}
+    assert said(section) == (
+        "a has the highest score on arc_easy: 75.0% of 400 docs right, surely ahead of 1 of 3 "
+        "others. b is 60% smaller and cannot be told from it (−0.5 points, −3.0 to +1.9)."
+    )
+    first, second = answer_sureness(section)
+    assert first == "Of 3 others, 1 is surely behind; 2 cannot be told from it (b and c)."
+    assert second.startswith("A true difference of 3.") and second.endswith("four times in five.")
+
+
+def test_four_percent_smaller_is_not_smaller_and_equals_go_to_the_smallest(tmp_path: Path) -> None:
+    section = board_of(
+        scored(tmp_path, "a", {"arc_easy": answers()}, disk_bytes=1000),
+        scored(tmp_path, "b", {"arc_easy": answers()}, disk_bytes=990),
+        scored(tmp_path, "c", {"arc_easy": answers(10, 12)}, disk_bytes=960),
+    ).benchmarks
+    assert section.answer is not None
+    assert (section.answer.leader, section.answer.smaller) == ("b", None)
+    assert said(section) == (
+        "b has the highest score on arc_easy: 75.0% of 400 docs right, but no other model is "
+        "surely behind. None that can stand in for it is smaller."
+    )
+
+
+def test_a_loss_on_one_task_is_not_hidden_by_a_gain_on_another(tmp_path: Path) -> None:
+    """b: −20 of 400 on the first task, surely; +19 on the second, surely; −1 of 800 over all."""
+    section = board_of(
+        scored(tmp_path, "a", {"arc_easy": answers(), "boolq": answers()}, disk_bytes=1000),
+        scored(
+            tmp_path, "b", {"arc_easy": answers(10, 30), "boolq": answers(22, 3)}, disk_bytes=300
+        ),
+    ).benchmarks
+    answer = section.answer
+    assert answer is not None
+    (rival,) = answer.rivals
+    assert (rival.standing, rival.worse_on, rival.better_on) == ("mixed", ("arc_easy",), ("boolq",))
+    assert rival.delta.value == pytest.approx(-1 / 800) and answer.docs == 800
+    assert "b is 70% smaller and cannot be told from it over all (−0.1 points" in said(section)
+    assert said(section).endswith("), but is worse on arc_easy.")
+    assert "Better than it on a task: b on boolq." in answer_sureness(section)
+
+
+def test_a_level_model_goes_before_a_smaller_one_that_is_worse_on_a_task(tmp_path: Path) -> None:
+    tasks = {"arc_easy": answers(), "boolq": answers()}
+    answer = answer_of(
+        scored(tmp_path, "a", tasks, disk_bytes=1000),
+        scored(
+            tmp_path, "b", {"arc_easy": answers(10, 30), "boolq": answers(22, 3)}, disk_bytes=300
+        ),
+        scored(tmp_path, "c", {"arc_easy": answers(5, 6), "boolq": answers()}, disk_bytes=600),
+    )
+    assert answer.smaller == "c"
+
+
+def test_the_fastest_by_the_probe_is_named_where_the_leader_was_probed_too(tmp_path: Path) -> None:
+    folders = [
+        scored(tmp_path, "a", {"arc_easy": answers()}),
+        scored(tmp_path, "b", {"arc_easy": answers(5, 7)}),
+        scored(tmp_path, "c", {"arc_easy": answers(0, 60)}),
+    ]
+    speeds = {digest("a"): 100.0, digest("b"): 150.0, digest("c"): 900.0}
+    board = board_of(*folders, decode=speeds)
+    assert board.benchmarks.answer is not None and board.benchmarks.answer.faster == "b"
+    assert "b is 1.5 times as fast and cannot be told from it (−0.5" in said(board.benchmarks)
+    del speeds[digest("a")]
+    assert answer_of(*folders, decode=speeds).faster is None
+
+
+def test_only_models_that_share_work_are_held_against_each_other(tmp_path: Path) -> None:
+    """Three of four share both tasks: six results; four share one: four."""
+    both = {"arc_easy": answers(), "boolq": answers()}
+    section = board_of(
+        *(scored(tmp_path, name, both) for name in "abc"),
+        scored(tmp_path, "d", {"arc_easy": answers(90)}),
+    ).benchmarks
+    assert section.answer is not None
+    assert section.answer.columns == section.answer.measured == ("arc_easy", "boolq")
+    assert section.answer.leader == "a" and section.answer.left_out == ("d",)
+    assert "Not asked the same, or its docs are not here: d." in answer_sureness(section)
+
+
+def test_half_of_the_models_is_not_enough(tmp_path: Path) -> None:
+    section = board_of(
+        *(scored(tmp_path, name, {"arc_easy": answers()}) for name in "ab"),
+        *(scored(tmp_path, name, {"boolq": answers()}) for name in "cd"),
+    ).benchmarks
+    assert section.answer is not None and section.answer.leader is None
+    assert said(section) == (
+        "No model can be named: no task was asked of more than half of the models in the same way."
+    )
+
+
+def test_a_task_counts_once_by_its_fullest_column(tmp_path: Path) -> None:
+    """The first 100 docs are among the 400: both columns together would count them twice."""
+    limited = {"limit": 100, "prompts": "first"}
+    folders = [
+        made
+        for name in "ab"
+        for made in (
+            scored(tmp_path, name, {"arc_easy": answers()}),
+            scored(
+                tmp_path,
+                name,
+                {"arc_easy": answers()[:100]},
+                of_result=limited,
+                id=f"{name}-limited",
+            ),
+        )
+    ]
+    answer = answer_of(*folders)
+    assert answer.columns == ("arc_easy",) and answer.docs == 400
+
+
+def test_results_of_several_runs_of_a_model_count_together(tmp_path: Path) -> None:
+    answer = answer_of(
+        *(
+            scored(tmp_path, name, {task: right}, id=f"{name}-{task}")
+            for name, right in (("a", answers()), ("b", answers(0, 60)))
+            for task in ("arc_easy", "boolq")
+        )
+    )
+    assert (answer.leader, answer.docs) == ("a", 800)
+    assert standings(answer) == {"b": "behind"}
+
+
+def test_unscored_docs_and_missing_rows_leave_a_model_out(tmp_path: Path) -> None:
+    """The two that look best have no docs to show: one lost its rows, one of them half a line."""
+    best, torn = (scored(tmp_path, name, {"arc_easy": answers(90)}) for name in ("best", "torn"))
+    best.rows_path("arc_easy").unlink()
+    with torn.rows_path("arc_easy").open("a") as rows:
+        rows.write('{"doc_id": "half')
+    level = [scored(tmp_path, name, {"arc_easy": answers()}) for name in "abcd"]
+    unscored = scored(tmp_path, "unscored", {"arc_easy": answers(80)}, of_result={"unscored": 1})
+    assert answer_of(*level, best, torn).leader == "a"
+    assert answer_of(*level, best, torn).left_out == ("best", "torn")
+    assert answer_of(*level, unscored).left_out == ("unscored",)
+    (tmp_path / "run-of-a" / "rows" / "arc_easy.jsonl").unlink()
+    assert answer_of(level[0], level[1]).leader is None
+
+
+def test_perplexities_have_no_sum_but_one_alone_is_a_score(tmp_path: Path) -> None:
+    """exp(4 nats a word) against exp(3.5), the same for all of 20 pages but for a little noise."""
+
+    def model(name: str, nats: float, *tasks: str) -> RunFolder:
+        shares = [(-(nats + 0.01 * (page % 5 - 2)) * 100, 100) for page in range(20)]
+        value = math.exp(-sum(a for a, _ in shares) / 2000)
+        estimate = ends(value, value - 1, value + 1, unit="perplexity", higher=False, n=20)
+        rows = [
+            choice_row(page, True, scores={"word_perplexity": share})
+            for page, share in enumerate(shares)
+        ]
+        made = run(name, [result(task, estimate, "word_perplexity") for task in tasks], id=name)
+        return stored(tmp_path / str(len(tasks)) / name, made, dict.fromkeys(tasks, rows))
+
+    alone = board_of(model("a", 4.0, "wikitext2"), model("b", 3.5, "wikitext2"))
+    assert said(alone.benchmarks).startswith("b is surely the best on wikitext2: 33.12 on 20 docs.")
+    both = board_of(*(model(name, 4.0, "ptb", "wikitext2") for name in "ab"))
+    assert said(both.benchmarks) == (
+        "No model can be named: the tasks that the models share have no right and wrong answers "
+        "to add up."
+    )
+
+
+def test_a_perplexity_beside_accuracies_is_looked_at_but_not_in_the_score(tmp_path: Path) -> None:
+    """A macro average is a share as well, but weighs docs unequally: it is not in the score."""
+    folders = []
+    for name in "ab":
+        macro = accuracy("mmlu", answers())
+        macro = replace(macro, primary="acc_macro", estimates={"acc_macro": macro.estimates["acc"]})
+        made = run(name, [accuracy("arc_easy", answers()), macro], id=name)
+        rows = [
+            choice_row(place, True, scores={"acc": float(place < RIGHT)}, group="g")
+            for place in range(400)
+        ]
+        folders.append(stored(tmp_path / name, made, {"arc_easy": rows, "mmlu": rows}))
+    section = board_of(*folders).benchmarks
+    assert section.answer is not None and section.answer.measured == ("arc_easy",)
+    assert "Looked at, but not in the score: mmlu." in answer_sureness(section)
+
+
+def test_one_model_and_none_have_no_answer(tmp_path: Path) -> None:
+    alone = board_of(scored(tmp_path, "a", {"arc_easy": answers()})).benchmarks
+    assert said(alone) == "No model can be named: there is nothing to hold the only model against."
+    assert board_of().benchmarks.answer is None
+    assert answer_phrases(build_leaderboard([]).benchmarks) == []
+
+
+def test_one_model_asked_for_by_name_comes_without_an_answer(tmp_path: Path) -> None:
+    board = board_of(
+        scored(tmp_path, "a", {"arc_easy": answers()}),
+        scored(tmp_path, "a-sft", {"boolq": answers()}, lineage=("a", "a-sft")),
+    )
+    narrowed = narrowed_to(board, "a").benchmarks
+    assert [row.label for row in narrowed.rows] == ["a"] and narrowed.answer is None
+    assert [column.label for column in narrowed.columns] == ["arc_easy"]
