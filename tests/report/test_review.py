@@ -10,13 +10,12 @@ import pytest
 from harness.marks import Mark, write_marks
 from harness.report import write_leaderboard
 from harness.report.html import run_page
-from harness.report.run_page import PAGE_BYTES, run_html
 from harness.run_folder import RunFolder
+from tests.report.fixtures.pages import first_page
 from tests.report.fixtures.reviewed import CHILD, EXACT, NAMED, PARENT, answers, page_of, write
 from tests.report.fixtures.runs import (
     HOSTILE_NAME,
     HOSTILE_TEXT,
-    generated_row,
     proportion,
     result,
     run,
@@ -81,20 +80,11 @@ def test_damaged_rows_of_the_parent_cost_only_its_answers(reports: Path) -> None
     assert "dpo says 0" in page and '<section class="side"' not in page
 
 
-def test_two_answers_count_towards_the_pages_size(tmp_path: Path) -> None:
-    task = result("gsm8k", proportion(0.5, 400), EXACT)
-    long = [generated_row(index, "é" * 100_000) for index in range(400)]
-    made = [replace(each, results={"gsm8k": task}) for each in (PARENT, CHILD)]
-    folders = [stored(tmp_path / "runs" / each.model.name, each, {"gsm8k": long}) for each in made]
-    page = write_leaderboard(folders, tmp_path)[f"html/{run_page(CHILD.id)}"]
-    assert 0.8 * PAGE_BYTES < page.stat().st_size < 1.1 * PAGE_BYTES
-
-
 def test_notes_of_reviewers_are_text(tmp_path: Path) -> None:
     folder = stored(tmp_path / "r", CHILD, {"gsm8k": answers("dpo", "r" * 6)})
     doc = answers("dpo", "r" * 6)[0].doc_id
     at = "2026-03-01T12:00:00Z"
     write_marks(folder, [Mark("gsm8k", doc, "unsafe", HOSTILE_TEXT, HOSTILE_NAME, at)])
-    page = run_html(folder, CHILD)
+    page = first_page(folder, CHILD)
     assert page.count("<script>") == 1 and "<img" not in page and "\x1b" not in page
     assert '<span class="tag mark-unsafe">unsafe</span>' in page
