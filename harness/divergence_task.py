@@ -11,14 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.metrics.accuracy import mean
-from harness.metrics.divergence import (
-    AGREEMENT,
-    NATS,
-    PROBABILITY,
-    RMS_PROBABILITY,
-    per_token,
-    token_quantile,
-)
+from harness.metrics.divergence import per_token, token_quantile
 from harness.metrics.metric import Metric
 from harness.open_task import OpenTask
 from harness.records import DataRecord
@@ -34,6 +27,7 @@ from harness.types import (
     RollingLogLikelihood,
     Score,
 )
+from harness.units import AGREEMENT, NATS, PROBABILITY, RMS_PROBABILITY
 
 
 @dataclass(frozen=True)

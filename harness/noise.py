@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from harness.metrics.divergence import MEANS, RMS_PROBABILITY
 from harness.records import NoiseFloor, Row
 from harness.types import Doc, Statistic
+from harness.units import MEANS, RMS_PROBABILITY
 
 RELATIVE = 1e-5
 """A value has changed if it did by more than this share of itself. Float32 rounds sums to less, so

@@ -15,17 +15,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.metrics.divergence import (
-    BINS,
-    MEANS,
-    QUANTILES,
-    RMS_PROBABILITY,
-    binned_quantile,
-)
+from harness.metrics.divergence import BINS, binned_quantile
 from harness.metrics.overlap import BLEU_UNIT, COUNTS, OF_100, corpus_bleu
 from harness.paired import macro_difference
 from harness.pairing import Pair, ScoredDoc, clusters_of, groups_of
 from harness.types import Estimate, Statistic
+from harness.units import MEANS, QUANTILES, RMS_PROBABILITY
 
 Floats = NDArray[np.float64]
 Kind = Literal["zero or one", "number", "sums", "macro"]

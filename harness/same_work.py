@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from harness.metrics.divergence import MEANS, QUANTILES, RMS_PROBABILITY
 from harness.others import PARENT, REFERENCE
 from harness.records import Run, TaskResult
+from harness.units import DIVERGENCES
 
-_FIXED = ("perplexity", "bits/byte", "bleu", "of 100", *MEANS, RMS_PROBABILITY, *QUANTILES)
+_FIXED = ("perplexity", "bits/byte", "bleu", "of 100", *DIVERGENCES)
 
 
 def labels(runs: Sequence[Run]) -> list[str]:

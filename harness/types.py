@@ -303,7 +303,7 @@ class Estimate:
         n: sampling units that entered.
         method: how the interval was made, in words.
         unit: ``proportion``, ``perplexity``, ``bits/byte``, ``bleu``, ``of 100``, ``score``, or one
-            of `harness.metrics.divergence`.
+            of `harness.units`.
         higher_is_better: direction of the metric.
     """
 

@@ -10,9 +10,10 @@ import pytest
 from harness.compare import StoredRun, compare_runs
 from harness.distance import distances, is_unmeasured
 from harness.errors import IncomparableRuns
-from harness.metrics.divergence import NATS, per_token
+from harness.metrics.divergence import per_token
 from harness.records import Row
 from harness.same_work import paired_tasks
+from harness.units import NATS
 from tests.compared import answers, stored_run
 from tests.conftest import Command
 from tests.report.fixtures.runs import generated_row

@@ -32,14 +32,8 @@ from pathlib import Path
 from typing import Literal, cast
 
 from harness.errors import UnknownName, UsageError, closest
-from harness.metrics.divergence import (
-    AGREEMENT,
-    NATS,
-    PROBABILITY,
-    QUANTILES,
-    RMS_PROBABILITY,
-)
 from harness.strict_yaml import Table, find_file, parse
+from harness.units import AGREEMENT, NATS, PROBABILITY, QUANTILES, RMS_PROBABILITY
 
 NAME = "gate.yaml"
 VARIABLE = "HARNESS_GATE"

@@ -13,17 +13,9 @@ from harness.metrics.metric import Metric, Sample
 from harness.resampling import SEED, bootstrap
 from harness.stats import UNDEFINED, ratio_stderr, t_quantile
 from harness.types import Estimate
+from harness.units import AGREEMENT, PROBABILITY, QUANTILES, RMS_PROBABILITY
 
 Floats = NDArray[np.float64]
-
-NATS = "nats/token"
-AGREEMENT = "share of tokens"
-PROBABILITY = "probability"
-RMS_PROBABILITY = "rms probability"
-MEANS = (NATS, AGREEMENT, PROBABILITY)
-"""Units of means over all tokens."""
-QUANTILES = {"nats at 50%": 0.5, "nats at 99%": 0.99}
-"""Units of quantiles over tokens, with the share of tokens that lie below."""
 
 _EDGES = np.concatenate([[0.0], 10.0 ** np.linspace(-8, 3, 11 * 32 + 1)])
 BINS = len(_EDGES) - 1
@@ -65,7 +57,7 @@ def per_token(name: str, unit: str, *, higher_is_better: bool) -> Metric:
 
     Args:
         name: the metric's key.
-        unit: one of this module's, but for the quantiles'.
+        unit: one of `harness.units`, but for the quantiles'.
         higher_is_better: direction.
     """
 

@@ -6,13 +6,11 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from harness.errors import UnknownName, UsageError
-from harness.metrics.divergence import MEANS, QUANTILES, RMS_PROBABILITY, binned_quantile
 from harness.records import TaskResult
 from harness.report.wording import metric_name
 from harness.types import Statistic
+from harness.units import MEANS, QUANTILES, RMS_PROBABILITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +130,7 @@ def doc_value(name: str, unit: str, statistic: Statistic | None) -> float | None
     elif unit == RMS_PROBABILITY:
         value = _of_sums(statistic, math.sqrt)
     elif unit in QUANTILES:
-        value = float(binned_quantile(np.array([statistic], dtype=np.float64), QUANTILES[unit])[0])
+        value = _of_bins(statistic, QUANTILES[unit])
     elif _without_filter(name) == "bleu":
         value = _sentence_bleu(statistic)
     else:
@@ -156,6 +154,17 @@ def _of_sums(statistic: object, scale: Callable[[float], float]) -> float | None
         case (int() | float() as total, int() | float() as units) if units:
             return scale(total / units)
     return None
+
+
+def _of_bins(statistic: Statistic | None, share: float) -> float | None:
+    """A quantile over the doc's tokens, of how many lie in each bin."""
+    from harness.metrics.divergence import BINS, binned_quantile
+
+    if not isinstance(statistic, tuple) or len(statistic) != BINS:
+        return None
+    import numpy as np
+
+    return float(binned_quantile(np.array([statistic], dtype=np.float64), share)[0])
 
 
 def _sentence_bleu(statistic: Statistic | None) -> float | None:

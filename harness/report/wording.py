@@ -8,14 +8,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from harness.metrics.divergence import (
-    AGREEMENT,
-    NATS,
-    PROBABILITY,
-    QUANTILES,
-    RMS_PROBABILITY,
-)
 from harness.types import Estimate
+from harness.units import DIVERGENCES
 
 UNDEFINED = "n/a"
 ABSENT = "–"
@@ -24,7 +18,7 @@ _DECIMALS = {
     "proportion": 1,
     "perplexity": 2,
     "bits/byte": 3,
-    **dict.fromkeys((NATS, AGREEMENT, PROBABILITY, RMS_PROBABILITY, *QUANTILES), 4),
+    **dict.fromkeys(DIVERGENCES, 4),
     "bleu": 2,
     "of 100": 2,
 }

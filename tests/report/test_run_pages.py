@@ -123,11 +123,8 @@ def test_a_run_scored_again_loses_the_pages_that_it_does_not_need(
     other.write_text("another run's")
     written = write_leaderboard([folder], reports)
     assert len(pages) > 3 and [*drawn(reports)] == [run_page(CHILD.id)]
-    assert sorted(written) == ["html/a%2C2%2F%25.html", *(f"leaderboard.{kind}" for kind in KINDS)]
+    assert [name for name in written if name.startswith("html")] == ["html/a%2C2%2F%25.html"]
     assert other.exists()
-
-
-KINDS = ("html", "json", "md")
 
 
 def stored_again(reports: Path, made: object, rows: object) -> RunFolder:
