@@ -34,7 +34,7 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3 python,$(shell \
 	$(name) -c 'import sys; sys.version_info[:2] == (3, 11) and print("$(name)")' 2>/dev/null)))
 PYTEST_ARGS ?= -n 2 --dist loadgroup
 
-.PHONY: help setup eval compare gate accept-baseline report list test check parity bench train lock clean
+.PHONY: help setup eval compare gate accept-baseline report screenshots list test check parity bench train lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -83,6 +83,9 @@ accept-baseline: .venv/.installed ## Make MODEL's newest run its baseline; BECAU
 
 report: .venv/.installed ## Write the leaderboard; SUITE=zephyr-report: beside published figures
 	@$(BIN)/harness report $(call flag,SUITE,--suite) $(ARGS)
+
+screenshots: .venv/.installed-dev ## Photograph the pages of reports/ in Chromium, into reports/screenshots
+	@$(BIN)/python -m tests.report.screenshots reports reports/screenshots
 
 list: .venv/.installed ## List the models, with what is present here; ARGS=tasks lists the tasks
 	@$(BIN)/harness list $(call flag,MODELS,--models-dir) $(or $(ARGS),models)

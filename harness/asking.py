@@ -270,6 +270,7 @@ def _row(opened: OpenTask, answered_doc: _PendingDoc) -> Row:
         truncated=any(getattr(response, "truncated", False) for response in responses),
         request_digest=answered_doc.asked.digest,
         note=score.note,
+        cluster=doc.cluster,
     )
 
 

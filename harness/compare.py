@@ -14,7 +14,7 @@ from harness.pairing import Pair, pair_docs
 from harness.records import Run, TaskResult
 from harness.reduction import Reduced, reduced, scored_pairs
 from harness.run_folder import RunFolder
-from harness.same_work import labels, work_differences
+from harness.same_work import labels, paired_tasks, work_differences
 from harness.types import Estimate
 
 POOLED = "all accuracy tasks"
@@ -76,7 +76,8 @@ def compare_runs(
     Args:
         base: what the others are compared with.
         models: one or several runs.
-        tasks: the tasks to compare; by default all, which then must be the same on both sides.
+        tasks: the tasks to compare; by default `harness.same_work.paired_tasks`, which then must
+            be the same on both sides.
 
     Raises:
         IncomparableRuns: the work was not the same; lists what differs.
@@ -115,7 +116,7 @@ def _compared(
 ) -> Comparison:
     if found := work_differences(base.run, model.run, tasks, names):
         raise IncomparableRuns(*names, found)
-    asked = list(base.run.results) if tasks is None else list(tasks)
+    asked = paired_tasks(base.run, model.run) if tasks is None else list(tasks)
     paired: dict[str, list[Pair]] = {}
     for task in asked:
         paired[task], unlike = pair_docs(base.folder, model.folder, task)
@@ -193,6 +194,13 @@ def _pooled(parts: Mapping[str, Reduced], paired: Mapping[str, Sequence[Pair]]) 
         for task, part in parts.items()
         for group in part.groups or [None] * len(part.pairs)
     ]
+    clusters = None
+    if any(part.clusters for part in parts.values()):
+        clusters = [
+            (task, cluster)
+            for task, part in parts.items()
+            for cluster in part.clusters or [pair[0].doc_id for pair in part.pairs]
+        ]
     made = Difference(
         task=POOLED,
         metric="primary metrics",
@@ -205,7 +213,7 @@ def _pooled(parts: Mapping[str, Reduced], paired: Mapping[str, Sequence[Pair]]) 
     )
     first = np.concatenate([part.base[:, 0] for part in parts.values()])
     second = np.concatenate([part.model[:, 0] for part in parts.values()])
-    return zero_one_difference(made, first, second, strata)
+    return zero_one_difference(made, first, second, strata, clusters)
 
 
 def _primary_first(result: TaskResult) -> list[str]:

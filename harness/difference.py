@@ -126,22 +126,28 @@ def metric_difference(
         )
     if found.kind == "zero or one":
         first, second = found.base[:, 0], found.model[:, 0]
-        filled = zero_one_difference(made, first, second, found.groups)
+        filled = zero_one_difference(made, first, second, found.groups, found.clusters)
         still_wrong = _other_wrong(metric, found.pairs, first, second, 0.0 if better else 1.0)
         assert filled.flips is not None
         return replace(filled, flips=replace(filled.flips, still_wrong=still_wrong))
     if found.kind == "sums":
-        return _filled(made, found.values, _of_sums(found.base, found.model, unit), unit)
+        tested = _of_sums(found.base, found.model, unit, found.clusters)
+        return _filled(made, found.values, tested, unit)
     change = found.model[:, 0] - found.base[:, 0]
     if found.kind == "macro":
-        return _filled(made, found.values, _of_macro(change, found.groups or []), unit)
+        tested = _of_macro(change, found.groups or [], found.clusters)
+        return _filled(made, found.values, tested, unit)
     # A mean is called a proportion after the values of one side, before both were seen.
     of_numbers = "score" if unit == "proportion" else unit
-    return _filled(made, found.values, _of_numbers(change), of_numbers)
+    return _filled(made, found.values, _of_numbers(change, found.clusters), of_numbers)
 
 
 def zero_one_difference(
-    made: Difference, base: Floats, model: Floats, strata: Sequence[Hashable] | None
+    made: Difference,
+    base: Floats,
+    model: Floats,
+    strata: Sequence[Hashable] | None,
+    clusters: Sequence[Hashable] | None = None,
 ) -> Difference:
     """Fill in a difference of proportions: Tango, McNemar, flips.
 
@@ -150,12 +156,13 @@ def zero_one_difference(
         base: 0 or 1 per doc.
         model: likewise.
         strata: what the docs are drawn within, if there is such a thing.
+        clusters: the passages they are drawn with, if some share one.
     """
     change = model - base
     n, ups, downs = len(change), int((change > 0).sum()), int((change < 0).sum())
-    effect = paired.design_effect(change, strata) if strata is not None else 1.0
+    effect = paired.design_effect(change, strata, clusters)
     counts = ups / effect, downs / effect, n / effect
-    stratified = ", stratified" if strata is not None else ""
+    stratified = (", stratified" if strata is not None else "") + _clustered(clusters)
     tested = _Tested(
         interval=paired.tango_interval(*counts),
         stderr=float(np.std(change, ddof=1)) * math.sqrt(effect / n) if n > 1 else None,
@@ -207,30 +214,42 @@ def _filled(
     )
 
 
-def _of_numbers(change: Floats) -> _Tested:
-    found = sign_flip(change)
-    visible = paired.visible_mean(found.stderr, len(change) - 1) if found.stderr else None
-    drawn = found.resamples != 2 ** min(len(change), 60)
+def _of_numbers(change: Floats, clusters: Sequence[Hashable] | None) -> _Tested:
+    if clusters is None:
+        units, found = len(change), sign_flip(change)
+    else:
+        sums = _added(np.stack([change, np.ones(len(change))], axis=1), clusters)
+        units, found = len(sums), sign_flip(sums[:, 0], sums[:, 1])
+    visible = paired.visible_mean(found.stderr, units - 1) if found.stderr else None
+    drawn = found.resamples != 2 ** min(units, 60)
     how = f"{found.resamples:,} patterns, seed {SEED}" if drawn else "all patterns of signs"
-    test = f"sign-flip permutation test, {how}"
+    test = f"sign-flip permutation test, {how}{_clustered(clusters)}"
     method = "the shifts that the sign-flip test allows"
     return _Tested(found.interval, found.stderr, method, test, found.p, visible)
 
 
-def _of_sums(base: Floats, model: Floats, unit: str) -> _Tested:
+def _of_sums(
+    base: Floats, model: Floats, unit: str, clusters: Sequence[Hashable] | None
+) -> _Tested:
+    if clusters is not None:
+        base, model = _added(base, clusters), _added(model, clusters)
     found = paired_bootstrap(base, model, SUMMED[unit].value)
     visible = paired.visible_mean(found.stderr, len(base) - 1) if found.stderr else None
     p = 1.0 if np.array_equal(base, model) else found.p
-    test = f"paired bootstrap over docs, {found.resamples:,} resamples, seed {SEED}"
+    over = f"docs, {found.resamples:,} resamples, seed {SEED}{_clustered(clusters)}"
+    test = f"paired bootstrap over {over}"
     method = "percentile interval of the paired bootstrap, widened to Student's t"
     if p is None:
         test = "no test: too few docs, or no spread, to resample"
     return _Tested(found.interval, found.stderr, method, test, p, visible)
 
 
-def _of_macro(change: Floats, groups: Sequence[Hashable]) -> _Tested:
-    value, error, freedom = paired.macro_difference(change, groups)
+def _of_macro(
+    change: Floats, groups: Sequence[Hashable], clusters: Sequence[Hashable] | None
+) -> _Tested:
+    value, error, freedom = paired.macro_difference(change, groups, clusters)
     method = f"Student's t over {len(set(groups))} groups, docs sampled within each"
+    method += _clustered(clusters)
     if error is None:
         if not change.any():
             return _Tested(UNDEFINED, None, method, method, 1.0, None)
@@ -238,6 +257,19 @@ def _of_macro(change: Floats, groups: Sequence[Hashable]) -> _Tested:
         return _Tested(UNDEFINED, None, method, alone, None, None)
     p, visible = paired.t_p(value, error, freedom), paired.visible_mean(error, freedom)
     return _Tested(paired.t_interval(value, error, freedom), error, method, method, p, visible)
+
+
+def _added(values: Floats, clusters: Sequence[Hashable]) -> Floats:
+    """Sums of rows over clusters; shape (clusters, k)."""
+    numbers: dict[Hashable, int] = {}
+    places = [numbers.setdefault(cluster, len(numbers)) for cluster in clusters]
+    sums = np.zeros((len(numbers), values.shape[1]))
+    np.add.at(sums, places, values)
+    return sums
+
+
+def _clustered(clusters: Sequence[Hashable] | None) -> str:
+    return "" if clusters is None else f", clustered in {len(set(clusters)):,} passages"
 
 
 def _other_wrong(

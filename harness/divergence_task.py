@@ -11,7 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.metrics.accuracy import mean
-from harness.metrics.divergence import per_token
+from harness.metrics.divergence import (
+    AGREEMENT,
+    NATS,
+    PROBABILITY,
+    RMS_PROBABILITY,
+    per_token,
+    token_quantile,
+)
 from harness.metrics.metric import Metric
 from harness.open_task import OpenTask
 from harness.records import DataRecord
@@ -31,7 +38,11 @@ from harness.types import (
 
 @dataclass(frozen=True)
 class TextDivergence:
-    """KL(parent || model) per token in nats, and how often both find the same token most probable.
+    """KL(parent || model) per token in nats: mean, median and the 1% of tokens that moved most; how
+    often both find the same token most probable; and the change of the probability of the token
+    that follows: its mean, and its root mean square, which changes both ways do not cancel in.
+
+    The quantities of llama.cpp's ``--kl-divergence`` (tools/perplexity/README.md).
 
     Args:
         inner: a task that asks for the log-likelihood of whole texts.
@@ -39,15 +50,19 @@ class TextDivergence:
 
     inner: OpenTask
     metrics: Sequence[Metric] = (
-        per_token("kl", "nats/token", higher_is_better=False),
-        per_token("top_token_agreement", "share of tokens", higher_is_better=True),
+        per_token("kl", NATS, higher_is_better=False),
+        token_quantile("kl_median", "nats at 50%"),
+        token_quantile("kl_99", "nats at 99%"),
+        per_token("top_token_agreement", AGREEMENT, higher_is_better=True),
+        per_token("probability_change", PROBABILITY, higher_is_better=True),
+        per_token("probability_change_rms", RMS_PROBABILITY, higher_is_better=False),
     )
     num_fewshot: int = 0
 
     @property
     def version(self) -> str:
         """Its own and that of the texts."""
-        return f"1 of {self.inner.version}"
+        return f"2 of {self.inner.version}"
 
     @property
     def docs(self) -> Sequence[Doc]:
@@ -83,7 +98,14 @@ class TextDivergence:
             raise TypeError(f"a text got a {type(response).__name__}")
         tokens = float(response.tokens)
         return Score(
-            {"kl": (response.kl, tokens), "top_token_agreement": (float(response.agreed), tokens)}
+            {
+                "kl": (response.kl, tokens),
+                "kl_median": response.bins,
+                "kl_99": response.bins,
+                "top_token_agreement": (float(response.agreed), tokens),
+                "probability_change": (response.change, tokens),
+                "probability_change_rms": (response.squared_change, tokens),
+            }
         )
 
 

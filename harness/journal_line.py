@@ -70,9 +70,14 @@ class _DivergedLine(_Line, frozen=True, gc=False, kw_only=True, tag="diverged"):
     kl: float
     agreed: int
     tokens: int
+    change: float
+    squared_change: float
+    bins: tuple[int, ...]
 
     def response(self) -> Response:
-        return Diverged(self.kl, self.agreed, self.tokens)
+        return Diverged(
+            self.kl, self.agreed, self.tokens, self.change, self.squared_change, self.bins
+        )
 
 
 JournalLine = (
@@ -142,4 +147,7 @@ def _diverged_line(question: str, response: Diverged, tokens_in: int) -> Journal
         kl=response.kl,
         agreed=response.agreed,
         tokens=response.tokens,
+        change=response.change,
+        squared_change=response.squared_change,
+        bins=response.bins,
     )

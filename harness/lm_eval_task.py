@@ -28,7 +28,14 @@ from harness.metrics.accuracy import macro_mean, mean
 from harness.metrics.corpus import corpus
 from harness.metrics.metric import Metric
 from harness.metrics.perplexity import bits_per_unit, perplexity
-from harness.open_task import OneRound, TaskContext, make_docs, merged_records, spread_limit
+from harness.open_task import (
+    ClusterOf,
+    OneRound,
+    TaskContext,
+    make_docs,
+    merged_records,
+    spread_limit,
+)
 from harness.records import DataRecord
 from harness.types import (
     Doc,
@@ -100,7 +107,9 @@ class LmEvalTask(OneRound):
         return Score(values)
 
 
-def open_lm_eval_task(parts: Sequence[Part], context: TaskContext) -> LmEvalTask:
+def open_lm_eval_task(
+    parts: Sequence[Part], context: TaskContext, cluster_of: ClusterOf | None = None
+) -> LmEvalTask:
     """Read the data of every part and build all requests, in lm-eval's order.
 
     The few-shot sampler draws anew for every doc from one stream, so the prompts of a doc depend on
@@ -131,7 +140,7 @@ def open_lm_eval_task(parts: Sequence[Part], context: TaskContext) -> LmEvalTask
         for index in range(count)
     ]
     owners = [task for (_, task), count in zip(opened, counts, strict=True) for _ in range(count)]
-    docs = make_docs(rows)
+    docs = make_docs(rows, [cluster_of(fields) for fields, _ in rows] if cluster_of else None)
     asked = {
         doc.index: (task, _build(task, doc, context))
         for doc, task in zip(docs, owners, strict=True)

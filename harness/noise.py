@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from harness.metrics.divergence import MEANS, RMS_PROBABILITY
 from harness.records import NoiseFloor, Row
 from harness.types import Doc, Statistic
 
@@ -78,7 +79,7 @@ def _value(statistic: Statistic, unit: str) -> float | bytes:
 
 def _rate(statistic: Statistic, unit: str) -> tuple[float, float] | None:
     """Sum and units, if that is what a doc contributed to a perplexity or a divergence."""
-    summed = ("perplexity", "bits/byte", "nats/token", "share of tokens")
+    summed = ("perplexity", "bits/byte", *MEANS, RMS_PROBABILITY)
     if unit not in summed or not isinstance(statistic, tuple):
         return None
     nats, units = statistic

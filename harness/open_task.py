@@ -98,20 +98,31 @@ class OneRound:
         return ()
 
 
-def make_docs(rows: Iterable[tuple[Mapping[str, Any], str | None]]) -> list[Doc]:
+ClusterOf = Callable[[Mapping[str, Any]], str | None]
+"""Names the document or passage that a row comes from; ``None`` where it does not tell."""
+
+
+def make_docs(
+    rows: Iterable[tuple[Mapping[str, Any], str | None]],
+    clusters: Sequence[str | None] | None = None,
+) -> list[Doc]:
     """Give every row its id: a hash of its content and its occurrence among equal rows.
 
     Args:
         rows: fields and group, in evaluation order.
+        clusters: names of their documents or passages, of which docs keep a digest.
     """
     seen: dict[str, int] = {}
     docs: list[Doc] = []
-    for index, (fields, group) in enumerate(rows):
+    listed = list(rows)
+    named = zip(listed, clusters or [None] * len(listed), strict=True)
+    for index, ((fields, group), shared) in enumerate(named):
         text = json.dumps(fields, sort_keys=True, ensure_ascii=False, default=str)
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
         occurrence = seen.get(digest, 0)
         seen[digest] = occurrence + 1
-        docs.append(Doc(f"{digest}-{occurrence}", index, fields, group))
+        cluster = None if shared is None else hashlib.sha256(shared.encode()).hexdigest()[:16]
+        docs.append(Doc(f"{digest}-{occurrence}", index, fields, group, cluster))
     return docs
 
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "rescore": "score a run's answers again after a metric changed; no model is run",
     "report": "write the leaderboard of all runs, or a suite beside published figures",
     "show": "print one run: its scores, or some of its docs",
+    "export": "write runs as CSV, Parquet, lm-eval's JSON, a model card, or to MLflow",
     "marks": "take in what reviewers marked on a run's page, or list it",
     "list": "list models, tasks, suites or runs",
     "lock": "write what hub names resolve to into harness.lock.yaml",
@@ -182,6 +183,35 @@ def _show_options(parser: argparse.ArgumentParser) -> None:
     _shared_options(parser)
 
 
+def _export_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "runs",
+        metavar="RUN",
+        nargs="*",
+        help="a run's id, a model's name (its newest complete run), or 'last' (default: all "
+        "complete runs); one run for lm-eval, runs of one model for model-card",
+    )
+    parser.add_argument(
+        "--format",
+        required=True,
+        metavar="F",
+        help="csv, parquet, lm-eval (its results JSON), model-card (model-index), or mlflow",
+    )
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="FILE",
+        help="file to write; for mlflow an SQLite file or a tracking URI",
+    )
+    parser.add_argument(
+        "--docs", action="store_true", help="csv, parquet: write the docs too, to FILE-docs"
+    )
+    parser.add_argument(
+        "--texts", action="store_true", help="with --docs: prompts, targets and generated texts"
+    )
+    _shared_options(parser)
+
+
 def _marks_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=("import", "list"))
     parser.add_argument(
@@ -242,6 +272,7 @@ OPTIONS = {
     "rescore": _rescore_options,
     "report": _report_options,
     "show": _show_options,
+    "export": _export_options,
     "marks": _marks_options,
     "list": _list_options,
     "lock": _lock_options,

@@ -22,6 +22,7 @@ class ScoredDoc:
     scores: Mapping[str, Statistic]
     unscored: str | None
     request_digest: str
+    cluster: str | None = None
 
 
 Pair = tuple[ScoredDoc, ScoredDoc]
@@ -77,3 +78,11 @@ def groups_of(pairs: Sequence[Pair]) -> list[str | None] | None:
     """The docs' groups, or ``None`` where the task has none."""
     groups = [doc.group for doc, _ in pairs]
     return groups if any(group is not None for group in groups) else None
+
+
+def clusters_of(pairs: Sequence[Pair]) -> list[str] | None:
+    """The documents or passages that the docs come from, one of its own for a doc that names none;
+    ``None`` where no two docs share one.
+    """
+    clusters = [base.cluster or model.cluster or f"doc {base.doc_id}" for base, model in pairs]
+    return clusters if len(set(clusters)) < len(clusters) else None

@@ -251,6 +251,7 @@ class Row:
         scores: metric to Statistic; empty when unscored.
         request_digest: digest of the doc's requests.
         note: what the task says of how it was scored, such as the rule that found an answer.
+        cluster: the document or passage that it may share with others.
     """
 
     doc_id: str
@@ -268,3 +269,4 @@ class Row:
     truncated: bool
     request_digest: str
     note: str = ""
+    cluster: str | None = None

@@ -9,14 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.metrics.divergence import (
+    BINS,
+    MEANS,
+    QUANTILES,
+    RMS_PROBABILITY,
+    binned_quantile,
+)
 from harness.metrics.overlap import BLEU_UNIT, COUNTS, OF_100, corpus_bleu
 from harness.paired import macro_difference
-from harness.pairing import Pair, ScoredDoc, groups_of
+from harness.pairing import Pair, ScoredDoc, clusters_of, groups_of
 from harness.types import Estimate, Statistic
 
 Floats = NDArray[np.float64]
@@ -39,8 +47,12 @@ class OfSums:
 SUMMED: Mapping[str, OfSums] = {
     "perplexity": OfSums(2, lambda sums: np.exp(-sums[:, 0] / sums[:, 1])),
     "bits/byte": OfSums(2, lambda sums: -sums[:, 0] / sums[:, 1] / math.log(2)),
-    "nats/token": OfSums(2, lambda sums: sums[:, 0] / sums[:, 1]),
-    "share of tokens": OfSums(2, lambda sums: sums[:, 0] / sums[:, 1]),
+    **{unit: OfSums(2, lambda sums: sums[:, 0] / sums[:, 1]) for unit in MEANS},
+    RMS_PROBABILITY: OfSums(2, lambda sums: np.sqrt(sums[:, 0] / sums[:, 1])),
+    **{
+        unit: OfSums(BINS, partial(binned_quantile, share=share))
+        for unit, share in QUANTILES.items()
+    },
     BLEU_UNIT: OfSums(COUNTS, corpus_bleu),
 }
 """The metrics that are functions of sums, by their unit."""
@@ -59,6 +71,7 @@ class Reduced:
         base, model: what each doc contributes; shape (n, 1), of sums (n, their length).
         values: the metric of each side; not finite where it is undefined.
         groups: per doc, where the task has groups.
+        clusters: per doc, where some share a document or passage.
         pairs: the docs.
     """
 
@@ -67,6 +80,7 @@ class Reduced:
     model: Floats
     values: tuple[float, float]
     groups: list[str | None] | None
+    clusters: list[str] | None
     pairs: list[Pair]
 
 
@@ -105,7 +119,8 @@ def reduced(
     elif unit != OF_100 and all(((side == 0) | (side == 1)).all() for side in (base, model)):
         kind = "zero or one"
     values = (_value(base, unit, macro, sides[0]), _value(model, unit, macro, sides[1]))
-    return Reduced(kind, base, model, values, groups_of(scored), scored)
+    groups, clusters = groups_of(scored), clusters_of(scored)
+    return Reduced(kind, base, model, values, groups, clusters, scored)
 
 
 def _key(metric: str, pairs: Sequence[Pair]) -> tuple[str, bool]:

@@ -25,6 +25,8 @@ _ALPHA = 1 - CONFIDENCE
 _BYTE_DOCS = 8
 _FLIP_DOCS = 1_024
 _WEIGHT_DOCS = 512
+_NUMBERS = 4_000_000
+"""So many sums are held at once: 32 MB."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,9 @@ class Resampled:
     resamples: int
 
 
-def sign_flip(differences: Floats, *, flips: int = FLIPS, seed: int = SEED) -> Resampled:
+def sign_flip(
+    differences: Floats, sizes: Floats | None = None, *, flips: int = FLIPS, seed: int = SEED
+) -> Resampled:
     """Sign-flip permutation test of "the mean difference is 0", with the interval it implies.
 
     If base and model could be swapped on any doc, every pattern of signs is as likely as the one
@@ -55,61 +59,64 @@ def sign_flip(differences: Floats, *, flips: int = FLIPS, seed: int = SEED) -> R
     of subsamples as limits): the same patterns give p and interval, and they cannot disagree.
 
     Args:
-        differences: per doc, model minus base; shape (n,).
+        differences: per doc, model minus base; shape (n,). Of docs that belong together, the sum
+            over each cluster: it is flipped as a whole, and counts with its size in the means.
+        sizes: docs in each cluster; shape (n,).
         flips: patterns drawn at random, where not all are taken.
         seed: the same seed gives the same result.
     """
     n = len(differences)
     if n == 0:
         return Resampled(UNDEFINED, None, None, 0)
-    sums, sizes = _all_flips(differences) if n <= EXACT_DOCS else _drawn(differences, flips, seed)
-    total = float(differences.sum())
+    docs = np.ones(n) if sizes is None else sizes
+    both = np.stack([differences, docs], axis=1)
+    sums, counts = (_all_flips(both) if n <= EXACT_DOCS else _drawn(both, flips, seed)).T
+    total, all_docs = float(differences.sum()), float(docs.sum())
     with np.errstate(divide="ignore", invalid="ignore"):
-        of_flipped, of_others = sums / sizes, (total - sums) / (n - sizes)
+        of_flipped, of_others = sums / counts, (total - sums) / (all_docs - counts)
     low, high = np.minimum(of_flipped, of_others), np.maximum(of_flipped, of_others)
-    whole = (sizes == 0) | (sizes == n)  # the pattern that was seen, or its mirror
+    whole = (counts == 0) | (counts == all_docs)  # the pattern that was seen, or its mirror
     low[whole], high[whole] = -np.inf, np.inf
     # Means of rounded values miss 0 by a rounding error; p and the interval must both count them.
-    rounding = 1e-12 * float(np.abs(differences).max())
+    rounding = 1e-12 * float(np.abs(differences / docs).max())
     low[np.abs(low) <= rounding] = high[np.abs(high) <= rounding] = 0.0
     p = float(((low <= 0) & (high >= 0)).mean())
-    spread = float(np.std(differences, ddof=1)) if n > 1 else 0.0
-    if spread == 0:
+    residuals = differences - docs * total / all_docs
+    if n < 2 or np.ptp(differences / docs) == 0:
         return Resampled(UNDEFINED, p, None, len(sums))
     # p(m) < alpha exactly below the k-th smallest of the lower means, k = ceil(alpha * patterns).
     place = int(np.ceil(_ALPHA * len(sums) - 1e-9)) - 1
     ends = float(np.partition(low, place)[place]), float(-np.partition(-high, place)[place])
     interval = ends if np.isfinite(ends).all() else UNDEFINED
-    return Resampled(interval, p, spread / float(np.sqrt(n)), len(sums))
+    stderr = float(np.sqrt(n / (n - 1) * (residuals @ residuals))) / all_docs
+    return Resampled(interval, p, stderr, len(sums))
 
 
-def _all_flips(differences: Floats) -> tuple[Floats, NDArray[np.int64]]:
-    """Sum and size of every subset of the docs."""
-    n = len(differences)
+def _all_flips(values: Floats) -> Floats:
+    """Sums over every subset of the docs; shape (2^n, 2)."""
+    n = len(values)
     member = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
-    return member @ differences, member.sum(axis=1)
+    return np.asarray(member @ values, dtype=np.float64)
 
 
-def _drawn(differences: Floats, flips: int, seed: int) -> tuple[Floats, NDArray[np.int64]]:
-    """Sum and size of random subsets, after those of the empty one, the pattern that was seen.
+def _drawn(values: Floats, flips: int, seed: int) -> Floats:
+    """Sums over random subsets, after those of the empty one, the pattern that was seen.
 
-    A random byte stands for eight docs: it picks the sum of a subset of them from a table.
+    A random byte stands for eight docs: it picks the sums of a subset of them from a table.
     """
     rng = np.random.Generator(np.random.SFC64(seed))
     member = ((np.arange(256)[:, None] >> np.arange(_BYTE_DOCS)) & 1).astype(np.float64)
-    sums, sizes = np.zeros(flips + 1), np.zeros(flips + 1, dtype=np.int64)
-    for start in range(0, len(differences), _FLIP_DOCS):
-        block = differences[start : start + _FLIP_DOCS]
-        padded = np.zeros(-(-len(block) // _BYTE_DOCS) * _BYTE_DOCS)
+    sums = np.zeros((2, flips + 1))
+    for start in range(0, len(values), _FLIP_DOCS):
+        block = values[start : start + _FLIP_DOCS]
+        padded = np.zeros((-(-len(block) // _BYTE_DOCS) * _BYTE_DOCS, 2))
         padded[: len(block)] = block
-        there = np.arange(len(padded)) < len(block)
-        tables = padded.reshape(-1, _BYTE_DOCS) @ member.T  # (groups of eight, 256)
-        counts = (there.reshape(-1, _BYTE_DOCS) @ member.T).astype(np.int64)
-        drawn = rng.integers(0, 256, size=(len(tables), flips), dtype=np.uint8)
-        for table, count, bytes_ in zip(tables, counts, drawn, strict=True):
-            sums[1:] += table[bytes_]
-            sizes[1:] += count[bytes_]
-    return sums, sizes
+        tables = [side.reshape(-1, _BYTE_DOCS) @ member.T for side in padded.T]  # (groups, 256)
+        drawn = rng.integers(0, 256, size=(len(tables[0]), flips), dtype=np.uint8)
+        for side, of_side in zip(sums, tables, strict=True):
+            for table, bytes_ in zip(of_side, drawn, strict=True):
+                side[1:] += table[bytes_]
+    return sums.T
 
 
 def paired_bootstrap(
@@ -122,7 +129,34 @@ def paired_bootstrap(
 ) -> Resampled:
     """Bootstrap of the difference of two metrics that are functions of sums over the same docs.
 
-    A doc weighs the same on both sides: as often as it is among n drawn with replacement. For
+    A doc weighs the same on both sides. Otherwise as `bootstrap`.
+
+    Args:
+        base: what each doc adds to the sums of the base; shape (n, k).
+        model: the same of the model.
+        value: sums of shape (resamples, k) to metrics of shape (resamples,).
+        resamples: as for `bootstrap`.
+        seed: likewise.
+    """
+    width = base.shape[1]
+    return bootstrap(
+        np.hstack([base, model]),
+        lambda sums: value(sums[:, width:]) - value(sums[:, :width]),
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def bootstrap(
+    statistics: Floats,
+    value: Callable[[Floats], Floats],
+    *,
+    resamples: int | None = None,
+    seed: int = SEED,
+) -> Resampled:
+    """Bootstrap over docs of a figure that is a function of sums over them.
+
+    A doc weighs as often as it is among n drawn with replacement. For
     more than a few hundred docs these numbers are taken to be independent, Poisson(1), so that
     docs can be weighed block by block (Hanley and MacGibbon 2006, Computer Methods and Programs in
     Biomedicine 83:57). The interval is the percentile interval, its tails widened from the normal
@@ -130,20 +164,19 @@ def paired_bootstrap(
     69:371, section 5.3); p inverts it.
 
     Args:
-        base: what each doc adds to the sums of the base; shape (n, k).
-        model: the same of the model.
-        value: sums of shape (resamples, k) to metrics of shape (resamples,).
+        statistics: what each doc adds to the sums; shape (n, k).
+        value: sums of shape (resamples, k) to figures of shape (resamples,).
         resamples: by default as many as take seconds: 100,000 for up to 50 docs, 10,000 for up to
-            50,000, no fewer than 2,000. p cannot be less than they can tell.
+            50,000, fewer of wide sums, no fewer than 2,000. p cannot be less than they can tell.
         seed: the same seed gives the same result.
     """
-    n = len(base)
+    n, width = statistics.shape
     if n < 2:
         return Resampled(UNDEFINED, None, None, 0)
-    count = resamples or _affordable(n)
-    sums = _weighted_sums(np.hstack([base, model]), count, seed)
+    count = resamples or _affordable(n, width)
+    sums = _weighted_sums(statistics, count, seed)
     with np.errstate(all="ignore"):
-        drawn = value(sums[:, base.shape[1] :]) - value(sums[:, : base.shape[1]])
+        drawn = value(sums)
     drawn = drawn[np.isfinite(drawn)]
     # What is undefined in some resamples has no interval that the others could speak for.
     if len(drawn) < count or np.ptp(drawn) == 0:
@@ -162,9 +195,10 @@ def paired_bootstrap(
     return Resampled((float(drawn[place - 1]), float(drawn[-place])), p, stderr, count)
 
 
-def _affordable(n: int) -> int:
+def _affordable(n: int, width: int) -> int:
     """Resamples of n docs; for few docs many, whose small p-values must outlast an adjustment."""
-    return max(min(100_000, 5_000_000 // n), min(10_000, max(2_000, 500_000_000 // n)))
+    count = max(min(100_000, 5_000_000 // n), min(10_000, max(2_000, 500_000_000 // n)))
+    return max(2_000, min(count, _NUMBERS // width))
 
 
 def _weighted_sums(statistics: Floats, count: int, seed: int) -> Floats:

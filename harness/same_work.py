@@ -9,15 +9,32 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from harness.metrics.divergence import MEANS, QUANTILES, RMS_PROBABILITY
+from harness.others import PARENT, REFERENCE
 from harness.records import Run, TaskResult
 
-_FIXED = ("perplexity", "bits/byte", "nats/token", "share of tokens", "bleu", "of 100")
+_FIXED = ("perplexity", "bits/byte", "bleu", "of 100", *MEANS, RMS_PROBABILITY, *QUANTILES)
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
     """Names for runs: those of their models, or the runs' own where one model made several."""
     made = Counter(run.model.name for run in runs)
     return [run.model.name if made[run.model.name] == 1 else run.id for run in runs]
+
+
+def paired_tasks(base: Run, model: Run) -> list[str]:
+    """Name the tasks of two runs that can stand side by side.
+
+    What a task measures of a model against the model's own parent is left out where the two have
+    not the same parent, or one has none: it says how far each has moved, from another place. All
+    tasks where nothing else would be left.
+    """
+    tasks = list({**base.results, **model.results})
+
+    def parent(run: Run, task: str) -> str | None:
+        return run.results[task].others.get(PARENT) if task in run.results else None
+
+    return [task for task in tasks if parent(base, task) == parent(model, task)] or tasks
 
 
 def work_differences(
@@ -34,12 +51,12 @@ def work_differences(
     Args:
         base: a run.
         model: another.
-        tasks: the tasks that count; all of either by default.
+        tasks: the tasks that count; by default `paired_tasks`.
         names: what the lines call the two; by default their `labels`.
     """
     first, second = names or labels((base, model))
     found: list[str] = []
-    asked = list(tasks) if tasks is not None else list({**base.results, **model.results})
+    asked = list(tasks) if tasks is not None else paired_tasks(base, model)
     for name, other, run in ((first, second, model), (second, first, base)):
         if missing := [task for task in asked if task not in run.results]:
             where = f"only {name} has" if tasks is None else f"{other} has no result for"
@@ -76,7 +93,7 @@ def _of_task(base: TaskResult, model: TaskResult, first: str, second: str) -> li
     for asked in sorted({*base.others, *model.others}):
         of_base, of_model = base.others.get(asked, "nobody"), model.others.get(asked, "nobody")
         if of_base != of_model:
-            named = asked in ("reference", "parent")
+            named = asked in (REFERENCE, PARENT)
             hint = "; --reference MODEL names one for all" if named else ""
             found.append(f"{asked}: {_two(first, of_base, second, of_model)}{hint}")
     for name, one, other in ((first, base, model), (second, model, base)):

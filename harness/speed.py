@@ -76,19 +76,43 @@ class Speed:
 
 
 def probed(reports: Path) -> dict[str, float]:
-    """Generated tokens a second by the last probe, by the digest of a model's weights.
-
-    Empty where nothing was probed, or what was written is of another version.
-    """
-    try:
-        found = msgspec.json.decode((reports / RECORD).read_bytes(), type=list[Speed])
-    except (OSError, *UNDECODABLE):
-        return {}
+    """Generated tokens a second by the last probe, by the digest of a model's weights."""
     return {
         each.weights_id: speed
-        for each in found
+        for each in last_probe(reports)
         if (speed := each.middle(lambda look: look.decode)) is not None
     }
+
+
+def last_probe(reports: Path) -> list[Speed]:
+    """What was probed last, all in one run; empty where nothing was, or by another version."""
+    try:
+        return msgspec.json.decode((reports / RECORD).read_bytes(), type=list[Speed])
+    except (OSError, *UNDECODABLE):
+        return []
+
+
+def decode_ratio(probe: Sequence[Speed], base: str, model: str) -> float | None:
+    """How many times a base's speed of writing a model has: the median of the rounds' ratios.
+
+    ``None`` where not both were probed in the same run.
+
+    Args:
+        probe: `last_probe`.
+        base: digest of the base's weights.
+        model: digest of the model's.
+    """
+    return probed_ratio(probe, base, model, lambda look: look.decode)
+
+
+def probed_ratio(
+    probe: Sequence[Speed], base: str, model: str, figure: Callable[[Look], float]
+) -> float | None:
+    """The same as `decode_ratio` of any figure of a round."""
+    looks = {each.weights_id: each.looks for each in probe}
+    if base not in looks or model not in looks:
+        return None
+    return _ratio(looks[model], looks[base], figure)
 
 
 def probe(

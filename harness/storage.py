@@ -34,6 +34,22 @@ def write_atomic(path: Path, content: bytes | str) -> None:
 
 
 @contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a path to write a file to piece by piece; it becomes ``path`` when it is whole.
+
+    Raises:
+        StorageError: it cannot be written, or its folder does not exist; what was there stays.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with explained(path):
+        try:
+            yield part
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
 def alone(folder: Path, tell: Callable[[str], None]) -> Iterator[bool]:
     """Keep a second process from making the same folder at the same time: it waits, and says so.
     The system lets go when a process ends, however it ends.

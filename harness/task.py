@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from harness.answers_task import MAX_NEW_TOKENS, STOPS, Measure, Wording, open_answers_task
 from harness.data import Dataset
 from harness.errors import UsageError
-from harness.open_task import OpenTask, TaskContext
+from harness.open_task import ClusterOf, OpenTask, TaskContext
 
 LM_EVAL_PREFIX = "lm-eval:"
 """``--tasks lm-eval:piqa`` names a task of lm-eval's that has no file here."""
@@ -110,6 +110,7 @@ def lm_eval_task(
     about: str,
     name: str | None = None,
     default_fewshot: int = 0,
+    cluster_of: ClusterOf | None = None,
 ) -> Task:
     """Declare a benchmark by lm-eval's own definition: its prompts, filters and per-doc metrics.
 
@@ -123,13 +124,15 @@ def lm_eval_task(
         about: one line for the list.
         name: ours, where it differs.
         default_fewshot: lm-eval's default, for listing.
+        cluster_of: names the document or passage that a row shares with others, so that
+            comparisons do not count its docs as independent.
     """
 
     def open_task(task: Task, context: TaskContext) -> OpenTask:
         from harness.lm_eval_definition import Part
         from harness.lm_eval_task import open_lm_eval_task
 
-        return open_lm_eval_task([Part(yaml, None, task.datasets[0])], context)
+        return open_lm_eval_task([Part(yaml, None, task.datasets[0])], context, cluster_of)
 
     return Task(name or lm_eval_name, primary, tuple(datasets), open_task, about, default_fewshot)
 

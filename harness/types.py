@@ -36,12 +36,15 @@ class Doc:
         index: position in the task's evaluation split (for grouped tasks: in the whole task).
         fields: the row, as the task's prompts read it.
         group: MMLU's subject, a source; ``None`` where the task has no groups.
+        cluster: names the document or passage that it may share with other docs, ``None`` where
+            there is none, or it is not known.
     """
 
     id: str
     index: int
     fields: Mapping[str, Any]
     group: str | None = None
+    cluster: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,11 +194,17 @@ class Diverged:
         kl: KL(parent || model) over the vocabulary, in nats.
         agreed: tokens for which both find the same one most probable.
         tokens: tokens that were predicted.
+        change: the model's probability of the token that follows minus the parent's.
+        squared_change: the square of that.
+        bins: tokens by their divergence, see `harness.metrics.divergence.binned`.
     """
 
     kl: float
     agreed: int
     tokens: int
+    change: float
+    squared_change: float
+    bins: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,8 +302,8 @@ class Estimate:
         stderr: standard error as lm-eval prints it, ``None`` where undefined.
         n: sampling units that entered.
         method: how the interval was made, in words.
-        unit: ``proportion``, ``perplexity``, ``bits/byte``, ``nats/token``, ``share of tokens``,
-            ``bleu``, ``of 100`` or ``score``.
+        unit: ``proportion``, ``perplexity``, ``bits/byte``, ``bleu``, ``of 100``, ``score``, or one
+            of `harness.metrics.divergence`.
         higher_is_better: direction of the metric.
     """
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from harness.data import Dataset, find, load
 from harness.errors import DataError, UsageError
@@ -12,6 +15,9 @@ from harness.metrics.perplexity import perplexity
 from harness.open_task import OneRound, TaskContext, make_docs
 from harness.records import DataRecord
 from harness.types import Doc, Request, Response, RollingLogProb, Score, WindowLogLikelihood
+
+_TITLE = re.compile(r" = (?!=).+(?<!=) = \n?")
+"""A page of WikiText begins so; the headings within it have more signs."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +68,28 @@ def open_windowed_task(dataset: Dataset, window: int, context: TaskContext) -> W
         raise DataError(
             f"{dataset}: a column 'text' is needed, it has {splits[dataset.split].column_names}"
         )
-    tokens = list(context.tokenize("\n\n".join(splits[dataset.split]["text"])))
+    lines = splits[dataset.split]["text"]
+    tokens = list(context.tokenize("\n\n".join(lines)))
     count = len(tokens) // window
     if count == 0:
         raise DataError(f"{dataset} has {len(tokens)} tokens, not one window of {window}")
     if context.limit is not None:
         count = min(count, context.limit)
     windows = [tokens[start * window : (start + 1) * window] for start in range(count)]
-    return WindowedTask(make_docs([({"tokens": ids}, None) for ids in windows]), [record])
+    pages = _pages(lines, context.tokenize, [start * window for start in range(count)])
+    return WindowedTask(make_docs([({"tokens": ids}, None) for ids in windows], pages), [record])
+
+
+def _pages(
+    lines: Sequence[str], tokenize: Callable[[str], Sequence[int]], starts: Sequence[int]
+) -> list[str]:
+    """The page in which each window begins, to within a few tokens: those of the pages alone are
+    counted, and a joint between two may make another token.
+    """
+    pages: list[list[str]] = [[]]
+    for line in lines:
+        if _TITLE.fullmatch(line) and pages[-1]:
+            pages.append([])
+        pages[-1].append(line)
+    ends = list(accumulate(len(tokenize("\n\n".join(page))) for page in pages))
+    return [f"page {bisect_right(ends, start)}" for start in starts]

@@ -16,8 +16,9 @@ from harness.compare import POOLED, Comparison, StoredRun, compare_runs
 from harness.difference import Difference, Flips
 from harness.errors import IncomparableRuns, RecordError
 from harness.metrics import overlap
-from harness.metrics.accuracy import mean
+from harness.metrics.accuracy import macro_mean, mean
 from harness.metrics.corpus import corpus
+from harness.metrics.perplexity import perplexity
 from harness.records import NoiseFloor, Row
 from harness.report.comparison import details
 from tests.compared import answers, documents, stored_run
@@ -130,6 +131,47 @@ def test_groups_are_strata(tmp_path: Path) -> None:
     assert macro.test == "Student's t over 2 groups, docs sampled within each"
     assert macro.delta.value == 0 and macro.delta.high is not None
     assert comparison.family == 2
+
+
+def test_docs_of_one_passage_count_together(tmp_path: Path) -> None:
+    """Four docs a passage, all of which turn alike: as many changes as by hand above, from a
+    quarter of the passages, so that a difference is no longer sure; so for every kind of metric.
+    """
+    metrics = {
+        "right": [mean("acc")],
+        "number": [mean("score", share=False)],
+        "texts": [perplexity("word_perplexity")],
+        "subjects": [macro_mean("acc_macro", of="acc")],
+    }
+
+    def rows(right: list[int], shared: bool) -> dict[str, list[Row]]:
+        def row(index: int, value: int, name: str) -> Row:
+            texts = {"word_perplexity": (float(-value - index % 7), 10.0)}
+            scores = texts if name == "texts" else {"acc": float(value), "score": value * 0.7}
+            cluster = f"passage {index // 4}" if shared else None
+            group = f"subject {index // 52}" if name == "subjects" else None
+            return choice_row(index, bool(value), scores=scores, cluster=cluster, group=group)
+
+        return {
+            name: [row(index, value, name) for index, value in enumerate(right)] for name in metrics
+        }
+
+    found = {}
+    for shared in (False, True):
+        base, model = (
+            stored_run(tmp_path / str(shared), name, rows(right, shared), metrics=metrics)
+            for name, right in (("base", BASE), ("model", MODEL))
+        )
+        (comparison,) = compare_runs(base, [model])
+        found[shared] = {each.task: each for each in comparison.differences}
+    for name in metrics:
+        alone, together = found[False][name], found[True][name]
+        assert together.delta.value == pytest.approx(alone.delta.value)
+        assert together.delta.stderr is not None and alone.delta.stderr is not None
+        assert together.delta.stderr > 1.5 * alone.delta.stderr, name
+        assert together.p is not None and alone.p is not None and together.p > alone.p, name
+        assert together.test.endswith("clustered in 25 passages"), together.test
+        assert together.flips == alone.flips
 
 
 def test_macro_counts_subjects_and_micro_docs(tmp_path: Path) -> None:

@@ -225,7 +225,7 @@ def test_hostile_names_stay_text(harness: Command, runs: Path, tmp_path: Path) -
     code, out, err = harness("compare", "tiny", "hostile")
     assert code == 0, err
     assert "\x1b" not in out
-    (page,) = (tmp_path / "reports/compare").iterdir()
+    (page,) = (tmp_path / "reports/compare").glob("*.md")
     assert "\\|\\`b\\`" in page.read_text("utf-8")
 
 

@@ -17,7 +17,8 @@ from harness.backends.hf import EngineBackend, load
 from harness.backends.pair import PairBackend, make_pair
 from harness.divergence_task import ChoiceDivergence, TextDivergence
 from harness.errors import UsageError
-from harness.metrics.divergence import per_token
+from harness.metrics.divergence import binned, binned_quantile, per_token, token_quantile
+from harness.metrics.metric import Sample
 from harness.others import Other, Others
 from harness.run_folder import RunFolder
 from harness.runner import PlannedTask, score_task
@@ -81,6 +82,10 @@ def test_texts_by_hand(plan: Plan) -> None:
     """A text of 10 tokens diverges by 2 nats and agrees on 9, one of 30 by 3 and on 24: per token
     5/40 = 0.125, agreement 33/40 = 0.825. The error is that of a ratio, with the texts as units:
     residuals 2 - 0.125 * 10 = 0.75 and 3 - 0.125 * 30 = -0.75, so sqrt(2/1 * 2 * 0.5625) / 40.
+
+    The next token's probability changes by 0.5 and -0.1 in sum: 0.4/40 = 0.01 on average; its
+    squares by 0.2 each: the root of 0.4/40 is 0.1. Of the 40 divergences 10 are 1e-3 and 30 are
+    1: so is the median, and the 99% quantile, each within a bin.
     """
     task = TextDivergence(plan("wikitext2").opened)
     doc = task.docs[0]
@@ -90,17 +95,58 @@ def test_texts_by_hand(plan: Plan) -> None:
     assert isinstance(inner, RollingLogLikelihood)
     assert asked == Addressed("pair", Divergence(inner.text))
     scores = [
-        task.score(doc, [Diverged(*figures)]).values for figures in ((2.0, 9, 10), (3.0, 24, 30))
+        task.score(doc, [Diverged(*figures)]).values
+        for figures in (
+            (2.0, 9, 10, 0.5, 0.2, binned([1e-3] * 10)),
+            (3.0, 24, 30, -0.1, 0.2, binned([1.0] * 30)),
+        )
     ]
-    kl, agreement = (
-        metric.estimate([(values[metric.key], None) for values in scores])
+    found = {
+        metric.name: metric.estimate([(values[metric.key], None) for values in scores])
         for metric in task.metrics
-    )
+    }
+    kl, agreement = found["kl"], found["top_token_agreement"]
+    assert found["kl_median"].value == pytest.approx(1, rel=0.04)
+    assert found["kl_99"].value == pytest.approx(1, rel=0.08)
+    change, rms = found["probability_change"], found["probability_change_rms"]
+    assert change.value == pytest.approx(0.01) and change.low is not None and change.low < 0
+    assert rms.value == pytest.approx(0.1) and not rms.higher_is_better and rms.low == 0
     assert kl.value == 0.125 and kl.unit == "nats/token" and not kl.higher_is_better
     assert kl.stderr == pytest.approx(math.sqrt(2 * 2 * 0.5625) / 40)
     assert kl.low == 0.0, "not below nothing"
     assert kl.high == pytest.approx(0.125 + t_quantile(1) * math.sqrt(2.25) / 40)
     assert agreement.value == 0.825 and agreement.high == 1.0 and agreement.higher_is_better
+
+
+def test_a_quantile_of_bins_is_that_of_the_tokens_within_half_a_bin() -> None:
+    """Against numpy, on divergences that span eight decades, and on many sets of docs at once."""
+    kl = np.random.default_rng(1).lognormal(-6, 3, (3, 5000))
+    counts = np.array([binned(each) for each in kl], dtype=float)
+    assert counts.sum(axis=1).tolist() == [5000] * 3
+    for share in (0.5, 0.99):
+        found, exact = binned_quantile(counts, share), np.quantile(kl, share, axis=1)
+        assert np.abs(np.log(found / exact)).max() < np.log(10) / 32
+    together = binned_quantile(counts.sum(axis=0)[None, :], 0.5)
+    assert together == pytest.approx(np.quantile(kl, 0.5), rel=0.04)
+
+
+def test_what_does_not_diverge_has_quantiles_of_0() -> None:
+    """Also where rounding leaves 1e-9 nats; beyond the last edge tokens are in the last bin."""
+    samples: list[Sample] = [(binned([0.0, 1e-9]), None), (binned([0.0]), None)]
+    estimate = token_quantile("kl_99", "nats at 99%").estimate(samples)
+    assert (estimate.value, estimate.low, estimate.high) == (0.0, None, None)
+    assert binned([5e4])[-1] == 1 and binned([1e-8])[1] == 1 and binned([])[0] == 0
+
+
+def test_the_interval_of_a_quantile_is_over_documents() -> None:
+    """Half the documents lie near 1e-3 and half near 1e-1: which of them are drawn decides where
+    the median lies, so that its interval holds both, however many tokens there are.
+    """
+    samples: list[Sample] = [(binned([10.0**-power] * 1000), None) for power in (3, 1) * 10]
+    estimate = token_quantile("kl_median", "nats at 50%").estimate(samples)
+    assert estimate.low == pytest.approx(1e-3, rel=0.08)
+    assert estimate.high == pytest.approx(1e-1, rel=0.08)
+    assert estimate.n == 20 and "bootstrap over docs" in estimate.method
 
 
 def test_one_text_has_no_interval() -> None:
@@ -161,7 +207,7 @@ def test_two_models_against_plain_passes(
     models: list[Any] = [
         AutoModelForCausalLM.from_pretrained(path).eval() for path in (tiny_model, other_model)
     ]
-    kl, agreed = [], []
+    kl, agreed, change = [], [], []
     for start in range(0, len(ids) - 1, 512):
         window = torch.tensor([ids[start : start + 512]])
         window = window[:, : len(ids) - 1 - start]  # the last token is only predicted
@@ -169,6 +215,8 @@ def test_two_models_against_plain_passes(
             q, p = (torch.log_softmax(m(window).logits[0].double(), -1) for m in models)
         kl += (p.exp() * (p - q)).sum(-1).tolist()
         agreed += (p.argmax(-1) == q.argmax(-1)).tolist()
+        after = torch.tensor(ids[start + 1 : start + 1 + window.shape[1]])[:, None]
+        change += (q.exp() - p.exp()).gather(1, after)[:, 0].tolist()
     assert len(kl) == len(ids) - 1
 
     pair = make_pair(*backends)
@@ -178,6 +226,11 @@ def test_two_models_against_plain_passes(
     assert isinstance(found, Diverged)
     assert found.kl == pytest.approx(np.sum(kl), rel=1e-4) and found.kl > 0.01
     assert found.tokens == len(kl) and abs(found.agreed - sum(agreed)) <= 1
+    assert found.change == pytest.approx(sum(change), abs=1e-4)
+    assert found.squared_change == pytest.approx(np.square(change).sum(), rel=1e-3)
+    assert sum(found.bins) == len(kl)
+    shift = np.array(found.bins) - np.array(binned(kl))
+    assert np.abs(np.cumsum(shift)).max() <= 3, "but for tokens at the edge of a bin"
     assert by_place[1] == Unanswered("the text has no tokens")
 
 
@@ -192,6 +245,7 @@ def test_a_pair_is_named_by_both_and_asked_for_nothing_else(
     assert question.refused and there.relaid() is None
     (same,) = PairBackend(one, one).answer(PairBackend(one, one).encode([Divergence("A day.")]))
     assert isinstance(same.response, Diverged)
+    assert same.response.change == 0 and same.response.bins[0] == same.response.tokens
     assert same.response.kl == 0 and same.response.agreed == same.response.tokens > 0
 
 

@@ -118,6 +118,34 @@ def test_a_row_of_another_layout_is_refused(
         open_task(catalog, "arc_easy", DataFolders(tmp_path, tmp_path))
 
 
+def test_docs_cut_from_one_video_share_a_cluster(
+    catalog: Catalog, tmp_path: Path, write_rows: Write
+) -> None:
+    """HellaSwag names the video or article of a doc; a copy that does not know it names nothing."""
+    sources = ["activitynet~v_1", "activitynet~v_2", "activitynet~v_1", "wikihow~unknown", ""]
+    rows = [
+        {
+            "ind": index,
+            "activity_label": "Sailing",
+            "ctx_a": f"A man sails {index}.",
+            "ctx_b": "he",
+            "ctx": f"A man sails {index}. he",
+            "endings": ["turns.", "stops.", "waves.", "sinks."],
+            "source_id": source,
+            "split": "val",
+            "split_type": "indomain",
+            "label": "1",
+        }
+        for index, source in enumerate(sources)
+    ]
+    write_rows(tmp_path / "Rowan/hellaswag/default/validation.jsonl", rows)
+    opened = open_task(catalog, "hellaswag", DataFolders(tmp_path, tmp_path))
+    one, two, again, unknown, nothing = [doc.cluster for doc in opened.docs]
+    assert one == again != two and two is not None
+    assert unknown is None and nothing is None
+    assert "activitynet" not in one, "a baseline holds no word of the data"
+
+
 def test_equal_rows_have_different_ids(catalog: Catalog, tmp_path: Path, write_rows: Write) -> None:
     rows = [arc_row(1), arc_row(2), arc_row(1)]
     write_rows(tmp_path / "allenai/ai2_arc/ARC-Easy/test.jsonl", rows)

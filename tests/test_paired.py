@@ -249,6 +249,57 @@ def test_strata_that_do_not_differ_change_nothing_on_average() -> None:
     assert float(np.mean(effects)) == pytest.approx(1.0, abs=0.01)
 
 
+def test_clusters_by_hand() -> None:
+    """Two docs each from four passages change by 1, 0, -1 and 0. The mean is 0, the passages' sums
+    are 2, 0, -2, 0: 4/3 * 8 = 32/3 is the variance of the whole sum. Of eight docs drawn one by one
+    it were 8 * 4/7 = 32/7. So 7/3, times (3.18245 / 1.95996)^2 for four passages, three free.
+    """
+    change = np.repeat([1.0, 0.0, -1.0, 0.0], 2)
+    passages = np.repeat(["a", "b", "c", "d"], 2).tolist()
+    found = paired.design_effect(change, clusters=passages)
+    assert found == pytest.approx(7 / 3 * (3.182446 / 1.959964) ** 2, rel=1e-6)
+    assert paired.design_effect(change) == 1.0
+
+
+def test_clusters_within_strata_and_alone() -> None:
+    """Docs that differ within a passage and not between cannot make a run larger than it is; one
+    passage says nothing of how passages differ; strata of one passage each neither.
+    """
+    change = np.array([1.0, -1.0] * 20)
+    pairs = [place // 2 for place in range(40)]
+    assert paired.design_effect(change, clusters=pairs) == 1.0
+    assert paired.design_effect(np.array([1.0, 0.0, 0.0]), clusters=["a"] * 3) == 3.0
+    assert paired.design_effect(np.zeros(40), clusters=pairs) == 1.0
+    same = np.repeat(np.random.default_rng(3).choice([-1.0, 0.0, 1.0], 100), 2)
+    twins, strata = [place // 2 for place in range(200)], [place // 100 for place in range(200)]
+    assert paired.design_effect(same, strata, twins) == pytest.approx(2, rel=0.15)
+    alone = paired.design_effect(same, twins, twins)
+    assert alone == pytest.approx(paired.design_effect(same, clusters=twins))
+
+
+def test_docs_asked_twice_say_as_much_as_once() -> None:
+    """Tango's interval of 200 docs, and of each of them twice over, as a passage of two."""
+    change = np.random.default_rng(5).choice([-1.0, 0.0, 0.0, 0.0, 1.0], 200)
+    ups, downs = float((change > 0).sum()), float((change < 0).sum())
+    once = paired.tango_interval(ups, downs, 200)
+    twice = np.repeat(change, 2)
+    effect = paired.design_effect(twice, clusters=[place // 2 for place in range(400)])
+    found = paired.tango_interval(2 * ups / effect, 2 * downs / effect, 400 / effect)
+    assert found == pytest.approx(once, abs=0.002)
+
+
+def test_macro_differences_of_clusters_by_hand() -> None:
+    """In each of two subjects two passages of two docs: 1, 1, 0, 0 and 0, 0, -1, -1. The means are
+    1/2 and -1/2; residuals add up to 1 and -1 in each: 2 * 2 = 4 the variance of a sum, 4/16 of a
+    mean, sqrt(1/4 + 1/4) / 2 the error.
+    """
+    change = np.array([1.0, 1, 0, 0, 0, 0, -1, -1])
+    subjects, passages = [0] * 4 + [1] * 4, [0, 0, 1, 1] * 2
+    value, error, freedom = paired.macro_difference(change, subjects, passages)
+    assert (value, freedom) == (0.0, 2)
+    assert error == pytest.approx(math.sqrt(0.5) / 2)
+
+
 def test_an_effective_sample_size_carries_over_to_p_and_interval() -> None:
     """Counts divided by f divide the statistic by sqrt(f), at every shift."""
     whole = paired.tango_statistic(30, 18, 500, np.array([-0.05, 0.0, 0.04]))

@@ -144,6 +144,25 @@ def documents(n: int, seed: int, shift: float = 0.0) -> tuple[Floats, Floats]:
     return np.column_stack([nats, words]), np.column_stack([after, words])
 
 
+def test_clusters_are_flipped_as_a_whole() -> None:
+    """Three passages of 2, 1 and 3 docs, whose changes add up to 4, 1 and 3: 8/6 a doc. The eight
+    patterns' means of flipped and others: {}, all: beyond all; {a}: 2 and 1; {b}: 1 and 7/5; {c}: 1
+    and 5/3; and their mirrors. None but the pattern that was seen and its mirror has 0 between: p =
+    2/8. The residuals 4 - 16/6, 1 - 8/6, 3 - 24/6 have the squares 16/9, 1/9, 1: 26/9 in all.
+    """
+    found = sign_flip(np.array([4.0, 1.0, 3.0]), np.array([2.0, 1.0, 3.0]))
+    assert found.p == 2 / 8 and found.interval == (None, None)
+    assert found.stderr == pytest.approx(math.sqrt(3 / 2 * 26 / 9) / 6)
+
+
+def test_clusters_of_one_size_are_docs() -> None:
+    """Sums over passages of four docs, and the passages' means as docs: the same test."""
+    means = np.random.default_rng(2).normal(0.3, 1, 40)
+    as_docs, as_sums = sign_flip(means), sign_flip(4 * means, np.full(40, 4.0))
+    assert as_sums.p == as_docs.p and as_sums.stderr == pytest.approx(as_docs.stderr)
+    assert as_sums.interval == pytest.approx(as_docs.interval)
+
+
 def test_bootstrap_of_a_ratio_is_near_its_linearization() -> None:
     """The difference of two rates over the same words is a rate; `harness.stats.ratio_stderr` is
     its error.

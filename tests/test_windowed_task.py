@@ -57,6 +57,26 @@ def test_the_first_token_of_a_window_is_not_counted(open_task: Callable[..., Ope
     assert estimate.value == pytest.approx(math.exp(2))
 
 
+def test_windows_of_one_page_are_its_cluster(
+    catalog: Catalog, tmp_path: Path, write_rows: Callable[..., Path]
+) -> None:
+    """Two pages of 3 + 1,000 + 5 + 1,992 = 3,000 tokens: the windows that begin at 0, 1,024 and
+    2,048 are of the first one, those at 3,072 and 4,096 of the second. A heading begins no page.
+    """
+    page = [" = 1 = \n", " ".join(["2"] * 1000), " = = 3 = = \n", " ".join(["4"] * 1992)]
+    path = tmp_path / "Salesforce/wikitext/wikitext-2-raw-v1/test.jsonl"
+    write_rows(path, [{"text": line} for line in (*page, *page)])
+    task = catalog.task("wikitext2_token_1024")
+
+    def tokens(text: str) -> Sequence[int]:
+        return [0 if word == "=" else int(word) for word in text.split()]
+
+    opened = task.open(task, TaskContext(DataFolders(tmp_path, tmp_path), tokenize=tokens))
+    first, *_, last = clusters = [doc.cluster for doc in opened.docs]
+    assert clusters == [first, first, first, last, last] and None not in (first, last)
+    assert first != last
+
+
 def test_a_limit_counts_windows(open_task: Callable[..., OpenTask]) -> None:
     assert len(open_task(limit=1).docs) == 1
 

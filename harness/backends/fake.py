@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from harness.backends.backend import BackendFacts
+from harness.metrics.divergence import binned
 from harness.types import (
     Answer,
     Diverged,
@@ -98,5 +99,6 @@ def _by_hash(request: Request) -> Response:
         return RollingLogProb(-(2.5 + number) * len(request.tokens))
     if isinstance(request, Divergence):
         tokens = len(request.text.split())
-        return Diverged(number * tokens, int(number * tokens), tokens)
+        bins = binned([number] * tokens)
+        return Diverged(number * tokens, int(number * tokens), tokens, 0.0, 0.0, bins)
     return Rewarded(number) if isinstance(request, Reward) else Resembled(number, number, number)

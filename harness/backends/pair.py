@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
 
 from harness.backends.backend import Backend
 from harness.backends.hf import EngineBackend
-from harness.engine.divergence import divergences, predictor
+from harness.engine.divergence import WindowDivergence, divergences, predictor
 from harness.errors import UsageError
+from harness.metrics.divergence import binned
 from harness.types import (
     Answer,
     Diverged,
@@ -21,7 +23,7 @@ from harness.types import (
     Unanswered,
 )
 
-VERSION = "1"
+VERSION = "2"
 
 
 class PairBackend:
@@ -72,15 +74,8 @@ class PairBackend:
             if question.refused is not None:
                 yield Answer(index, Unanswered(question.refused))
                 continue
-            kl, agreed, tokens = 0.0, 0, 0
-            for window in divergences(base, candidate, question.tokens):
-                kl += float(window.kl.sum())
-                agreed += int(window.agrees.sum())
-                tokens += len(window.kl)
-            response: Response = Unanswered("a model's predictions are no finite numbers")
-            if math.isfinite(kl):
-                response = Diverged(kl, agreed, tokens)
-            yield Answer(index, response, tokens_in=tokens)
+            windows = list(divergences(base, candidate, question.tokens))
+            yield Answer(index, _summed(windows), tokens_in=sum(len(each.kl) for each in windows))
 
     def relaid(self) -> None:
         """Both models are run on one window at a time: there is no second layout."""
@@ -102,6 +97,24 @@ class PairBackend:
     def peak_memory(self) -> int | None:
         """Of both."""
         return self._scored.peak_memory()
+
+
+def _summed(windows: Sequence[WindowDivergence]) -> Response:
+    """The figures of one text's windows; `Unanswered` where they are no finite numbers."""
+    if not windows:
+        return Diverged(0.0, 0, 0, 0.0, 0.0, binned([]))
+    kl = np.concatenate([window.kl for window in windows])
+    change = np.concatenate([window.change for window in windows])
+    if not (np.isfinite(kl).all() and np.isfinite(change).all()):
+        return Unanswered("a model's predictions are no finite numbers")
+    return Diverged(
+        kl=float(kl.sum()),
+        agreed=sum(int(window.agrees.sum()) for window in windows),
+        tokens=len(kl),
+        change=float(change.sum()),
+        squared_change=float(change @ change),
+        bins=binned(kl),
+    )
 
 
 def make_pair(scored: Backend, parent: Backend) -> PairBackend:

@@ -9,15 +9,17 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
+from harness.commands.compare_pages import Compared, write_pages
 from harness.commands.eval_command import runs_folder
 from harness.commands.stored import advice_for, runs_of, stored_runs
 from harness.compare import Comparison, StoredRun, compare_runs
+from harness.distance import distances, is_unmeasured
 from harness.errors import IncomparableRuns, RecordError, UnknownName, UsageError
-from harness.pareto import pareto
 from harness.progress import note
+from harness.report.distance import print_distances, unmeasured
+from harness.report.terminal_comparison import print_comparison
+from harness.report.waterfall import print_waterfall
 from harness.same_work import work_differences
-from harness.speed import probed
-from harness.storage import write_atomic
 from harness.waterfall import Waterfall, between, waterfall
 from harness.zoo import load_zoo
 
@@ -38,9 +40,9 @@ def run(options: argparse.Namespace) -> int:
                 "by their ids (`harness list runs`)"
             )
     stored, zoo = stored_runs(runs_folder(options)), load_zoo(options.zoo)
-    found = [runs_of(name, stored, zoo, options) for name in names]
-    tasks = _tasks(options.tasks, found)
-    base, models = _chosen(found, tasks)
+    candidates = [runs_of(name, stored, zoo, options) for name in names]
+    tasks = _tasks(options.tasks, candidates)
+    base, models = _chosen(candidates, tasks)
     named: dict[str, str] = {}
     for name, each in zip(names, [base, *models], strict=True):
         if (other := named.setdefault(each.run.id, name)) != name:
@@ -54,30 +56,38 @@ def run(options: argparse.Namespace) -> int:
         unlike = next(each for each in models if error.model in (each.run.model.name, each.run.id))
         advice = advice_for(base.run, unlike.run)
         raise IncomparableRuns(error.base, error.model, error.differences, advice) from None
-    lineages = [
-        _lineage(base, model, stored, tasks, comparison)
+    runs = [each.run for each in stored]
+    found = [
+        Compared(
+            model,
+            comparison,
+            steps=_lineage(base, model, stored, tasks, comparison),
+            moved=distances(base.run, model.run, runs),
+        )
         for model, comparison in zip(models, comparisons, strict=True)
     ]
-    _publish(comparisons, lineages, options)
-    _draw(base, models, comparisons, options)
+    pages = write_pages(base, found, Path(options.reports))
+    if options.json:
+        print(msgspec.json.format(msgspec.json.encode(comparisons)).decode("utf-8"))
+    else:
+        _print(found)
+        for path in pages:
+            note(f"report: {path}")
+    for one in found:
+        if is_unmeasured(base.run, one.model.run, one.moved):
+            note(unmeasured(one.model.run.model.name))
     return 0
 
 
-def _draw(
-    base: StoredRun,
-    models: Sequence[StoredRun],
-    comparisons: Sequence[Comparison],
-    options: argparse.Namespace,
-) -> None:
-    """The picture of quality against cost, where several models are compared."""
-    from harness.report.pareto_figure import pareto_svg
-
-    found = pareto(base, models, comparisons, probed(Path(options.reports)))
-    if len(models) < 2 or found is None or (drawn := pareto_svg(found)) is None:
-        return
-    path = Path(options.reports) / "compare" / f"{_plain(base.run.model.name)}-pareto.svg"
-    write_atomic(path, drawn)
-    note(f"quality against cost: {path}")
+def _print(found: Sequence[Compared]) -> None:
+    console = Console()
+    for each in found:
+        print_comparison(each.comparison, console)
+        if each.moved:
+            names = each.comparison.base.label, each.comparison.model.label
+            print_distances(names, each.moved, console)
+        if each.steps is not None:
+            print_waterfall(each.steps, console)
 
 
 def _lineage(
@@ -104,39 +114,6 @@ def _lineage(
     except (IncomparableRuns, RecordError) as error:
         note(f"the steps between are left out: {error}")
         return None
-
-
-def _publish(
-    comparisons: Sequence[Comparison],
-    lineages: Sequence[Waterfall | None],
-    options: argparse.Namespace,
-) -> None:
-    """Write a page for each, and print them all."""
-    from harness.report.markdown_comparison import comparison_markdown
-    from harness.report.terminal_comparison import print_comparison
-    from harness.report.waterfall import print_waterfall, waterfall_markdown
-    from harness.report.waterfall_figure import waterfall_svg
-
-    written = []
-    for comparison, steps in zip(comparisons, lineages, strict=True):
-        name = f"{_plain(comparison.base.label)}--{_plain(comparison.model.label)}"
-        page = comparison_markdown(comparison)
-        folder = Path(options.reports) / "compare"
-        if steps is not None:
-            page += "\n" + waterfall_markdown(steps, f"{name}.svg")
-            write_atomic(folder / f"{name}.svg", waterfall_svg(steps))
-        written.append(folder / f"{name}.md")
-        write_atomic(written[-1], page)
-    if options.json:
-        print(msgspec.json.format(msgspec.json.encode(comparisons)).decode("utf-8"))
-        return
-    console = Console()
-    for comparison, steps in zip(comparisons, lineages, strict=True):
-        print_comparison(comparison, console)
-        if steps is not None:
-            print_waterfall(steps, console)
-    for path in written:
-        note(f"report: {path}")
 
 
 def _tasks(written: str | None, found: Sequence[Sequence[StoredRun]]) -> list[str] | None:
@@ -174,7 +151,3 @@ def _chosen(
         else:
             return base, models
     return bases[0], [runs[0] for runs in others]
-
-
-def _plain(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "+-_." else "-" for c in name)

@@ -31,6 +31,7 @@ from harness.records import Row
 from harness.run_folder import RunFolder
 from harness.same_work import work_differences
 from harness.scoring import new_run
+from harness.speed import last_probe
 from harness.storage import write_atomic
 from harness.types import Doc
 from harness.zoo import load_zoo
@@ -68,7 +69,7 @@ def _of_run(base: StoredRun, policy: Policy, options: argparse.Namespace) -> Out
     runs = runs_of(options.model, stored, load_zoo(options.zoo), options)
     model = _equal(base, runs)
     try:
-        return decide(base, model, policy)
+        return decide(base, model, policy, last_probe(options.reports))
     except IncomparableRuns as error:
         # A baseline does not say where its data was; the model's run does.
         like = replace(base.run.settings, data=model.run.settings.data)
@@ -106,7 +107,8 @@ def _in_looks(base: StoredRun, policy: Policy, options: argparse.Namespace) -> O
             )
 
         asked_of = {plan.task.name: others.names(plan.task) for plan in ready.planned}
-        return decide_in_looks(base, Asked(run, opened, asked_of, ask), policy, note)
+        probe = last_probe(options.reports)
+        return decide_in_looks(base, Asked(run, opened, asked_of, ask), policy, note, probe)
 
 
 def _publish(outcome: Outcome, options: argparse.Namespace) -> None:

@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def publish_reports(reports: Path) -> dict[str, Path]:
-    """Write the leaderboard and the run pages; returns files by their name."""
+    """Write the site over all runs; returns files by their name."""
     from harness.report.site import write_leaderboard
 
     return write_leaderboard(_folders(reports), reports)
@@ -105,6 +105,7 @@ def _publish_suite(table: SuiteTable, options: argparse.Namespace) -> None:
     written = [Path(options.reports) / f"{table.suite}.{kind}" for kind in pages]
     for path, page in zip(written, pages.values(), strict=True):
         write_atomic(path, page)
+    publish_reports(options.reports)  # whose index names the page, and to whose pages it links
     if options.json:
         print(msgspec.json.format(msgspec.json.encode(table)).decode("utf-8"))
         return

@@ -39,24 +39,33 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _find(runs: Path, name: str) -> tuple[RunFolder, Run]:
-    known = {path.name: RunFolder(path) for path in list_runs(runs)}
-    if not known:
-        raise RecordError(f"no runs under {runs}: score a model first, with `make eval`")
     if name == "last":
-        return _last(list(known.values()))
+        return last_run(runs)
+    known = _folders(runs)
     if name not in known:
         raise UnknownName("run", name, known, str(runs))
     return known[name], known[name].read()
 
 
-def _last(folders: list[RunFolder]) -> tuple[RunFolder, Run]:
-    """The newest run that can be read; a newer one that cannot is named."""
-    for folder in sorted(folders, key=_written, reverse=True):
+def last_run(runs: Path) -> tuple[RunFolder, Run]:
+    """The newest run that can be read; a newer one that cannot is named.
+
+    Raises:
+        RecordError: there is none.
+    """
+    for folder in sorted(_folders(runs).values(), key=_written, reverse=True):
         try:
             return folder, folder.read()
         except RecordError as error:
             note(f"left out: {error}")
     raise RecordError("none of the runs can be read: score a model again, with `make eval`")
+
+
+def _folders(runs: Path) -> dict[str, RunFolder]:
+    known = {path.name: RunFolder(path) for path in list_runs(runs)}
+    if not known:
+        raise RecordError(f"no runs under {runs}: score a model first, with `make eval`")
+    return known
 
 
 def _written(folder: RunFolder) -> float:

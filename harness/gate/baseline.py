@@ -39,6 +39,7 @@ class _Doc:
     request_digest: str
     continuations: tuple[str, ...] = ()
     logprobs: tuple[float, ...] = ()
+    cluster: str | None = None
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ from harness.gate.rule import (
 )
 from harness.pairing import Pair, pair_docs
 from harness.records import Run, TaskResult
-from harness.same_work import labels, work_differences
+from harness.same_work import labels, paired_tasks, work_differences
+from harness.speed import Speed
 from harness.types import Estimate
 
 Verdict = Literal["pass", "fail", "underpowered", "same model"]
@@ -72,8 +73,16 @@ class Outcome:
         return 3 if self.verdict == "underpowered" and self.blocks else 0
 
 
-def decide(base: StoredRun, model: StoredRun, policy: Policy) -> Outcome:
+def decide(
+    base: StoredRun, model: StoredRun, policy: Policy, probe: Sequence[Speed] = ()
+) -> Outcome:
     """Hold a run against a baseline.
+
+    Args:
+        base: the baseline.
+        model: a run of equal work.
+        policy: what is tolerated.
+        probe: the last one, for a limit on speed.
 
     Raises:
         IncomparableRuns: the work was not the same; lists what differs.
@@ -83,7 +92,7 @@ def decide(base: StoredRun, model: StoredRun, policy: Policy) -> Outcome:
     """
     names = labels([base.run, model.run])
     check_policy(base.run, model.run, policy)
-    asked = list(base.run.results)
+    asked = [task for task in paired_tasks(base.run, model.run) if task in base.run.results]
     if found := work_differences(base.run, model.run, asked, (names[0], names[1])):
         raise IncomparableRuns(names[0], names[1], found)
     paired: dict[str, list[Pair]] = {}
@@ -111,7 +120,7 @@ def decide(base: StoredRun, model: StoredRun, policy: Policy) -> Outcome:
     level = levels(policy.alpha, len(accuracies) + len(others))
     pooled, drops = held(accuracies, policy, level)
     drops += [mean_drop(*each, level.task, level.holds) for each in others]
-    limits = tuple(limits_of(base.run, model.run, policy))
+    limits = tuple(limits_of(base.run, model.run, policy, probe))
     return replace(
         outcome(verdict(pooled, drops, limits), base.run, model.run, names, policy),
         pooled=pooled,
@@ -288,8 +297,10 @@ def held(
         lost=sum(each.lost for each in tasks),
         docs=docs,
         margin=policy.pooled.value,
+        effect=sum(each.effect * each.docs for each in tasks) / docs,
     )
-    return accuracy_drop(whole, level.pooled, level.holds, counts.pooled()), drops
+    pooled = counts.pooled([each.effect for each in tasks])
+    return accuracy_drop(whole, level.pooled, level.holds, pooled), drops
 
 
 def _visible(pooled: Drop | None, policy: Policy) -> float | None:

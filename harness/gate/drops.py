@@ -14,8 +14,8 @@ from harness.difference import Difference
 from harness.errors import RecordError
 from harness.gate.policy import Margin
 from harness.gate.rule import Counts, beyond, docs_to_pass, docs_to_settle, within
-from harness.paired import tango_interval
-from harness.pairing import Pair
+from harness.paired import design_effect, tango_interval
+from harness.pairing import Pair, clusters_of
 
 State = Literal["fails", "holds", "open"]
 
@@ -56,6 +56,8 @@ class Accuracy:
 
     Attributes:
         unscored: docs that the baseline scored and the model could not be scored on.
+        effect: of passages that docs share (see `harness.paired.design_effect`); the counts divided
+            by it are what is tested.
     """
 
     task: str
@@ -67,6 +69,13 @@ class Accuracy:
     docs: int
     margin: float
     unscored: int = 0
+    effect: float = 1.0
+
+    @property
+    def counts(self) -> Counts:
+        """What is tested: the docs as if each had been drawn alone."""
+        seen = (self.gained, self.lost, self.docs)
+        return Counts(*(np.array(each / self.effect) for each in seen))
 
 
 def accuracy(task: str, metric: str, pairs: Iterable[Pair], margin: float) -> Accuracy:
@@ -82,6 +91,8 @@ def accuracy(task: str, metric: str, pairs: Iterable[Pair], margin: float) -> Ac
         margin: the drop that is tolerated.
     """
     right = gained = lost = docs = unscored = 0
+    counted: list[Pair] = []
+    changes: list[float] = []
     for base, model in pairs:
         if (before := base.scores.get(metric)) is None:
             continue
@@ -91,6 +102,9 @@ def accuracy(task: str, metric: str, pairs: Iterable[Pair], margin: float) -> Ac
         right += before == 1
         gained += before == 0 and after == 1
         lost += before == 1 and after != 1
+        counted.append((base, model))
+        changes.append(float((after == 1) - (before == 1)))
+    clusters = clusters_of(counted)
     return Accuracy(
         task=task,
         metric=metric,
@@ -101,6 +115,7 @@ def accuracy(task: str, metric: str, pairs: Iterable[Pair], margin: float) -> Ac
         docs=docs,
         margin=margin,
         unscored=unscored,
+        effect=design_effect(np.array(changes), clusters=clusters) if clusters else 1.0,
     )
 
 
@@ -116,7 +131,7 @@ def accuracy_drop(
         counts: the counts that are tested, where docs are stratified.
     """
     if counts is None:
-        counts = Counts(*(np.array(float(each)) for each in (task.gained, task.lost, task.docs)))
+        counts = task.counts
     numbers = float(counts.gained), float(counts.lost), float(counts.docs)
     state: State = "open"
     if beyond(counts, task.margin, fail_z):
@@ -142,7 +157,7 @@ def accuracy_drop(
         state=state,
         docs=task.docs,
         changed=task.gained + task.lost,
-        docs_needed=_needed(drop, task.margin, discordance, fail_z, hold_z, task.docs)
+        docs_needed=_needed(drop, task.margin, discordance * task.effect, fail_z, hold_z, task.docs)
         if state == "open"
         else None,
     )

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from harness.errors import RecordError
 from harness.gate.policy import Policy, check_unit
+from harness.others import PARENT
 from harness.records import Run
+from harness.speed import Speed, decode_ratio
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,14 @@ class Limit:
     holds: bool
 
 
-def limits_of(base: Run, model: Run, policy: Policy) -> list[Limit]:
+def limits_of(base: Run, model: Run, policy: Policy, probe: Sequence[Speed]) -> list[Limit]:
     """The costs and divergences against what they may be.
+
+    Args:
+        base: the baseline's run.
+        model: the model's.
+        policy: the limits.
+        probe: the last one, for a limit on speed.
 
     Raises:
         RecordError: one was not measured.
@@ -30,12 +38,16 @@ def limits_of(base: Run, model: Run, policy: Policy) -> list[Limit]:
     """
     found = []
     for cost, times in policy.costs.items():
+        if cost == "speed":
+            ratio = _speed(base, model, probe)
+            found.append(Limit(cost, "times", ratio, times, ratio >= times))
+            continue
         ratio = _cost(model, cost) / _cost(base, cost)
         found.append(Limit(cost, "times", ratio, times, ratio <= times))
     for (task, metric), limit in policy.limits.items():
         result = model.results.get(task)
         estimate = result.estimates.get(metric) if result else None
-        if estimate is None or estimate.value is None:
+        if result is None or estimate is None or estimate.value is None:
             raise RecordError(
                 f"the policy limits {task} {metric}, which run {model.id} did not measure: score "
                 f"{model.model.name} on {task} too"
@@ -43,8 +55,23 @@ def limits_of(base: Run, model: Run, policy: Policy) -> list[Limit]:
         check_unit(task, metric, limit, estimate.unit)
         better = estimate.higher_is_better
         holds = estimate.value >= limit.value if better else estimate.value <= limit.value
-        found.append(Limit(f"{task} {metric}", limit.unit, estimate.value, limit.value, holds))
+        from_whom = f" from {result.others[PARENT]}" if PARENT in result.others else ""
+        found.append(
+            Limit(f"{task} {metric}{from_whom}", limit.unit, estimate.value, limit.value, holds)
+        )
     return found
+
+
+def _speed(base: Run, model: Run, probe: Sequence[Speed]) -> float:
+    """The model's speed of writing, in baselines' speeds, both probed in one run."""
+    ratio = decode_ratio(probe, base.model.weights_id, model.model.weights_id)
+    if ratio is None:
+        raise RecordError(
+            "the policy limits speed, and the last probe was not of both models' weights: "
+            f"harness speed {base.model.name} {model.model.name}\n(Where the baseline's weights "
+            "are gone there is nothing to hold a speed against: take the limit out.)"
+        )
+    return ratio
 
 
 def _cost(run: Run, cost: str) -> float:

@@ -14,7 +14,8 @@
       wikitext2: {metric: word_perplexity, margin: 0.5 perplexity}
 
     limits:                # of what is no accuracy
-      memory: 1.0 times    # bytes of the loaded weights, against the baseline's
+      memory: 1.0 times    # bytes of the loaded weights, against the baseline's, at most
+      speed: 0.8 times     # tokens written a second by `harness speed`, at least
       divergence_wikitext2 kl: 0.2 nats/token
 
 A margin is a drop that is tolerated, a number with the unit of its metric: ``points`` are
@@ -31,25 +32,33 @@ from pathlib import Path
 from typing import Literal, cast
 
 from harness.errors import UnknownName, UsageError, closest
+from harness.metrics.divergence import (
+    AGREEMENT,
+    NATS,
+    PROBABILITY,
+    QUANTILES,
+    RMS_PROBABILITY,
+)
 from harness.strict_yaml import Table, find_file, parse
 
 NAME = "gate.yaml"
 VARIABLE = "HARNESS_GATE"
 
 Underpowered = Literal["block", "warn"]
-Cost = Literal["disk", "memory", "peak memory"]
+Cost = Literal["disk", "memory", "peak memory", "speed"]
 _WAITING = ("block", "warn")
-COSTS: tuple[Cost, ...] = ("disk", "memory", "peak memory")
+COSTS: tuple[Cost, ...] = ("disk", "memory", "peak memory", "speed")
 
 _UNITS: Mapping[str, tuple[str, float]] = {
     "points": ("proportion", 0.01),
     "perplexity": ("perplexity", 1.0),
     "bits/byte": ("bits/byte", 1.0),
-    "nats/token": ("nats/token", 1.0),
+    NATS: (NATS, 1.0),
     "of 100": ("of 100", 1.0),
     "bleu": ("bleu", 1.0),
     "score": ("score", 1.0),
-    "of tokens": ("share of tokens", 1.0),
+    "of tokens": (AGREEMENT, 1.0),
+    **{unit: (unit, 1.0) for unit in (PROBABILITY, RMS_PROBABILITY, *QUANTILES)},
 }
 """A unit as it is written in the policy: the records' name of it, and its size in that."""
 _AMOUNT = re.compile(r"(?P<number>[0-9.eE+-]+)\s+(?P<unit>\S.*)")
@@ -81,7 +90,7 @@ class Policy:
         underpowered: whether too few docs stop a change.
         pooled, task: margins over all docs of the accuracy tasks, and of each of them.
         tasks: what holds for a task in their place.
-        costs: how many times the baseline's cost is allowed.
+        costs: how many times the baseline's cost is allowed, or of its speed wanted.
         limits: task and metric, to the value that it must not pass.
     """
 

@@ -39,10 +39,14 @@ class Counts:
     lost: Floats
     docs: Floats
 
-    def pooled(self) -> Counts:
-        """All docs as one sample, stratified by task (see `harness.paired.design_effect`)."""
+    def pooled(self, effects: ArrayLike = 1.0) -> Counts:
+        """All docs as one sample, stratified by task (see `harness.paired.design_effect`).
+
+        Args:
+            effects: of passages that a task's docs share, one per task.
+        """
         gained, lost, docs = (each.sum(axis=-1) for each in (self.gained, self.lost, self.docs))
-        within = (self.docs * _variance(self)).sum(axis=-1)
+        within = (np.asarray(effects) * self.docs * _variance(self)).sum(axis=-1)
         whole = docs * _variance(Counts(gained, lost, docs))
         with np.errstate(divide="ignore", invalid="ignore"):
             effect = np.where(whole > 0, np.maximum(LEAST_DESIGN_EFFECT, within / whole), 1.0)

@@ -32,6 +32,7 @@ from harness.gate.rule import levels_of_looks
 from harness.open_task import OpenTask
 from harness.pairing import Pair, ScoredDoc
 from harness.records import Row, Run, TaskResult
+from harness.speed import Speed
 from harness.types import Doc
 
 SHARES = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0)
@@ -97,7 +98,11 @@ class Asked:
 
 
 def decide_in_looks(
-    base: StoredRun, asked: Asked, policy: Policy, tell: Callable[[str], None]
+    base: StoredRun,
+    asked: Asked,
+    policy: Policy,
+    tell: Callable[[str], None],
+    probe: Sequence[Speed] = (),
 ) -> Outcome:
     """Ask until the verdict is sure, or all docs are in.
 
@@ -106,6 +111,7 @@ def decide_in_looks(
         asked: the model, and the tasks.
         policy: what is tolerated.
         tell: takes a line for the user at each look.
+        probe: the last one, for a limit on speed.
 
     Raises:
         IncomparableRuns: the baseline was asked something else.
@@ -124,7 +130,7 @@ def decide_in_looks(
         return outcome("same model", base.run, model, names, policy)
     total = sum(len(task.docs) for task in tasks)
     check_margin(total, policy)
-    limits = tuple(limits_of(base.run, model, policy))
+    limits = tuple(limits_of(base.run, model, policy, probe))
     found = outcome("underpowered", base.run, model, names, policy)
     for share, level in zip(SHARES, levels_of_looks(policy.alpha, len(tasks), SHARES), strict=True):
         for task in tasks:

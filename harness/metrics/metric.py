@@ -17,8 +17,7 @@ class Metric:
 
     Attributes:
         name: key in `Score.values`, unless ``of`` says otherwise, and in the record.
-        unit: ``proportion``, ``perplexity``, ``bits/byte``, ``nats/token``, ``share of tokens``,
-            ``bleu``, ``of 100`` or ``score``.
+        unit: as in `harness.types.Estimate`.
         higher_is_better: direction.
         estimate: samples to Estimate; called with at least one sample.
         of: key in `Score.values` that is reduced, when one statistic feeds two metrics

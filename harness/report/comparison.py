@@ -41,7 +41,7 @@ def sides(comparison: Comparison) -> str:
     return f"runs: {clean(model.run)} against {clean(base.run)}"
 
 
-def summary(comparison: Comparison) -> str:
+def by_task(comparison: Comparison) -> str:
     """Say on which tasks the model is better or worse, by their primary metrics."""
     primary = [each for each in comparison.differences if each.primary]
     said = [
@@ -55,10 +55,15 @@ def summary(comparison: Comparison) -> str:
         said.append(f"no difference seen on {unseen} of {counted(len(primary), 'task')}")
     if untested:
         said.append(f"not tested on {untested}")
+    return "; ".join(said) or "nothing was compared"
+
+
+def summary(comparison: Comparison) -> str:
+    """Say in a line on which tasks the model is better or worse, and whether over all."""
     overall = ""
     if comparison.pooled is not None:
         overall = f"; over all accuracy tasks: {comparison.pooled.verdict}"
-    return f"{heading(comparison)}: {'; '.join(said) or 'nothing was compared'}{overall}."
+    return f"{heading(comparison)}: {by_task(comparison)}{overall}."
 
 
 def head(comparison: Comparison) -> list[str]:

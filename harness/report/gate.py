@@ -36,7 +36,7 @@ def headline(outcome: Outcome) -> str:
         if failed:
             said.append(f"{', '.join(map(clean, failed))} surely dropped by more than tolerated")
         if over:
-            said.append(f"over its limit: {', '.join(map(clean, over))}")
+            said.append(f"beyond its limit: {', '.join(map(clean, over))}")
         return f"fail: {who}: {'; '.join(said)}"
     if outcome.verdict == "pass":
         return f"pass: {who}: the drop is surely within what profile {outcome.profile} tolerates"

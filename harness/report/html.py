@@ -72,14 +72,24 @@ def leaderboard_html(board: Leaderboard, pages: str = "html") -> str:
 
 
 def render(
-    template: str, context: Mapping[str, object], scripts: Sequence[str] = ("report.js",)
+    template: str,
+    context: Mapping[str, object],
+    scripts: Sequence[str] = ("report.js",),
+    images: bool = False,
 ) -> str:
-    """Render a template within the common page; everything in ``context`` is escaped."""
+    """Render a template within the common page; everything in ``context`` is escaped.
+
+    Args:
+        template: its file.
+        context: what it names.
+        scripts: the files of its one script.
+        images: whether the page may show images whose data stands in it.
+    """
     css, js = _asset("report.css"), "\n".join(map(_asset, (*scripts, _SORTING)))
     context = {"beside": "", **context, "generator": generator()}
     policy = (
         f"default-src 'none'; style-src '{_digest(css)}'; script-src '{_digest(js)}'; "
-        "base-uri 'none'; form-action 'none'"
+        f"{'img-src data:; ' if images else ''}base-uri 'none'; form-action 'none'"
     )
     page = _environment().get_template(template)
     return page.render(css=Markup(css), js=Markup(js), policy=Markup(policy), **context)

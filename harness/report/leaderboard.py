@@ -11,10 +11,11 @@ import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from harness.records import Cost, Run, TaskResult
 from harness.report.board import Cell, Column, Costs, Leaderboard, ModelRow, Section
+from harness.report.newest import created as _created
 from harness.report.wording import clean
 from harness.report.work import Work, column_labels, distinct, is_limited, limit_words, work_of
 from harness.types import Estimate
@@ -310,14 +311,6 @@ def _row_order(found: dict[Work, _Entry]) -> tuple[str, tuple[str, ...], str, da
     newest = max((entry.run for entry in found.values()), key=_created)
     model = newest.model
     return model.family, model.lineage, model.name, _created(newest)
-
-
-def _created(run: Run) -> datetime:
-    try:
-        time = datetime.fromisoformat(run.created)
-    except ValueError:
-        return datetime.min.replace(tzinfo=UTC)
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _defined(estimate: Estimate) -> bool:

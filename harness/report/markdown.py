@@ -42,6 +42,16 @@ def escape(text: str) -> str:
     return re.sub(r"(?i)\bwww\.", lambda found: found[0][:-1] + "&#46;", plain)
 
 
+def code(text: str) -> str:
+    """Return ``text`` as one line of code that shows exactly its characters; pipes stay, so that
+    in a table's cell they are escaped after this.
+    """
+    plain = wording.clean(text)
+    fence = "`" * (1 + max(map(len, re.findall("`+", plain)), default=0))
+    room = " " if plain.startswith("`") or plain.endswith("`") else ""
+    return f"{fence}{room}{plain}{room}{fence}" if plain else ""
+
+
 def leaderboard_markdown(board: Leaderboard) -> str:
     """Render the whole leaderboard."""
     parts = ["# Leaderboard", ""]

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.pareto import Pareto, Point, frontier
-from harness.report.figures import BLUE, GREY, INK, svg_of
-from harness.report.wording import clean
+from harness.report.figures import BLUE, GREY, INK, name_in_figure, svg_of
 
 _COSTS: tuple[tuple[str, Callable[[Point], float | None]], ...] = (
     ("weights in memory, MB", lambda point: _divided(point.memory_bytes, 1e6)),
@@ -49,7 +48,7 @@ def _panel(axis: Any, pareto: Pareto, label: str, costs: list[float], first: boo
             axis.plot([costs[place]] * 2, ends, color=colour, linewidth=1.2, zorder=2)
         axis.plot(costs[place], changes[place], "D" if place == 0 else "o", color=colour, zorder=3)
         axis.annotate(
-            clean(point.model),
+            name_in_figure(point.model),
             (costs[place], changes[place]),
             textcoords="offset points",
             xytext=(6, 4 if turn % 2 else -11),  # neighbours' names stand apart
@@ -63,9 +62,8 @@ def _panel(axis: Any, pareto: Pareto, label: str, costs: list[float], first: boo
         axis.spines[side].set_visible(False)
     if first:
         unit = "points" if scale == 100.0 else pareto.quality.delta.unit
-        axis.set_ylabel(
-            f"{clean(pareto.quality.task)}: change from {clean(pareto.points[0].model)}, {unit}"
-        )
+        quality, base = pareto.quality.task, pareto.points[0].model
+        axis.set_ylabel(f"{name_in_figure(quality)}: change from {name_in_figure(base)}, {unit}")
 
 
 def _divided(one: float | None, other: float | None) -> float | None:

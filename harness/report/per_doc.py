@@ -6,7 +6,10 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from harness.errors import UnknownName, UsageError
+from harness.metrics.divergence import MEANS, QUANTILES, RMS_PROBABILITY, binned_quantile
 from harness.records import TaskResult
 from harness.report.wording import metric_name
 from harness.types import Statistic
@@ -124,8 +127,12 @@ def doc_value(name: str, unit: str, statistic: Statistic | None) -> float | None
         value: float | None = float(statistic)
     elif unit in OF_RATE:
         value = _of_sums(statistic, lambda mean: OF_RATE[unit](-mean))
-    elif unit in PER_TOKEN:
+    elif unit in MEANS:
         value = _of_sums(statistic, float)
+    elif unit == RMS_PROBABILITY:
+        value = _of_sums(statistic, math.sqrt)
+    elif unit in QUANTILES:
+        value = float(binned_quantile(np.array([statistic], dtype=np.float64), QUANTILES[unit])[0])
     elif _without_filter(name) == "bleu":
         value = _sentence_bleu(statistic)
     else:
@@ -142,9 +149,6 @@ OF_RATE: Mapping[str, Callable[[float], float]] = {
     "bits/byte": lambda nats: nats / math.log(2),
 }
 """From the negative log-likelihood per unit to a metric, by the metric's unit."""
-
-PER_TOKEN = ("nats/token", "share of tokens")
-"""Units of metrics that are means over tokens."""
 
 
 def _of_sums(statistic: object, scale: Callable[[float], float]) -> float | None:

@@ -1,4 +1,4 @@
-"""Writes the report folder: the leaderboard in three formats and a page for every run."""
+"""Writes the report folder: a page for every run, the leaderboard, the method and the index."""
 
 from __future__ import annotations
 
@@ -14,9 +14,15 @@ from harness.errors import RecordError
 from harness.marks import marks_path
 from harness.records import Run
 from harness.report.beside import parents_runs
+from harness.report.captions import headline
 from harness.report.html import generator, leaderboard_html, run_page
+from harness.report.html_index import index_html
+from harness.report.html_method import method_html
+from harness.report.index import INDEX, LEADERBOARD, METHOD, build_index, pages_in
 from harness.report.leaderboard import Leaderboard, build_leaderboard
 from harness.report.markdown import leaderboard_markdown
+from harness.report.markdown_method import method_markdown
+from harness.report.method import build_method
 from harness.report.picking import Other
 from harness.report.run_page import drawn_beside, run_html
 from harness.report.wording import clean
@@ -31,7 +37,8 @@ _HEAD_BYTES = 400
 
 
 def write_leaderboard(runs: Sequence[RunFolder], out: Path) -> dict[str, Path]:
-    """Write ``leaderboard.md``, ``.json`` and ``.html`` and ``html/<run id>.html`` under ``out``.
+    """Write ``leaderboard.md``, ``.json`` and ``.html``, ``html/<run id>.html``, ``method.md`` and
+    ``.html`` and ``index.html`` under ``out``.
 
     A run that cannot be read is named on the leaderboard and otherwise left out. A run's page is
     drawn only if the one that is there is not of the run and its marks as they stand, has another
@@ -54,7 +61,9 @@ def write_leaderboard(runs: Sequence[RunFolder], out: Path) -> dict[str, Path]:
 
     def write(name: str, content: str | bytes) -> None:
         written[name] = out / name
-        write_atomic(out / name, content)
+        data = content.encode() if isinstance(content, str) else content
+        if not _holds(out / name, data):
+            write_atomic(out / name, data)
 
     others = [Other(run, folder) for folder, run in readable]
     for folder, run in readable:
@@ -65,10 +74,15 @@ def write_leaderboard(runs: Sequence[RunFolder], out: Path) -> dict[str, Path]:
         write(name, run_html(folder, run, besides))
         with contextlib.suppress(OSError):  # gone or another's by now: then it is drawn again
             os.utime(out / name, ns=(changed[folder.path], changed[folder.path]))
-    # The leaderboard comes last: its links never lead to a page that is not there yet.
+    # What links to pages comes after them, the index last: no link leads to what is not there yet.
     write("leaderboard.md", leaderboard_markdown(board))
     write("leaderboard.json", leaderboard_json(board))
-    write("leaderboard.html", leaderboard_html(board, PAGES))
+    write(LEADERBOARD, leaderboard_html(board, PAGES))
+    method = build_method([run for _, run in readable], notes)
+    write("method.md", method_markdown(method))
+    write(METHOD, method_html(method))
+    index = build_index([run for _, run in readable], pages_in(out), notes)
+    write(INDEX, index_html(index, PAGES, headline(board.benchmarks)))
     return written
 
 
@@ -135,6 +149,14 @@ def _is_current(page: Path, changed: int, beside: str) -> bool:
         return False
     drawn = all(f'content="{name}"'.encode() in head for name in (generator(), beside))
     return drawn and _modified(page) >= changed
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Whether a file is there with this content: it need not be written again."""
+    try:
+        return path.stat().st_size == len(content) and path.read_bytes() == content
+    except OSError:
+        return False
 
 
 def leaderboard_json(board: Leaderboard) -> bytes:

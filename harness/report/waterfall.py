@@ -48,6 +48,14 @@ def named(waterfall: Waterfall) -> list[str]:
     return said
 
 
+def adjusted(waterfall: Waterfall) -> str:
+    """Say over how many tests the steps' verdicts are adjusted."""
+    return (
+        f"p of the steps are adjusted for {waterfall.family} tests (Holm); a step's verdict is "
+        "shown where it is sure."
+    )
+
+
 def print_waterfall(waterfall: Waterfall, console: Console) -> None:
     """Print the steps, and name those that moved a task."""
     say(console, "step by step", style="bold")
@@ -72,11 +80,7 @@ def waterfall_markdown(waterfall: Waterfall, figure: str | None) -> str:
     cells = [[escape(cell) for cell in row] for row in rows(waterfall)]
     lines = ["## Step by step", "", *(f"- {escape(line)}" for line in named(waterfall)), ""]
     lines += [*markdown_table(names, cells), ""]
-    lines += [
-        f"p of the steps are adjusted for {waterfall.family} tests (Holm); a step's verdict is "
-        "shown where it is sure.",
-        "",
-    ]
+    lines += [adjusted(waterfall), ""]
     if figure is not None:
         lines += [f"![What each step changed, with 95% intervals]({figure})", ""]
     return "\n".join(lines)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from harness.difference import Difference
-from harness.report.figures import BLUE, GREY, INK, ORANGE, svg_of
+from harness.report.figures import BLUE, GREY, INK, ORANGE, name_in_figure, svg_of
 from harness.report.waterfall import comparable
-from harness.report.wording import clean, metric_heading
+from harness.report.wording import metric_heading
 from harness.waterfall import Waterfall
 
 _COLUMNS = 2
@@ -31,10 +31,10 @@ def waterfall_svg(waterfall: Waterfall) -> bytes:
 def _panel(axis: Any, waterfall: Waterfall, whole: Difference, labels: bool) -> None:
     scale = 100.0 if whole.delta.unit == "proportion" else 1.0
     level = scale * (whole.base or 0.0)
-    names = [clean(waterfall.steps[0].parent)]
+    names = [name_in_figure(waterfall.steps[0].parent)]
     axis.plot([level], [0], marker="D", color=INK, markersize=5)
     for row, step in enumerate(waterfall.steps, 1):
-        names.append(clean(step.child))
+        names.append(name_in_figure(step.child))
         found = comparable([each for each in step.differences if each.task == whole.task])
         if not found:
             continue
@@ -55,7 +55,7 @@ def _panel(axis: Any, waterfall: Waterfall, whole: Difference, labels: bool) -> 
     axis.set_yticks(range(len(names)), names if labels else [])
     axis.invert_yaxis()
     axis.set_title(
-        f"{clean(whole.task)}, "
+        f"{name_in_figure(whole.task)}, "
         f"{metric_heading(whole.metric, whole.delta.unit, whole.delta.higher_is_better)}",
         fontsize=10,
         loc="left",

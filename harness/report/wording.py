@@ -7,6 +7,13 @@ import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from harness.metrics.divergence import (
+    AGREEMENT,
+    NATS,
+    PROBABILITY,
+    QUANTILES,
+    RMS_PROBABILITY,
+)
 from harness.types import Estimate
 
 UNDEFINED = "n/a"
@@ -16,7 +23,7 @@ _DECIMALS = {
     "proportion": 1,
     "perplexity": 2,
     "bits/byte": 3,
-    "nats/token": 4,
+    **dict.fromkeys((NATS, AGREEMENT, PROBABILITY, RMS_PROBABILITY, *QUANTILES), 4),
     "bleu": 2,
     "of 100": 2,
 }
@@ -98,10 +105,22 @@ def changes(delta: Estimate, least: int = 0) -> str:
         delta: the difference.
         least: how many more digits at least; −1 for as many as a value has.
     """
-    finer = next((more for more in range(least, 4) if not _reads_as_0(delta, more)), 0)
+    finer = _finer(delta, least)
+    return f"{change(delta.value, delta.unit, finer)} ({_between(delta, finer)})"
+
+
+def change_interval(delta: Estimate) -> str:
+    """Write a difference's interval as `changes` does: ``−0.35 to +2.75``."""
+    return _between(delta, _finer(delta))
+
+
+def _between(delta: Estimate, finer: int) -> str:
     ends = [change(end, delta.unit, finer) for end in (delta.low, delta.high)]
-    between = UNDEFINED if set(ends) == {UNDEFINED} else " to ".join(ends)
-    return f"{change(delta.value, delta.unit, finer)} ({between})"
+    return UNDEFINED if set(ends) == {UNDEFINED} else " to ".join(ends)
+
+
+def _finer(delta: Estimate, least: int = 0) -> int:
+    return next((more for more in range(least, 4) if not _reads_as_0(delta, more)), 0)
 
 
 def brief_changes(delta: Estimate) -> str:

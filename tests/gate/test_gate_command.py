@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from harness.compare import StoredRun
 from harness.metrics.divergence import per_token
-from harness.records import Row
+from harness.records import ModelRecord, Row
+from harness.speed import Look, Speed
 from tests.compared import answers, documents, stored_run
 from tests.conftest import Command
 
@@ -250,8 +252,50 @@ def test_costs_and_divergence_have_limits(store: Store, gate: Gate, policy: Path
     policy.write_text(POLICY + "limits: {memory: 1.0 times, disk: 1.1 times}\n")
     store("other", RIGHT, RIGHT, memory_bytes=400_000_000)
     code, out, _ = gate()
-    assert code == 1 and "over its limit: memory" in out.splitlines()[-1]
+    assert code == 1 and "beyond its limit: memory" in out.splitlines()[-1]
     assert "disk: 1, within its limit of 1.1 times" in out
+
+
+@pytest.mark.usefixtures("baseline")
+def test_speed_is_held_against_the_baselines_in_one_probe(
+    store: Store, gate: Gate, policy: Path, tmp_path: Path
+) -> None:
+    """Rounds at 100 and 70, 120 and 60, 80 and 64 tokens a second: 0.7, 0.5 and 0.8 times."""
+    policy.write_text(POLICY + "limits: {speed: 0.6 times}\n")
+    other = store("other", RIGHT, RIGHT).run.model
+    code, _, err = gate()
+    assert code == 1 and "harness speed tiny other" in err
+    base = store("tiny", RIGHT, RIGHT).run.model
+
+    def probe(decode: Sequence[float], model: ModelRecord) -> Speed:
+        looks = [Look(1.0, 500.0, each, 0.1, None, None, 10, "bfloat16", "cpu") for each in decode]
+        return Speed(model.name, model.weights_id, tuple(looks), 1.0, 1.0)
+
+    found = [probe((100, 120, 80), base), probe((70, 60, 64), other)]
+    (tmp_path / "reports/speed.json").write_bytes(msgspec.json.encode(found))
+    code, out, _ = gate()
+    assert code == 0 and "speed: 0.7, within its limit of 0.6 times" in out
+    policy.write_text(POLICY + "limits: {speed: 0.75 times}\n")
+    code, out, _ = gate()
+    assert code == 1 and "beyond its limit: speed" in out
+
+
+def test_docs_of_one_passage_are_not_so_many_docs(
+    harness: Command, tmp_path: Path, gate: Gate
+) -> None:
+    """150 of 1,000 docs fell. As 1,000 docs that is surely more than the margins; as 20 passages,
+    of which three fell whole, it is not.
+    """
+    for shared, verdict in ((False, 1), (True, 3)):
+        for name, right in (("tiny", [1] * 1000), ("other", [0] * 150 + [1] * 850)):
+            rows = [
+                replace(row, cluster=f"passage {row.index // 50}" if shared else None)
+                for row in answers(right)
+            ]
+            created = f"2026-0{4 + shared}-01T12:00:00+00:00"
+            stored_run(tmp_path / "reports/runs", name, {"arc_easy": rows}, created=created)
+        harness("accept", "tiny")
+        assert gate()[0] == verdict
 
 
 def test_a_perplexity_is_gated_by_its_own_margin(

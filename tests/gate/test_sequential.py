@@ -76,7 +76,7 @@ def test_other_prompts_than_the_baselines_are_refused(
     [
         ("tasks: {arc_easy: {margin: 1 perplexity}}\n", "the policy bounds arc_easy, which only"),
         ("limits: {peak memory: 1 times}\n", "the policy bounds peak memory, which only"),
-        ("limits: {memory: 0.5 times}\n", "over its limit: memory"),
+        ("limits: {memory: 0.5 times}\n", "beyond its limit: memory"),
     ],
 )
 def test_bounds_are_kept_or_refused(harness: Command, policy: Path, adds: str, said: str) -> None:

@@ -61,7 +61,7 @@ def test_every_page_opens_without_a_complaint_or_request(
     chromium: Browser, pages: dict[str, Path]
 ) -> None:
     opened = [path for name, path in pages.items() if name.endswith(".html")]
-    assert len(opened) == 10
+    assert len(opened) == 12
     for page in opened:
         clean_page(chromium, page)
 
@@ -235,12 +235,67 @@ def test_hostile_texts_are_seen_as_text(chromium: Browser, pages: dict[str, Path
 
 def test_the_page_never_scrolls_sideways(chromium: Browser, pages: dict[str, Path]) -> None:
     """Wide tables scroll in their own frame; a 1 MB word must not widen the page."""
-    for name in ("leaderboard.html", f"html/{run_page('hostile/<run>')}"):
+    hostile = f"html/{run_page('hostile/<run>')}"
+    for name in ("leaderboard.html", "method.html", "index.html", hostile):
         chromium.open(pages[name])
         chromium.run("document.querySelectorAll('details').forEach(d => d.open = true)")
         assert chromium.run(
             "return document.documentElement.scrollWidth <= document.documentElement.clientWidth"
         ), name
+
+
+def test_runs_are_found_on_the_index_and_lead_to_their_pages(
+    chromium: Browser, pages: dict[str, Path]
+) -> None:
+    chromium.open(pages["index.html"])
+    said = "return document.querySelector('.tools output').value"
+    assert chromium.run(said) == "9 of 9 shown"
+    choose = (
+        "const list = document.querySelector(`select[data-by='${arguments[0]}']`);"
+        "list.value = arguments[1]; list.dispatchEvent(new Event('change'));"
+    )
+    chromium.run(choose, "status", "interrupted")
+    assert chromium.run(said) == "1 of 9 shown"
+    chromium.run(choose, "status", "")
+    chromium.run(choose, "samples", "all")
+    assert chromium.run(said) == "2 of 9 shown"
+    chromium.run(choose, "samples", "")
+    chromium.run(
+        "const i = document.querySelector('.tools input'); i.value = 'hostile/<RUN>';"
+        "i.dispatchEvent(new Event('input'));"
+    )
+    assert chromium.until(f"{said} === '1 of 9 shown'")
+    names = "return [...document.querySelectorAll('tr.run:not([hidden]) th a')].map(a => a.href)"
+    (link,) = chromium.run(names)
+    chromium.run("location.href = arguments[0]", link)
+    assert chromium.run("return document.querySelector('h1').textContent").startswith("<script>")
+    index = chromium.run("return document.querySelector('nav.site a').href")
+    chromium.run("location.href = arguments[0]", index)
+    assert chromium.run("return document.querySelector('h1').textContent") == "Evaluation reports"
+
+
+def test_runs_are_sorted_on_the_index(chromium: Browser, pages: dict[str, Path]) -> None:
+    chromium.open(pages["index.html"])
+    when = "return [...document.querySelectorAll('tr.run .moment')].map(m => m.textContent)"
+    newest = chromium.run(when)
+    assert newest == sorted(newest, reverse=True) and newest[0] > newest[-1]
+    assert click(chromium, "When") == "ascending"
+    assert chromium.run(when) == sorted(newest)
+
+
+def test_metrics_are_found_by_what_is_said_of_them(
+    chromium: Browser, pages: dict[str, Path]
+) -> None:
+    chromium.open(pages["method.html"])
+    chromium.run(
+        "const i = document.querySelector('.tools input'); i.value = 'detokenization';"
+        "i.dispatchEvent(new Event('input'));"
+    )
+    shown = (
+        "return [...document.querySelectorAll('.metric:not([hidden]) h3')].map(h => h.innerText)"
+    )
+    assert chromium.until(f"return (() => {{ {shown} }})().length === 1")
+    assert chromium.run(shown)[0].startswith("word_perplexity")
 
 
 CONTRAST = """
@@ -272,7 +327,8 @@ return [...bad];
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_contrast_is_aa(chromium: Browser, pages: dict[str, Path], scheme: str) -> None:
     chromium.emulate(scheme)
-    for page in (pages["leaderboard.html"], next(iter(pages.values()))):
+    named = ("leaderboard.html", "method.html", "index.html")
+    for page in (*(pages[name] for name in named), next(iter(pages.values()))):
         chromium.open(page)
         dark = chromium.run("return matchMedia('(prefers-color-scheme: dark)').matches")
         assert dark == (scheme == "dark")

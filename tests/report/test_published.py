@@ -286,7 +286,9 @@ def test_the_command_prints_and_writes_the_shipped_figures(
     for name in ("zephyr-proposal.md", "zephyr-proposal.html"):
         assert f"report: {reports / name}" in err
         assert "10.00 (5.83 to 14.17)" in (reports / name).read_text("utf-8")
-    assert not (reports / "leaderboard.md").exists()
+    # The page leads to the site's, and is on the index at once.
+    assert (reports / "leaderboard.html").exists() and (reports / "method.html").exists()
+    assert 'href="zephyr-proposal.html"' in (reports / "index.html").read_text("utf-8")
     code, out, _ = harness("report", "--suite", "zephyr-proposal", "--json")
     rows = json.loads(out)["parts"][0]["published"]
     assert (
