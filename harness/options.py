@@ -161,6 +161,14 @@ def _rescore_options(parser: argparse.ArgumentParser) -> None:
 def _report_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="M", help="print only the runs of this model")
     parser.add_argument(
+        "--pages", metavar="RUN", help="draw all pages of a run, however many docs it has"
+    )
+    parser.add_argument(
+        "--tokens",
+        action="store_true",
+        help="with --pages: show where the tokens of its prompts begin",
+    )
+    parser.add_argument(
         "--suite", metavar="S", help="write this suite's results beside its published figures"
     )
     _shared_options(parser)

@@ -103,8 +103,16 @@ class RunFolder:
         Raises:
             RecordError: as `rows` does.
         """
+        return (row for *_, row in self.rows_at(task, kind))
+
+    def rows_at(self, task: str, kind: type[RowT]) -> Iterator[tuple[int, int, RowT]]:
+        """Yield the rows as `rows_as` does, each after its line's first byte and size.
+
+        Raises:
+            RecordError: as `rows` does.
+        """
         decoder = msgspec.json.Decoder(kind)
-        path = self.rows_path(task)
+        path, at = self.rows_path(task), 0
         try:
             with path.open("rb") as lines:
                 for number, line in enumerate(lines, 1):
@@ -112,7 +120,8 @@ class RunFolder:
                         row = decoder.decode(line)
                     except UNDECODABLE as error:
                         raise RecordError(f"{path}, line {number}: {error}") from None
-                    yield row
+                    yield at, len(line), row
+                    at += len(line)
         except FileNotFoundError:
             raise RecordError(
                 f"the rows of {task} are not here: there is no {path} (a run that was copied or "

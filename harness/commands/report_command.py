@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.catalog import Catalog, load_catalog
-from harness.errors import RecordError, UsageError, closest
+from harness.errors import RecordError, UnknownName, UsageError, closest
 from harness.progress import note
 from harness.published import load_published
+from harness.records import Run
 from harness.report.published import Asked, SuiteTable, suite_table
 from harness.run_folder import RunFolder, list_runs
 from harness.storage import write_atomic
 from harness.zoo import load_zoo
+
+if TYPE_CHECKING:
+    from harness.report.run_files import AllPages
 
 LEADERBOARDS = ("leaderboard.md", "leaderboard.html")
 
@@ -23,6 +29,7 @@ def run(options: argparse.Namespace) -> int:
         return _report_suite(options)
     from rich.console import Console
 
+    from harness.report.html import run_page
     from harness.report.leaderboard import narrowed_to
     from harness.report.site import leaderboard_json, parse_leaderboard, read_runs
     from harness.report.terminal import print_leaderboard
@@ -40,7 +47,8 @@ def run(options: argparse.Namespace) -> int:
             f"no finished run{of_model}{near} (looked in {Path(options.reports) / 'runs'}); "
             "score a model first, with `harness eval` or `make eval`"
         )
-    written = publish_reports(options.reports)
+    pages = _all_pages(readable, options)
+    written = publish_reports(options.reports, pages)
     board = parse_leaderboard(written["leaderboard.json"].read_bytes())
     if options.model:
         board = narrowed_to(board, options.model)
@@ -50,19 +58,56 @@ def run(options: argparse.Namespace) -> int:
     print_leaderboard(board, Console())
     for name in LEADERBOARDS:
         note(f"report: {written[name]}")
+    if pages:
+        note(f"report: {written[f'html/{run_page(pages.run)}']}")
+        if pages.why:
+            note(f"token borders are not shown: {pages.why}")
     return 0
 
 
-def publish_reports(reports: Path) -> dict[str, Path]:
-    """Write the site over all runs; returns files by their name."""
+def publish_reports(reports: Path, asked: AllPages | None = None) -> dict[str, Path]:
+    """Write the site over all runs, all pages of the run that is asked for; returns files by their
+    name.
+    """
     from harness.report.site import write_leaderboard
 
-    return write_leaderboard(_folders(reports), reports)
+    return write_leaderboard(_folders(reports), reports, asked)
+
+
+def _all_pages(
+    readable: Sequence[tuple[RunFolder, Run]], options: argparse.Namespace
+) -> AllPages | None:
+    """What ``--pages`` and ``--tokens`` ask for."""
+    if not options.pages:
+        if options.tokens:
+            raise UsageError("--tokens goes with --pages RUN, which draws all pages of that run")
+        return None
+    from harness.report.run_files import AllPages
+    from harness.report.token_borders import NoBorders, borders_of
+
+    run = _run_of(options.pages, readable, options.reports)
+    if not options.tokens:
+        return AllPages(run.id)
+    try:
+        return AllPages(run.id, borders_of(run, load_zoo(options.zoo)))
+    except NoBorders as error:
+        return AllPages(run.id, why=str(error))
+
+
+def _run_of(name: str, readable: Sequence[tuple[RunFolder, Run]], reports: Path) -> Run:
+    """The run of that id, or in the folder of that name."""
+    runs = {run.id: run for _, run in readable}
+    runs |= {folder.path.name: run for folder, run in readable}
+    if name not in runs:
+        raise UnknownName("run", name, runs, str(Path(reports) / "runs"))
+    return runs[name]
 
 
 def _report_suite(options: argparse.Namespace) -> int:
     from harness.report.site import read_runs
 
+    if options.pages or options.tokens:
+        raise UsageError("--suite draws no runs' pages: leave --pages and --tokens out")
     if options.model:
         raise UsageError("--suite prints all models beside each other: leave --model out")
     catalog = load_catalog(options.tasks_dir)

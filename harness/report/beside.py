@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.errors import RecordError
 from harness.records import Row, Run, TaskResult
 from harness.report.docs import ShownDoc, shown_doc
-from harness.report.picking import Other, rows_of
+from harness.report.ordered_rows import OrderedRows
+from harness.report.picking import Other
 from harness.report.wording import clean
 from harness.same_work import work_differences
 
@@ -58,18 +60,29 @@ def _of_task(run: Run, task: str, parent: str, runs: Sequence[Other]) -> Beside:
     return Beside(parent, None, why)
 
 
-def answers_beside(beside: Beside, result: TaskResult, rows: Sequence[Row]) -> dict[str, ShownDoc]:
-    """Read the parent's answers to the same prompts, by the docs' ids; none if they are damaged."""
-    if beside.run is None:
-        return {}
-    asked = {row.doc_id: row.request_digest for row in rows}
+@contextlib.contextmanager
+def answers_beside(
+    beside: Beside, result: TaskResult, rows: OrderedRows
+) -> Iterator[Callable[[Row], ShownDoc | None]]:
+    """Open the parent's rows; none are found if they are damaged.
+
+    Yields:
+        What finds the parent's answer to the prompt of one of ``rows``, by the doc's id.
+    """
     try:
-        found = rows_of(beside.run.folder, result.task, asked)
+        theirs = OrderedRows(beside.run.folder, result.task) if beside.run is not None else None
     except RecordError:
-        return {}
+        theirs = None
+    if theirs is None or beside.run is None:
+        yield lambda row: None
+        return
     of_parent = beside.run.run.results[result.task]
-    return {
-        name: shown_doc(row, of_parent)
-        for name, row in found.items()
-        if row.request_digest == asked[name]
-    }
+
+    def answer(row: Row) -> ShownDoc | None:
+        place = theirs.places.get(row.doc_id)
+        if place is None or place.request_digest != row.request_digest:
+            return None
+        return shown_doc(theirs.row(place), of_parent, beginning=rows.beginnings.get(row.group, ""))
+
+    with theirs:
+        yield answer

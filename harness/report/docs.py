@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import heapq
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-from markupsafe import escape
 
 from harness.choices import chosen, per_char
 from harness.marks import Mark
 from harness.records import Row, TaskResult
 from harness.report.per_doc import OF_RATE, ScoredDoc, doc_value
 from harness.report.wording import clean, metric_name, visible
-from harness.run_folder import RunFolder
 from harness.types import Statistic
 
 HEAD_CHARS = 2_000
@@ -29,11 +25,6 @@ class Excerpt:
     head: str
     cut: int = 0
     tail: str = ""
-
-    @property
-    def bytes(self) -> int:
-        """Size of what is shown as escaped UTF-8."""
-        return len(escape(self.head + self.tail).encode())
 
 
 @dataclass(frozen=True)
@@ -58,6 +49,8 @@ class ShownDoc:
     """One doc of a run's page; ``verdict`` is right, wrong, unscored or scored.
 
     Attributes:
+        prompt: what the model saw, without its first ``shared`` characters.
+        shared: how many are shown once for many docs; 0 where the prompt is whole.
         note: what the task says of how it was scored.
         beside: another run's answer to the same prompt, where there is one.
         marks: what reviewers said of the answer.
@@ -76,24 +69,15 @@ class ShownDoc:
     target: Excerpt
     unscored: str
     truncated: bool
+    shared: int = 0
     note: str = ""
     beside: ShownDoc | None = None
     marks: tuple[Mark, ...] = ()
 
     @property
-    def weight(self) -> int:
-        """Roughly how many bytes the doc adds to a page, markup included."""
-        texts = self.prompt.bytes + self.target.bytes
-        of_marks = sum(200 + len(mark.note) for mark in self.marks)
-        beside = self.beside._answer_weight + 500 if self.beside else 0
-        return texts + self._answer_weight + beside + of_marks + 1_000
-
-    @property
-    def _answer_weight(self) -> int:
-        texts = [self.text] if self.text else []
-        for choice in self.choices:
-            texts += [choice.text, *([choice.context] if choice.context else [])]
-        return sum(text.bytes for text in texts) + 190 * len(self.choices)
+    def all_scores(self) -> str:
+        """What the doc contributes to each metric, in a line."""
+        return " · ".join([f"{name} {value}" for name, value in self.scores])
 
     @property
     def turned(self) -> str:
@@ -112,21 +96,29 @@ class ShownDoc:
         return self.text, [choice.chosen for choice in self.choices]
 
 
-def first_rows(folder: RunFolder, result: TaskResult, most: int) -> list[Row]:
-    """Read the task's first ``most`` docs in the task's own order.
-
-    Only ``most`` rows are held at a time: a run may have 100,000 of them.
-    """
-    return heapq.nsmallest(most, folder.rows(result.task), key=lambda row: row.index)
-
-
 def shown_beside(doc: ShownDoc, other: ShownDoc) -> ShownDoc:
     """Put another run's answer beside a doc."""
     return replace(doc, beside=other)
 
 
-def shown_doc(row: Row, result: TaskResult, marks: Sequence[Mark] = ()) -> ShownDoc:
-    """Prepare one row; the verdict is that of the task's primary metric."""
+def shown_doc(
+    row: Row,
+    result: TaskResult,
+    marks: Sequence[Mark] = (),
+    beginning: str = "",
+    beside: ShownDoc | None = None,
+) -> ShownDoc:
+    """Prepare one row; the verdict is that of the task's primary metric.
+
+    Args:
+        row: the doc.
+        result: its task's.
+        marks: what reviewers said of it.
+        beginning: what is shown once for many docs: prompts that begin with it are shown without.
+        beside: another run's answer to the same prompt.
+    """
+    shares = len(row.prompt) > len(beginning) and row.prompt.startswith(beginning)
+    shared = len(beginning) if shares else 0
     return ShownDoc(
         index=row.index,
         doc_id=row.doc_id,
@@ -139,13 +131,15 @@ def shown_doc(row: Row, result: TaskResult, marks: Sequence[Mark] = ()) -> Shown
             (metric_name(key), _score(key, value, result)) for key, value in row.scores.items()
         ),
         gist=_gist(row),
-        prompt=excerpt(row.prompt),
+        prompt=excerpt(row.prompt[shared:]),
         choices=_choices(row, result.primary),
         text=None if row.text is None else excerpt(row.text),
         target=excerpt(row.target),
         unscored=row.unscored or "",
         truncated=row.truncated,
+        shared=shared,
         note=clean(row.note),
+        beside=beside,
         marks=tuple(marks),
     )
 

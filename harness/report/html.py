@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from markupsafe import Markup
 from harness import __version__
 from harness.report import answer_words, captions, wording
 from harness.report.board import Answer, Cell, Column, Leaderboard, ModelRow, Rival, Section
+from harness.report.html_choices import choice_rows, excerpt_html
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -25,13 +26,16 @@ _SORTING = "vendor/sortable.min.js"
 _BAR_WIDTH, _BAR_HEIGHT, _BAR_INSET = 120, 10, 5
 
 
-def run_page(run_id: str) -> str:
-    """File name of a run's page; an id cannot lead out of the folder."""
+def run_page(run_id: str, number: int = 1) -> str:
+    """File name of one of a run's pages; an id cannot lead out of the folder.
+
+    No id has a comma in its page's name: ``a,2.html`` is never the first page of another run.
+    """
     name = urllib.parse.quote(run_id, safe="", errors="replace")
     if len(name) > 200:  # file systems allow 255
         digest = hashlib.sha256(run_id.encode("utf-8", "replace")).hexdigest()
         name = f"{name[:150]}-{digest[:16]}"
-    return name + ".html"
+    return f"{name}.html" if number == 1 else f"{name},{number}.html"
 
 
 def anchor(task: str) -> str:
@@ -86,13 +90,20 @@ def render(
         images: whether the page may show images whose data stands in it.
     """
     css, js = _asset("report.css"), "\n".join(map(_asset, (*scripts, _SORTING)))
-    context = {"beside": "", **context, "generator": generator()}
+    context = {"beside": "", "pages": 0, **context, "generator": generator()}
     policy = (
         f"default-src 'none'; style-src '{_digest(css)}'; script-src '{_digest(js)}'; "
         f"{'img-src data:; ' if images else ''}base-uri 'none'; form-action 'none'"
     )
     page = _environment().get_template(template)
     return page.render(css=Markup(css), js=Markup(js), policy=Markup(policy), **context)
+
+
+@cache
+def macro(template: str, name: str) -> Callable[..., Markup]:
+    """A part of a template that is drawn by itself; everything given to it is escaped."""
+    found: Callable[..., Markup] = getattr(_environment().get_template(template).module, name)
+    return found
 
 
 @cache
@@ -211,6 +222,7 @@ def _environment() -> Environment:
         }
     environment.globals |= {"anchor": anchor, "row_facts": row_facts, "settings_of": settings_of}
     environment.globals |= {"as_json": as_json}
+    environment.globals |= {"choice_rows": choice_rows, "excerpt_html": excerpt_html}
     return environment
 
 

@@ -1,19 +1,24 @@
-"""The page of one run: what was scored and how, the estimates, and the docs to read."""
+"""The pages of one run: what was scored and how, the estimates, and the docs to read."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import shlex
+import urllib.parse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from harness.errors import RecordError
 from harness.marks import Mark, by_doc, read_marks
-from harness.records import Row, Run, TaskResult
+from harness.records import Run, TaskResult
 from harness.report.beside import Beside, answers_beside
 from harness.report.captions import noise_layouts, noise_words
-from harness.report.docs import ShownDoc, first_rows, shown_beside, shown_doc
-from harness.report.html import render
+from harness.report.doc_sheets import Contents, DrawnDocs, Sheet
+from harness.report.html import render, run_page
 from harness.report.leaderboard import total_cost
+from harness.report.ordered_rows import OrderedRows
+from harness.report.token_borders import Borders
 from harness.report.wording import (
     clean,
     counted,
@@ -25,17 +30,70 @@ from harness.report.wording import (
 )
 from harness.run_folder import RunFolder
 
-DOCS_PER_TASK = 500
-PAGE_BYTES = 4_700_000
+SHEET_BYTES = 1_900_000
+"""Docs on a page: with its head it stays under 2 MB."""
+
+FIRST_BYTES = 1_500_000
+"""Docs on a run's first page, which has more beside them."""
+
+LISTED_BYTES = 300_000
+"""Lists of the further pages on the first one."""
+
+PART, TOKENS = " of more", " with tokens"
+"""What a run's first page says after its number of pages: these do not show all docs, or where the
+tokens begin.
+"""
+
+SCRIPTS = ("report.js", "review.js", "pages.js")
+
+KINDS = (
+    ("verdict", "right", "right"),
+    ("verdict", "wrong", "wrong"),
+    ("verdict", "unscored", "unscored"),
+    ("verdict", "scored", "no right or wrong"),
+    ("turned", "gained", "right here only"),
+    ("turned", "lost", "right there only"),
+    ("turned", "differs", "another answer, as right"),
+)
+"""What can be sought on all pages: a list's name, its choice, and its words."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One of the pages that a task's docs are on; ``href`` is empty for the run's first page."""
+
+    href: str
+    contents: Contents
 
 
 @dataclass(frozen=True)
 class TaskDocs:
-    """One task's section: its docs as far as the page has room, and notes on the rest."""
+    """One task's section of the first page.
+
+    Attributes:
+        result: the task's.
+        sheet: its first docs.
+        pages: all that its docs are on, the run's first page first.
+        notes: what else is to be said of the docs.
+    """
 
     result: TaskResult
-    docs: tuple[ShownDoc, ...]
-    notes: tuple[str, ...]
+    sheet: Sheet = field(default_factory=Sheet)
+    pages: tuple[Page, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def kinds(self) -> list[tuple[str, str, str]]:
+        """The `KINDS` of which there are docs."""
+        return [
+            kind for kind in KINDS if any(page.contents.counts.get(kind[1]) for page in self.pages)
+        ]
+
+    @property
+    def listed(self) -> tuple[Page, ...]:
+        """The pages for which a list on the first page has room."""
+        row = len(KINDS) * (len(self.pages[-1].href) + 70)
+        return self.pages[: max(LISTED_BYTES // row, 2)]
 
 
 @dataclass(frozen=True)
@@ -47,50 +105,164 @@ class Fact:
     code: bool = False
 
 
-def run_html(
+@dataclass(frozen=True)
+class _Further:
+    """A page after the first one, drawn when it is known whether another follows it."""
+
+    result: TaskResult
+    sheet: Sheet
+    number: int
+
+
+def run_pages(
     folder: RunFolder,
     run: Run,
     besides: Mapping[str, Beside] | None = None,
     *,
-    back: str = "../leaderboard.html",
-    docs_per_task: int = DOCS_PER_TASK,
-) -> str:
-    """Render a run's page.
+    whole: bool = True,
+    borders: Borders | None = None,
+    why: str = "",
+) -> Iterator[tuple[str, str]]:
+    """Draw a run's pages, each of less than 2 MB, one at a time.
+
+    The first page has the first docs of every task, each further one docs of one task. Only a doc
+    that is larger than a page by itself makes one larger: its texts are shortened before.
 
     Args:
         folder: where the rows are.
         run: what ``folder`` holds, as read.
         besides: whose answers stand beside its own, by task.
-        back: address of the leaderboard, relative to the page.
-        docs_per_task: the most docs of one task to show; fewer where the page would outgrow
-            `PAGE_BYTES`, which a browser still opens at once.
+        whole: draw all pages; else the first one only, which says how to draw the others.
+        borders: finds where tokens begin.
+        why: why it is not there.
+
+    Yields:
+        Name and content; the run's first page comes last, when all that it leads to is there.
     """
+    besides = besides or {}
     marks, torn = _marks(folder)
-    tasks = _task_docs(folder, run, besides or {}, marks, docs_per_task)
-    parent = next((beside.parent for beside in (besides or {}).values() if beside.run), "")
-    return render(
-        "run.html.j2",
-        {
-            "beside": drawn_beside(besides or {}),
-            "parent": clean(parent),
-            "parents_docs": any(doc.beside for task in tasks for doc in task.docs),
-            "marks": marks,
-            "torn_marks": torn,
-            "run": run,
-            "back": back,
-            "model_facts": _model_facts(run),
-            "run_facts": _run_facts(run),
-            "data_facts": _data_facts(run),
-            "sampled": [clean(name) for name, each in run.results.items() if each.on_samples],
-            "missing": [clean(task) for task in run.settings.tasks if task not in run.results],
-            "methods": _methods(run),
-            "noises": _noises(run),
-            "metrics_of": metrics_of,
-            "tasks": tasks,
-            "any_docs": any(task.docs for task in tasks),
-        },
-        scripts=("report.js", "review.js"),
+    parent = next((clean(beside.parent) for beside in besides.values() if beside.run), "")
+    shared = {"run": run, "parent": parent, "torn_marks": torn, "no_tokens": why}
+    sections: list[TaskDocs] = []
+    number, held, part = 1, None, ""
+    with contextlib.ExitStack() as files:
+        begun = _first_sheets(folder, run, besides, marks, files, borders)
+        for result in run.results.values():
+            docs, sheet, notes = begun[result.task]
+            pages = [Page("", sheet.contents)]
+            if docs and docs.more and not whole:
+                part = PART
+                notes = (_first_docs_only(sheet.contents, result, run), *notes)
+            while docs and docs.more and whole:
+                if held is not None:
+                    yield _further(run, held, shared, last=False)
+                number += 1
+                held = _Further(result, docs.sheet(SHEET_BYTES), number)
+                pages.append(Page(_href(run, number), held.sheet.contents))
+            sections.append(TaskDocs(result, sheet, tuple(pages), notes))
+    if held is not None:
+        yield _further(run, held, shared, last=True)
+    pages_said = {**shared, "pages": f"{number}{part}{TOKENS if borders else ''}"}
+    yield run_page(run.id), _first(run, sections, besides, marks, pages_said)
+
+
+_Begun = tuple[DrawnDocs | None, Sheet, tuple[str, ...]]
+"""A task's docs, those of them on the first page, and what is to be said of them."""
+
+
+def _first_sheets(
+    folder: RunFolder,
+    run: Run,
+    besides: Mapping[str, Beside],
+    marks: Sequence[Mark],
+    files: contextlib.ExitStack,
+    borders: Borders | None,
+) -> dict[str, _Begun]:
+    """Draw what each task has on the first page. The small ones come first: what they leave of
+    their shares is for the large ones.
+    """
+    begun: dict[str, _Begun] = {}
+    room = FIRST_BYTES
+    by_size = sorted(run.results.values(), key=lambda each: _size(folder, each.task))
+    for done, result in enumerate(by_size):
+        beside = besides.get(result.task, Beside("", None))
+        notes = (beside.why,) if beside.why else ()
+        try:
+            rows = files.enter_context(OrderedRows(folder, result.task))
+        except RecordError as error:
+            # A run may come without its texts (committed baselines): the figures still stand.
+            why = f"The docs of this task cannot be shown: {clean(str(error))}."
+            begun[result.task] = (None, Sheet(), (why,))
+            continue
+        answer = files.enter_context(answers_beside(beside, result, rows))
+        names = (clean(run.model.name), clean(beside.parent))
+        docs = DrawnDocs(rows, result, answer, by_doc(marks, result.task), names, borders)
+        sheet = docs.sheet(room // (len(by_size) - done))
+        room -= sheet.size
+        begun[result.task] = (docs, sheet, notes)
+    return begun
+
+
+def _size(folder: RunFolder, task: str) -> int:
+    try:
+        return folder.rows_path(task).stat().st_size
+    except OSError:
+        return 0
+
+
+def _first_docs_only(shown: Contents, result: TaskResult, run: Run) -> str:
+    docs = counted(result.docs, "doc")
+    return (
+        f"This page shows the first {shown.docs:,} of {docs}, and lists and search see those only. "
+        f"`harness report --pages {clean(shlex.quote(run.id))}` draws pages for all."
     )
+
+
+def _further(
+    run: Run, page: _Further, shared: Mapping[str, object], *, last: bool
+) -> tuple[str, str]:
+    context = {
+        **shared,
+        "result": page.result,
+        "sheet": page.sheet,
+        "number": page.number,
+        "up": _href(run, 1),
+        "previous": _href(run, page.number - 1),
+        "next": "" if last else _href(run, page.number + 1),
+    }
+    return run_page(run.id, page.number), render("run_more.html.j2", context, scripts=SCRIPTS)
+
+
+def _href(run: Run, number: int) -> str:
+    """Address of one of the run's pages on another: quoted, for its name may hold percent signs."""
+    return urllib.parse.quote(run_page(run.id, number))
+
+
+def _first(
+    run: Run,
+    tasks: Sequence[TaskDocs],
+    besides: Mapping[str, Beside],
+    marks: Sequence[Mark],
+    shared: Mapping[str, object],
+) -> str:
+    context = {
+        **shared,
+        "beside": drawn_beside(besides),
+        "parents_docs": any(task.sheet.contents.beside for task in tasks),
+        "many_pages": any(len(task.pages) > 1 for task in tasks),
+        "marks": marks,
+        "model_facts": _model_facts(run),
+        "run_facts": _run_facts(run),
+        "data_facts": _data_facts(run),
+        "sampled": [clean(name) for name, each in run.results.items() if each.on_samples],
+        "missing": [clean(task) for task in run.settings.tasks if task not in run.results],
+        "methods": _methods(run),
+        "noises": _noises(run),
+        "metrics_of": metrics_of,
+        "tasks": tasks,
+        "any_docs": any(task.sheet.contents.docs for task in tasks),
+    }
+    return render("run.html.j2", context, scripts=SCRIPTS)
 
 
 def drawn_beside(besides: Mapping[str, Beside]) -> str:
@@ -107,63 +279,6 @@ def _marks(folder: RunFolder) -> tuple[list[Mark], str]:
         return read_marks(folder), ""
     except RecordError as error:
         return [], f"The marks of this run cannot be shown: {clean(str(error))}."
-
-
-def _task_docs(
-    folder: RunFolder,
-    run: Run,
-    besides: Mapping[str, Beside],
-    marks: Sequence[Mark],
-    docs_per_task: int,
-) -> list[TaskDocs]:
-    room = PAGE_BYTES
-    sections = []
-    for done, result in enumerate(run.results.values()):
-        try:
-            rows = first_rows(folder, result, docs_per_task + 1)
-        except RecordError as error:
-            # A run may come without its texts (committed baselines): the figures still stand.
-            note = f"The docs of this task cannot be shown: {clean(str(error))}."
-            sections.append(TaskDocs(result, (), (note,)))
-            continue
-        beside = besides.get(result.task, Beside("", None))
-        docs = _shown(rows[:docs_per_task], result, beside, marks)
-        docs = _fitting(docs, room // (len(run.results) - done))
-        room -= sum(doc.weight for doc in docs)
-        notes = [beside.why] if beside.why else []
-        if len(docs) < len(rows):
-            name = folder.rows_path(result.task).name
-            notes.insert(
-                0,
-                f"This page shows the first {len(docs):,} of {counted(result.docs, 'doc')}; "
-                f"all are in rows/{name} in the run's folder. Filters see only what is shown.",
-            )
-        sections.append(TaskDocs(result, tuple(docs), tuple(notes)))
-    return sections
-
-
-def _shown(
-    rows: Sequence[Row], result: TaskResult, beside: Beside, marks: Sequence[Mark]
-) -> list[ShownDoc]:
-    """The docs with what was said of them, and the parent's answers beside them."""
-    said, others = by_doc(marks, result.task), answers_beside(beside, result, rows)
-    docs = []
-    for row in rows:
-        doc = shown_doc(row, result, said.get(row.doc_id, ()))
-        other = others.get(row.doc_id)
-        docs.append(doc if other is None else shown_beside(doc, other))
-    return docs
-
-
-def _fitting(docs: Sequence[ShownDoc], room: int) -> list[ShownDoc]:
-    """The docs that fit into ``room`` bytes, at least one."""
-    shown: list[ShownDoc] = []
-    for doc in docs:
-        room -= doc.weight
-        if room < 0 and shown:
-            break
-        shown.append(doc)
-    return shown
 
 
 def _model_facts(run: Run) -> list[Fact]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +9,10 @@ from pathlib import Path
 import msgspec
 
 from harness.errors import RecordError
-from harness.marks import marks_path
 from harness.records import Run
 from harness.report.beside import parents_runs
 from harness.report.captions import headline
-from harness.report.html import generator, leaderboard_html, run_page
+from harness.report.html import leaderboard_html
 from harness.report.html_index import index_html
 from harness.report.html_method import method_html
 from harness.report.index import INDEX, LEADERBOARD, METHOD, build_index, pages_in
@@ -24,7 +21,7 @@ from harness.report.markdown import leaderboard_markdown
 from harness.report.markdown_method import method_markdown
 from harness.report.method import build_method
 from harness.report.picking import Other
-from harness.report.run_page import drawn_beside, run_html
+from harness.report.run_files import AllPages, changed, write_run_pages
 from harness.report.wording import clean
 from harness.run_folder import RunFolder
 from harness.speed import probed
@@ -32,17 +29,23 @@ from harness.storage import write_atomic
 
 PAGES = "html"
 
-_HEAD_BYTES = 400
-"""A page says within its first bytes what drew it."""
 
+def write_leaderboard(
+    runs: Sequence[RunFolder], out: Path, asked: AllPages | None = None
+) -> dict[str, Path]:
+    """Write the site of all runs under ``out``: ``leaderboard.md``, ``.json`` and ``.html``,
+    ``method.md`` and ``.html``, ``index.html``, and for every run ``html/<run id>.html`` and, where
+    its docs need them, ``html/<run id>,2.html`` and so on.
 
-def write_leaderboard(runs: Sequence[RunFolder], out: Path) -> dict[str, Path]:
-    """Write ``leaderboard.md``, ``.json`` and ``.html``, ``html/<run id>.html``, ``method.md`` and
-    ``.html`` and ``index.html`` under ``out``.
+    A run that cannot be read is named on the leaderboard and otherwise left out. A run's pages are
+    drawn only if those that are there are not of the run and its marks as they stand, have another
+    run's answers beside them, or were drawn by another version of the harness.
 
-    A run that cannot be read is named on the leaderboard and otherwise left out. A run's page is
-    drawn only if the one that is there is not of the run and its marks as they stand, has another
-    run's answers beside them, or was drawn by another version of the harness.
+    Args:
+        runs: all that there are.
+        out: the report's folder.
+        asked: a run of which all pages are drawn, however large it is (see
+            `harness.report.run_files.write_run_pages`).
 
     Returns:
         The report's files, by their name relative to ``out``.
@@ -51,7 +54,7 @@ def write_leaderboard(runs: Sequence[RunFolder], out: Path) -> dict[str, Path]:
         StorageError: ``out`` cannot be written.
     """
     # Looked at before reading: what changes from now on makes the page out of date.
-    changed = {folder.path: _changed(folder) for folder in runs}
+    since = {folder.path: changed(folder) for folder in runs}
     readable, notes = read_runs(runs)
     board = _with_paired_facts(
         build_leaderboard([run for _, run in readable], notes, probed(out), _published(out)),
@@ -67,13 +70,15 @@ def write_leaderboard(runs: Sequence[RunFolder], out: Path) -> dict[str, Path]:
 
     others = [Other(run, folder) for folder, run in readable]
     for folder, run in readable:
-        name, besides = f"{PAGES}/{run_page(run.id)}", parents_runs(run, others)
-        if _is_current(out / name, changed[folder.path], drawn_beside(besides)):
-            written[name] = out / name
-            continue
-        write(name, run_html(folder, run, besides))
-        with contextlib.suppress(OSError):  # gone or another's by now: then it is drawn again
-            os.utime(out / name, ns=(changed[folder.path], changed[folder.path]))
+        for page in write_run_pages(
+            folder,
+            run,
+            parents_runs(run, others),
+            out / PAGES,
+            since=since[folder.path],
+            asked=asked if asked and asked.run == run.id else None,
+        ):
+            written[f"{PAGES}/{page.name}"] = page
     # What links to pages comes after them, the index last: no link leads to what is not there yet.
     write("leaderboard.md", leaderboard_markdown(board))
     write("leaderboard.json", leaderboard_json(board))
@@ -119,36 +124,6 @@ def read_runs(folders: Sequence[RunFolder]) -> tuple[list[tuple[RunFolder, Run]]
         except RecordError as error:
             notes.append(clean(f"{folder.path.name} cannot be read: {error}"))
     return readable, notes
-
-
-def _changed(folder: RunFolder) -> int:
-    """When the newest of a run's files was changed, in nanoseconds of the file system's clock."""
-    rows = folder.path / "rows"
-    files = (folder.path / "run.json", marks_path(folder), rows, *rows.glob("*.jsonl"))
-    return max(map(_modified, files))
-
-
-def _modified(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0
-
-
-def _is_current(page: Path, changed: int, beside: str) -> bool:
-    """Whether a page was drawn by this harness, from files as new as ``changed``, beside ``beside``
-    (see `harness.report.run_page.drawn_beside`).
-
-    A page carries the time of its run's newest file, not that of its drawing: another process may
-    have changed the run while the page was being drawn.
-    """
-    try:
-        with page.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-    except OSError:
-        return False
-    drawn = all(f'content="{name}"'.encode() in head for name in (generator(), beside))
-    return drawn and _modified(page) >= changed
 
 
 def _holds(path: Path, content: bytes) -> bool:

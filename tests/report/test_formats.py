@@ -17,10 +17,10 @@ from harness.records import NoiseFloor
 from harness.report import build_leaderboard, write_leaderboard
 from harness.report.html import leaderboard_html, run_page
 from harness.report.markdown import escape, leaderboard_markdown
-from harness.report.run_page import PAGE_BYTES, run_html
 from harness.report.site import leaderboard_json, parse_leaderboard
 from harness.report.terminal import print_leaderboard, print_run
 from harness.run_folder import RunFolder
+from tests.report.fixtures.pages import first_page
 from tests.report.fixtures.runs import (
     HOSTILE_NAME,
     HOSTILE_TEXT,
@@ -102,7 +102,7 @@ def inline(page: str, tag: str) -> str:
 def test_pages_are_self_contained_under_a_strict_policy(kind: str, tmp_path: Path) -> None:
     folder = stored(tmp_path / "r", realistic()[0], {"arc_easy": [choice_row(0, True)]})
     page = (
-        run_html(folder, folder.read())
+        first_page(folder, folder.read())
         if kind == "run"
         else leaderboard_html(build_leaderboard(realistic()))
     )
@@ -219,7 +219,7 @@ def test_a_page_of_another_version_is_drawn_again(
     folders = stored_realistic(tmp_path / "runs", docs=3)[:2]
     write_leaderboard(folders, tmp_path / "out")
     before = drawn(tmp_path / "out" / "html")
-    for module in ("html", "site"):
+    for module in ("html", "run_files"):
         monkeypatch.setattr(f"harness.report.{module}.generator", lambda: "lineup-harness 9.9 0")
     write_leaderboard(folders, tmp_path / "out")
     assert redrawn(before, tmp_path / "out" / "html") == set(before)
@@ -229,16 +229,17 @@ def test_a_run_that_changes_while_its_page_is_drawn_is_drawn_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An evaluation in another process may finish a task between the reading and the writing."""
-    from harness.report import site
+    from harness.report import run_files
+    from harness.report.run_page import run_pages
 
     folder = stored_realistic(tmp_path / "runs", docs=3)[0]
     later = folder.path.stat().st_mtime + 60
 
-    def meanwhile(*asked: Any) -> str:
+    def meanwhile(*asked: Any, **how: Any) -> Any:
         os.utime(folder.path / "run.json", (later, later))
-        return run_html(*asked)
+        return run_pages(*asked, **how)
 
-    monkeypatch.setattr(site, "run_html", meanwhile)
+    monkeypatch.setattr(run_files, "run_pages", meanwhile)
     write_leaderboard([folder], tmp_path / "out")
     before = drawn(tmp_path / "out" / "html")
     monkeypatch.undo()
@@ -264,29 +265,10 @@ def test_missing_and_torn_rows_leave_the_figures_standing(tmp_path: Path) -> Non
     folder = stored(tmp_path / "r", made, {"arc_easy": [choice_row(0, True)]})
     with folder.rows_path("arc_easy").open("a") as rows:
         rows.write('{"doc_id": "half')
-    page = run_html(folder, made)
+    page = first_page(folder, made)
     assert "arc_easy.jsonl, line 2" in page
     assert "the rows of mmlu are not here: there is no " in page
     assert "53.1 %" in page
-
-
-def test_docs_are_capped_by_number_with_a_note(tmp_path: Path) -> None:
-    made = run("smol", [result("arc_easy", proportion(0.5, 30))])
-    rows = [choice_row(index, True) for index in reversed(range(30))]
-    page = run_html(stored(tmp_path / "r", made, {"arc_easy": rows}), made, docs_per_task=10)
-    assert page.count('<details class="doc"') == 10
-    assert "the first 10 of 30 docs; all are in rows/arc_easy.jsonl" in page
-    assert "(9)" in page and "(10)" not in page, "the task's order, not the order of finishing"
-
-
-def test_pages_stay_small_whatever_the_texts(tmp_path: Path) -> None:
-    """Two tasks of 600 docs with 20,000 characters each that grow fivefold when escaped."""
-    made = run("smol", [result(task, proportion(0.5, 600)) for task in ("arc_easy", "mmlu")])
-    rows = [choice_row(index, True, prompt="'<" * 10_000) for index in range(600)]
-    page = run_html(stored(tmp_path / "r", made, {"arc_easy": rows, "mmlu": rows}), made)
-    assert PAGE_BYTES * 0.7 < len(page.encode()) < 5_000_000
-    assert page.count("12,000 characters not shown") == page.count('<details class="doc"') > 50
-    assert page.count("This page shows the first") == 2
 
 
 @pytest.mark.parametrize(("primary", "chosen"), [("acc", " oxygen"), ("acc_norm", " ammonia x")])
@@ -336,7 +318,7 @@ def test_whatever_a_doc_contributes_can_be_shown(statistic: Any, written: str | 
 def test_a_result_with_groups_but_without_its_primary_metric_is_drawn(tmp_path: Path) -> None:
     odd = realistic()[0].results["mmlu"]
     made = run("smol", [replace(odd, estimates={})])
-    page = run_html(stored(tmp_path / "r", made, {}), made)
+    page = first_page(stored(tmp_path / "r", made, {}), made)
     assert "no estimates were recorded" in page and "anatomy" in page
 
 
@@ -403,7 +385,7 @@ def test_a_noise_floor_is_shown_and_explained(tmp_path: Path) -> None:
     made = noisy_run()
     in_terminal = printed(print_run, made, width=80)
     assert "answered by lm_eval: packed, 1,024 tokens a pass" in in_terminal
-    written = run_html(stored(tmp_path / "r", made, {}), made)
+    written = first_page(stored(tmp_path / "r", made, {}), made)
     assert "<script>document" not in written
     page = html.unescape(written)
     assert "<dt>Batches</dt><dd>packed, 1,024 tokens a pass</dd>" in page
@@ -421,7 +403,7 @@ def test_a_noise_floor_is_shown_and_explained(tmp_path: Path) -> None:
     assert "what rounding alone does" in printed(print_run, made, force_terminal=True, width=400)
 
     plain = realistic()[0]
-    for text in (printed(print_run, plain), run_html(stored(tmp_path / "p", plain, {}), plain)):
+    for text in (printed(print_run, plain), first_page(stored(tmp_path / "p", plain, {}), plain)):
         assert "rounding" not in text and "answered by" not in text and "Batches" not in text
 
 

@@ -10,13 +10,12 @@ import pytest
 from harness.marks import Mark, write_marks
 from harness.report import write_leaderboard
 from harness.report.html import run_page
-from harness.report.run_page import PAGE_BYTES, run_html
 from harness.run_folder import RunFolder
+from tests.report.fixtures.pages import first_page
 from tests.report.fixtures.reviewed import CHILD, EXACT, NAMED, PARENT, answers, page_of, write
 from tests.report.fixtures.runs import (
     HOSTILE_NAME,
     HOSTILE_TEXT,
-    generated_row,
     proportion,
     result,
     run,
@@ -32,14 +31,14 @@ def reports(tmp_path: Path) -> Path:
 
 def test_the_parents_answer_stands_beside_the_models_own(reports: Path) -> None:
     page = page_of(reports).read_text("utf-8")
-    assert page.count('<section class="side"') == 2 * 6
+    assert page.count('class="side"') == 2 * 6
     assert page.count("dpo says 0") == page.count("smol says 0") == 1
     assert page.count('<h4 class="whose"><span class="badge right">right</span> smol ') == 3
     turned = re.findall(r'data-turned="(\w*)"', page)
     assert turned == ["differs", "lost", "gained", "differs", "", ""]
     assert page.count("rule: anchored") == 2
     root = (reports / "html" / run_page(PARENT.id)).read_text("utf-8")
-    assert '<section class="side"' not in root and "Beside" not in root
+    assert 'class="side"' not in root and "Beside" not in root
 
 
 def test_unequal_work_of_the_parent_is_said_and_not_shown(tmp_path: Path) -> None:
@@ -78,16 +77,7 @@ def test_damaged_rows_of_the_parent_cost_only_its_answers(reports: Path) -> None
     page_of(reports).unlink()
     folders = [RunFolder(reports / "runs" / name) for name in ("parent", "child")]
     page = write_leaderboard(folders, reports)[f"html/{run_page(NAMED.id)}"].read_text("utf-8")
-    assert "dpo says 0" in page and '<section class="side"' not in page
-
-
-def test_two_answers_count_towards_the_pages_size(tmp_path: Path) -> None:
-    task = result("gsm8k", proportion(0.5, 400), EXACT)
-    long = [generated_row(index, "é" * 100_000) for index in range(400)]
-    made = [replace(each, results={"gsm8k": task}) for each in (PARENT, CHILD)]
-    folders = [stored(tmp_path / "runs" / each.model.name, each, {"gsm8k": long}) for each in made]
-    page = write_leaderboard(folders, tmp_path)[f"html/{run_page(CHILD.id)}"]
-    assert 0.8 * PAGE_BYTES < page.stat().st_size < 1.1 * PAGE_BYTES
+    assert "dpo says 0" in page and 'class="side"' not in page
 
 
 def test_notes_of_reviewers_are_text(tmp_path: Path) -> None:
@@ -95,6 +85,6 @@ def test_notes_of_reviewers_are_text(tmp_path: Path) -> None:
     doc = answers("dpo", "r" * 6)[0].doc_id
     at = "2026-03-01T12:00:00Z"
     write_marks(folder, [Mark("gsm8k", doc, "unsafe", HOSTILE_TEXT, HOSTILE_NAME, at)])
-    page = run_html(folder, CHILD)
+    page = first_page(folder, CHILD)
     assert page.count("<script>") == 1 and "<img" not in page and "\x1b" not in page
     assert '<span class="tag mark-unsafe">unsafe</span>' in page

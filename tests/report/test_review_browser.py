@@ -182,6 +182,7 @@ def test_keys_are_left_alone_in_fields_and_where_turned_off(chromium: Browser, p
 def test_a_prompt_is_opened_at_its_question(chromium: Browser, page: Path) -> None:
     """The question stands behind thirty examples; the heading is not under the bar."""
     chromium.press("j", "j")
+    chromium.run("document.querySelectorAll('button.show.whole')[1].click()")
     assert chromium.until(
         "const p = document.querySelectorAll('pre.prompt')[1];"
         "return p.scrollTop > 0 && p.scrollTop + p.clientHeight >= p.scrollHeight - 2"

@@ -28,15 +28,30 @@ for (const bar of document.querySelectorAll(".review")) {
   const marks = new Map(); // doc element to its mark, as it goes into the file
   let unsaved = false;
 
+  const byPlace = new Map(docs.map((doc) => [JSON.stringify(placeOf(doc)), doc]));
+  const docOf = ({ task, doc_id }) => byPlace.get(JSON.stringify({ task, doc_id }));
+  const stored = () =>
+    JSON.parse(kept.getItem(place) ?? "[]")
+      .map(({ task, doc_id, mark, note, at }) => ({ task, doc_id, mark, note, at }))
+      .filter(
+        ({ task, doc_id, mark, note, at }) =>
+          [task, doc_id, note, at].every((text) => typeof text === "string") &&
+          [...VERDICTS, "note"].includes(mark),
+      );
+  // A run has several pages, and one place for the marks of all: read anew, for another window may
+  // have written there.
+  const elsewhere = () => {
+    try {
+      return stored().filter((entry) => !docOf(entry));
+    } catch {
+      return [];
+    }
+  };
+  const all = () => [...elsewhere(), ...marks.values()];
+
   const restore = () => {
     try {
-      const byPlace = new Map(docs.map((doc) => [JSON.stringify(placeOf(doc)), doc]));
-      for (const { task, doc_id, mark, note, at } of JSON.parse(kept.getItem(place) ?? "[]")) {
-        const doc = byPlace.get(JSON.stringify({ task, doc_id }));
-        const texts = [note, at].every((text) => typeof text === "string");
-        if (doc && texts && [...VERDICTS, "note"].includes(mark))
-          marks.set(doc, { task, doc_id, mark, note, at });
-      }
+      for (const entry of stored()) if (docOf(entry)) marks.set(docOf(entry), entry);
       reviewer.value = kept.getItem("harness reviewer") ?? "";
     } catch {
       // Nothing kept, or nothing that this page wrote: start with nothing.
@@ -44,7 +59,7 @@ for (const bar of document.querySelectorAll(".review")) {
   };
   const keep = () => {
     try {
-      kept.setItem(place, JSON.stringify([...marks.values()]));
+      kept.setItem(place, JSON.stringify(all()));
       kept.setItem("harness reviewer", reviewer.value);
     } catch {
       // Full or refused: the marks are in this page, and in the file that is downloaded.
@@ -52,23 +67,25 @@ for (const bar of document.querySelectorAll(".review")) {
   };
   const say = (words = "") => {
     const count = marks.size === 1 ? "1 doc marked here" : `${marks.size} docs marked here`;
+    const others = elsewhere().length;
+    const beside = others ? `, ${others} on other pages` : "";
     const left = unsaved ? ", not downloaded yet" : "";
-    said.value = `${words ? `${words} ` : ""}${count}${left}.`;
+    said.value = `${words ? `${words} ` : ""}${count}${beside}${left}.`;
   };
 
   // A doc's tag and buttons follow its mark.
   const draw = (doc) => {
     const entry = marks.get(doc);
-    const stored = doc.dataset.stored ? doc.dataset.stored.split(" ") : [];
+    const imported = doc.dataset.stored ? doc.dataset.stored.split(" ") : [];
     doc.querySelector(".tag.own")?.remove();
-    if (entry && !stored.includes(entry.mark)) {
+    if (entry && !imported.includes(entry.mark)) {
       const tag = document.createElement("span");
       tag.className = `tag own mark-${entry.mark}`;
       tag.textContent = entry.mark;
       doc.querySelector(".tags").append(tag);
     }
-    const all = new Set(entry ? [...stored, entry.mark] : stored);
-    doc.dataset.mark = all.size ? [...all].join(" ") : "none";
+    const both = new Set(entry ? [...imported, entry.mark] : imported);
+    doc.dataset.mark = both.size ? [...both].join(" ") : "none";
     for (const button of doc.querySelectorAll("[data-mark]:is(button)"))
       button.setAttribute("aria-pressed", String(entry?.mark === button.dataset.mark));
   };
@@ -127,7 +144,7 @@ for (const bar of document.querySelectorAll(".review")) {
     while (docs[at]?.hidden) at += step;
     if (from && docs[at]) from.open = false;
     if (docs[at]) show(docs[at]);
-    else say(step > 0 ? "No doc after this one." : "No doc before this one.");
+    else say(`No doc ${step > 0 ? "after" : "before"} this one on this page.`);
   };
 
   const inField = (node) => node.matches("input, select, textarea");
@@ -180,7 +197,8 @@ for (const bar of document.querySelectorAll(".review")) {
   bar.querySelector(".download").addEventListener("click", () => {
     const name = reviewer.value.trim();
     reviewer.setAttribute("aria-invalid", String(!name));
-    if (!name || !marks.size) {
+    const found = all();
+    if (!name || !found.length) {
       (name ? bar.querySelector(".download") : reviewer).focus();
       say(name ? "There is nothing to download:" : "Write your name first.");
       return;
@@ -191,7 +209,7 @@ for (const bar of document.querySelectorAll(".review")) {
       run,
       reviewer: name,
       saved: new Date().toISOString(),
-      marks: [...marks.values()],
+      marks: found,
     };
     const text = JSON.stringify(file, null, 1) + "\n";
     const link = document.createElement("a");
