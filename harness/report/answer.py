@@ -29,9 +29,9 @@ from harness.report.shared_work import Group, leading, measured_by, score, share
 SMALLER, FASTER = 0.95, 1.05
 """A model counts as smaller or faster from a difference of five percent on."""
 
-
 _ALONE = "There is nothing to hold the only model against."
 _NOTHING_SHARED = "No task was asked of more than half of the models in the same way."
+_NO_DOCS = "The docs by which most of the models could be compared are not here."
 _NO_SCORE = "The tasks that the models share have no right and wrong answers to add up."
 
 
@@ -58,8 +58,8 @@ def with_answer(section: Section, docs: PairedDocs) -> Section:
     while True:
         group = shared_work(section, left_out)
         if group is None:
-            alone = len(section.rows) == 1
-            return replace(section, answer=Answer(why=_ALONE if alone else _NOTHING_SHARED))
+            why = _NO_DOCS if left_out else _NOTHING_SHARED
+            return replace(section, answer=Answer(why=_ALONE if len(section.rows) == 1 else why))
         measured = measured_by(section, group)
         if not measured:
             return replace(section, answer=_unmeasured(section, group))

@@ -81,7 +81,9 @@ def answer_sureness(section: Section) -> list[str]:
         rest = tasks_of(section, [each for each in answer.columns if each not in answer.measured])
         said.append(f"Looked at, but not in the score: {listed(rest)}.")
     if answer.left_out:
-        said.append(f"Not asked the same, or its docs are not here: {listed(answer.left_out)}.")
+        said.append(
+            f"Not compared, for want of the same work or of its docs: {listed(answer.left_out)}."
+        )
     return said
 
 

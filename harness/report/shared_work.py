@@ -18,7 +18,9 @@ class Group:
 
 
 def shared_work(section: Section, left_out: Collection[int] = ()) -> Group | None:
-    """The group of models, more than half of all, that shares the most results (see above).
+    """The group of more than half of the models that shares the most results.
+
+    It is looked for among what any two models share, and what all models of a column share.
 
     Args:
         section: its results.
@@ -31,8 +33,12 @@ def shared_work(section: Section, left_out: Collection[int] = ()) -> Group | Non
         for line, row in enumerate(section.rows)
     }
     sets = set(has.values())
+    shared = {one & other for one in sets for other in sets}
+    for place in range(len(section.columns)):
+        if of_column := [own for own in sets if place in own]:
+            shared.add(frozenset.intersection(*of_column))
     groups = []
-    for columns in sorted({one & other for one in sets for other in sets}, key=sorted):
+    for columns in sorted(shared, key=sorted):
         rows = tuple(line for line, own in has.items() if columns and columns <= own)
         if len(rows) >= 2 and 2 * len(rows) > len(section.rows):
             groups.append(Group(rows, _fullest(section.columns, columns)))

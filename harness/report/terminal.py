@@ -58,7 +58,8 @@ def print_leaderboard(board: Leaderboard, console: Console) -> None:
             drawn = _long(section)
         console.print()
         console.print(drawn)
-        say(console, headline(section))
+        if len(section.rows) > 1:
+            say(console, headline(section))
         say(console, f"* {BEST}.{DELTA_KEY if has_deltas(section) else ''}", style="dim")
     for note in board.notes:
         say(console, f"not shown: {note}")
@@ -210,7 +211,8 @@ def _plain_section(section: Section, console: Console) -> None:
             if cell is not None:
                 score = _cell(cell).replace("\n", "; ")
                 say(console, f"{row.label}\t{column.label}\t{metric}\t{score}")
-    say(console, f"# {headline(section)}")
+    if len(section.rows) > 1:
+        say(console, f"# {headline(section)}")
 
 
 def _cell(cell: Cell | None) -> str:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from harness.report.answer_words import answer_phrases, answer_sureness, plain
 from harness.report.board import Answer, Section
 from harness.report.leaderboard import build_leaderboard, narrowed_to
+from harness.report.shared_work import Group, shared_work
 from harness.run_folder import RunFolder
 from tests.report.fixtures.paired import RIGHT, accuracy, answer_of, answers, board_of, scored
 from tests.report.fixtures.runs import choice_row, digest, ends, result, run, stored
@@ -139,7 +141,21 @@ def test_only_models_that_share_work_are_held_against_each_other(tmp_path: Path)
     assert section.answer is not None
     assert section.answer.columns == section.answer.measured == ("arc_easy", "boolq")
     assert section.answer.leader == "a" and section.answer.left_out == ("d",)
-    assert "Not asked the same, or its docs are not here: d." in answer_sureness(section)
+    assert "Not compared, for want of the same work or of its docs: d." in answer_sureness(section)
+
+
+def test_what_all_share_is_found_where_every_two_share_something_else() -> None:
+    """Five models have arc_easy, and any two of them one more task that no third has."""
+    pairs = list(combinations("abcde", 2))
+    runs = [
+        run(name, [accuracy(task, answers()) for task in ("arc_easy", *map("".join, own))])
+        for name in "abcde"
+        for own in [[pair for pair in pairs if name in pair]]
+    ]
+    section = build_leaderboard(runs).benchmarks
+    assert [column.label for column in section.columns[:3]] == ["ab", "ac", "ad"]
+    (place,) = [n for n, column in enumerate(section.columns) if column.label == "arc_easy"]
+    assert shared_work(section) == Group((0, 1, 2, 3, 4), (place,))
 
 
 def test_half_of_the_models_is_not_enough(tmp_path: Path) -> None:
@@ -198,7 +214,8 @@ def test_unscored_docs_and_missing_rows_leave_a_model_out(tmp_path: Path) -> Non
     assert answer_of(*level, best, torn).left_out == ("best", "torn")
     assert answer_of(*level, unscored).left_out == ("unscored",)
     (tmp_path / "run-of-a" / "rows" / "arc_easy.jsonl").unlink()
-    assert answer_of(level[0], level[1]).leader is None
+    alone = answer_of(level[0], level[1])
+    assert alone.leader is None and alone.why.startswith("The docs by which most")
 
 
 def test_perplexities_have_no_sum_but_one_alone_is_a_score(tmp_path: Path) -> None:
