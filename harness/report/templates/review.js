@@ -136,6 +136,8 @@ for (const bar of document.querySelectorAll(".review")) {
     const height = covered ? bar.parentElement.offsetHeight : 0;
     document.documentElement.style.scrollPaddingTop = `${height + 12}px`;
     doc.scrollIntoView({ block: "start" });
+    // Docs out of sight have estimated heights until they are drawn: then the place is another.
+    requestAnimationFrame(() => last === doc && doc.scrollIntoView({ block: "start" }));
   };
   const move = (step) => {
     const from = document.activeElement.closest(".doc") ?? last;
