@@ -26,7 +26,7 @@ def index_html(index: Index, pages: str, headline: str = "") -> str:
     Args:
         index: what it says.
         pages: the folder of the runs' pages, relative to its own.
-        headline: the leaderboard's sentence on which model is surely the best.
+        headline: the leaderboard's sentence on which model to ship.
     """
 
     def run_href(run_id: str) -> str:

@@ -10,8 +10,8 @@ import msgspec
 
 from harness.errors import RecordError
 from harness.records import Run
+from harness.report.answer_words import answer_phrases, plain
 from harness.report.beside import parents_runs
-from harness.report.captions import headline
 from harness.report.html import leaderboard_html
 from harness.report.html_index import index_html
 from harness.report.html_method import method_html
@@ -87,7 +87,7 @@ def write_leaderboard(
     write("method.md", method_markdown(method))
     write(METHOD, method_html(method))
     index = build_index([run for _, run in readable], pages_in(out), notes)
-    write(INDEX, index_html(index, PAGES, headline(board.benchmarks)))
+    write(INDEX, index_html(index, PAGES, plain(answer_phrases(board.benchmarks))))
     return written
 
 
