@@ -1,5 +1,8 @@
 """``harness-train MODEL``: builds a model of the registry and the ancestors that are missing.
 
+``harness-train answers`` samples answers, ``harness-train rank`` has a judge rank them; each has
+its own ``--help``.
+
 Exit codes are those of `harness`: 0 done, 1 failed, 2 wrong use, 130 stopped by the user.
 """
 
@@ -10,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
@@ -24,12 +28,22 @@ from training.estimate import roughly
 from training.extras import extras_of, loading_kinds, missing
 from training.plan import Station, make_plan
 
+COMMANDS = {
+    "answers": "training.ranking.answers_command",
+    "rank": "training.ranking.rank_command",
+}
+"""Words that stand in the place of MODEL, each with the module that does it."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    options = _parser().parse_args(argv)
+    arguments = list(sys.argv[1:] if argv is None else argv)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
+        if arguments and arguments[0] in COMMANDS:
+            command = import_module(COMMANDS[arguments[0]])
+            return int(command.run(arguments[1:]))
+        options = _parser().parse_args(arguments)
         return _needs(options) if options.needs else _train(options)
     except HarnessError as error:
         print(f"harness-train: {error}", file=sys.stderr)

@@ -1,0 +1,119 @@
+"""Where an OpenAI-compatible server is, and the key that opens it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from harness.errors import UsageError
+
+KEY_VARIABLE = "OPENAI_API_KEY"
+_SECRET_FROM = 8
+"""Characters from which a key is taken for a secret. Local servers are given ``x`` or ``EMPTY``,
+which must not be struck out of every text that holds it.
+"""
+
+
+class Key:
+    """A secret that is sent and never shown: its ``repr`` does not hold it.
+
+    Args:
+        value: printable ASCII, as a header can carry it.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        return "Key(***)"
+
+    def header(self) -> str:
+        """The value of the header ``Authorization``."""
+        return f"Bearer {self._value}"
+
+    def struck_out(self, text: str) -> str:
+        """The text without the key, should a server say it back, as it is or escaped by JSON."""
+        if len(self._value) < _SECRET_FROM:
+            return text
+        for form in (self._value, json.dumps(self._value)[1:-1]):
+            text = text.replace(form, "***")
+        return text
+
+
+@dataclass(frozen=True)
+class Server:
+    """One model of one server.
+
+    Attributes:
+        url: the base, such as ``http://localhost:8000/v1``, without a slash at its end.
+        model: as the server calls it.
+        key: ``None`` for a server that asks for none.
+    """
+
+    url: str
+    model: str
+    key: Key | None = None
+
+    def struck_out(self, text: str) -> str:
+        """The text without the key."""
+        return self.key.struck_out(text) if self.key is not None else text
+
+
+def make_server(
+    url: str, model: str, key_variable: str | None, environment: Mapping[str, str] = os.environ
+) -> Server:
+    """A server by its address; the key is read from an environment variable.
+
+    Args:
+        url: the base address, http or https.
+        model: as the server calls it.
+        key_variable: names the variable; ``None`` reads `KEY_VARIABLE`, which need not be set.
+        environment: the variables.
+
+    Raises:
+        UsageError: the address is none, or could hold a secret; the variable that was named is not
+            set; or its value cannot be a key. Neither secret is in the message.
+    """
+    if not model.strip():
+        raise UsageError("--model is empty; name the model as the server calls it")
+    return Server(_checked(url), model, _key(key_variable, environment))
+
+
+def _checked(url: str) -> str:
+    valid = "a base address is http:// or https://, a host and a path, as http://localhost:8000/v1"
+    try:
+        parts = urlsplit(url.strip())
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise UsageError(f"--endpoint is no address; {valid}") from None
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        raise UsageError(
+            "--endpoint holds a user, a password, a query or a fragment, which would be written "
+            f"into every record: give a key by the environment ({KEY_VARIABLE}, or --key-env); "
+            f"{valid}"
+        )
+    if parts.scheme not in ("http", "https") or not host:
+        raise UsageError(f"--endpoint {url!r} is no address; {valid}")
+    return url.strip().rstrip("/").removesuffix("/chat/completions")
+
+
+def _key(variable: str | None, environment: Mapping[str, str]) -> Key | None:
+    value = environment.get(variable or KEY_VARIABLE, "").strip()
+    if not value:
+        if variable:
+            raise UsageError(
+                f"--key-env {variable}: the environment has no such variable, or it is empty; "
+                f"export it, or leave --key-env out where the server asks for no key"
+            )
+        return None
+    if not (value.isascii() and value.isprintable() and " " not in value):
+        raise UsageError(
+            f"the key in {variable or KEY_VARIABLE} holds characters that no header can carry: "
+            "a key is printable ASCII without blanks"
+        )
+    return Key(value)
