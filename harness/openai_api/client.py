@@ -151,8 +151,8 @@ class Client:
 
     def _wait_for_pause(self) -> None:
         left = self._paused_until - time.monotonic()
-        if left > 0:
-            self._stop.wait(left)
+        if left > 0:  # and not all threads at the same moment
+            self._stop.wait(left + random.uniform(0, self._patience.first_wait))
 
     def _attempt(self, chat: Chat) -> Reply:
         limit = self._max_tokens

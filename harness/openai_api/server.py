@@ -22,12 +22,13 @@ class Key:
 
     Args:
         value: printable ASCII, as a header can carry it.
+        variable: of the environment, where it came from.
     """
 
-    __slots__ = ("_value",)
+    __slots__ = ("_value", "variable")
 
-    def __init__(self, value: str) -> None:
-        self._value = value
+    def __init__(self, value: str, variable: str = KEY_VARIABLE) -> None:
+        self._value, self.variable = value, variable
 
     def __repr__(self) -> str:
         return "Key(***)"
@@ -58,6 +59,15 @@ class Server:
     url: str
     model: str
     key: Key | None = None
+
+    def __str__(self) -> str:
+        """Who is asked, and what is sent along: a key may be meant for another server."""
+        if self.key is None:
+            return f"{self.model} at {self.url}, without a key"
+        parts = urlsplit(self.url)
+        local = parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1")
+        plain = "" if local else ", unencrypted"
+        return f"{self.model} at {self.url}, with the key in {self.key.variable}{plain}"
 
     def struck_out(self, text: str) -> str:
         """The text without the key."""
@@ -116,4 +126,4 @@ def _key(variable: str | None, environment: Mapping[str, str]) -> Key | None:
             f"the key in {variable or KEY_VARIABLE} holds characters that no header can carry: "
             "a key is printable ASCII without blanks"
         )
-    return Key(value)
+    return Key(value, variable or KEY_VARIABLE)

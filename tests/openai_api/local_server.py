@@ -114,8 +114,13 @@ def serving(script: Callable[[Payload, int], Says]) -> Iterator[LocalServer]:
         def log_message(self, *words: Any) -> None:
             return None
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    class Silent(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """A client that went away is what some tests are about."""
+
+    server = Silent(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     seen.url = f"http://127.0.0.1:{server.server_port}/v1"

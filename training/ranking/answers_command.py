@@ -71,7 +71,11 @@ def _parser() -> argparse.ArgumentParser:
         "--limit", type=shared.at_least(1), metavar="N", help="so many questions, drawn by the seed"
     )
     parser.add_argument(
-        "--temperature", type=shared.not_below(0), default=0.7, metavar="T", help="default: 0.7"
+        "--temperature",
+        type=shared.not_below(0),
+        default=0.7,
+        metavar="T",
+        help="of the sampling (0.7)",
     )
     parser.add_argument(
         "--seed", type=shared.at_least(0), default=0, metavar="N", help="of the first answer"
@@ -115,6 +119,7 @@ def _from_server(
     )
     path = shared.beside(options.out, "replies.jsonl")
     ahead = forecast(wanted, terms.server, read_replies(path))
+    print(f"asks {terms.server}")
     print("\n".join(ahead.lines(shared.prices(options))), flush=True)
     if options.plan:
         return 0

@@ -29,13 +29,13 @@ def add_server(parser: argparse.ArgumentParser, needed: bool) -> None:
         help=f"environment variable that holds the key (default: {KEY_VARIABLE}, if it is set)",
     )
     group.add_argument(
-        "--at-once", type=at_least(1), default=8, metavar="N", help="requests at a time"
+        "--at-once", type=at_least(1), default=8, metavar="N", help="requests at a time (8)"
     )
     group.add_argument(
-        "--timeout", type=above(0), default=120.0, metavar="S", help="seconds for an answer"
+        "--timeout", type=above(0), default=120.0, metavar="S", help="seconds for an answer (120)"
     )
     group.add_argument(
-        "--attempts", type=at_least(1), default=6, metavar="N", help="how often to ask, at most"
+        "--attempts", type=at_least(1), default=6, metavar="N", help="times to ask, at most (6)"
     )
     cost = parser.add_argument_group("the cost")
     cost.add_argument("--plan", action="store_true", help="say what it would cost, and stop")

@@ -46,6 +46,7 @@ def run(arguments: Sequence[str]) -> int:
     asked = wanted(sifted.kept, judging)
     path = shared.beside(options.out, "replies.jsonl")
     ahead = forecast(asked, terms.server, read_replies(path))
+    print(f"asks {terms.server}")
     print("\n".join(ahead.lines(prices)), flush=True)
     if options.plan:
         return 0
@@ -91,14 +92,14 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=shared.at_least(0), default=0, metavar="N", help="draws the orders"
     )
     parser.add_argument(
-        "--temperature", type=shared.not_below(0), default=0.0, metavar="T", help="of the judge"
+        "--temperature", type=shared.not_below(0), default=0.0, metavar="T", help="of the judge (0)"
     )
     parser.add_argument(
         "--max-tokens",
         type=shared.at_least(1),
         default=1024,
         metavar="N",
-        help="of a judge's answer, its thoughts included (default: 1024)",
+        help="of a judge's answer, its thoughts included (1024)",
     )
     shared.add_server(parser, needed=True)
     return parser

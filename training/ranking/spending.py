@@ -11,8 +11,8 @@ from harness.openai_api.client import Asked
 from harness.report.wording import counted
 from training.ranking.replies import Kept
 
-BYTES_PER_TOKEN = 3.5
-"""Of UTF-8; a guess on the high side for prose and formulas, see docs/adr/0017."""
+BYTES_PER_TOKEN = 3.0
+"""Of UTF-8: few, as in texts with many numbers, so that the cost is rather told too high."""
 TOKENS_PER_MESSAGE = 8
 """What a chat template puts around a message."""
 
@@ -50,7 +50,7 @@ def estimated_tokens(text: str) -> int:
     """A text's tokens, from its length.
 
     >>> estimated_tokens("seven b"), estimated_tokens("")
-    (2, 0)
+    (3, 0)
     """
     return math.ceil(len(text.encode()) / BYTES_PER_TOKEN)
 
@@ -109,8 +109,8 @@ class Forecast:
         most = prices.of(self.tokens_in, self.most_out)
         return [
             *lines,
-            f"money: about {_money(about)}, at most about {_money(most)}, at {prices.tokens_in:g} in and "
-            f"{prices.tokens_out:g} out for a million tokens",
+            f"money: about {_money(about)}, at most about {_money(most)}, at {prices.tokens_in:g} "
+            f"in and {prices.tokens_out:g} out for a million tokens",
         ]
 
 
