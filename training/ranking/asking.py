@@ -68,7 +68,6 @@ class Outcome:
         replies: one for each request, ``None`` where it was not asked or not answered.
         failed: requests that the server did not answer, by reason.
         stopped: why not all were asked, else empty.
-        asked: requests that this call put to the server and that were answered.
         spending: over all calls that share the file of replies.
         last_error: the last that a request failed with, in full.
     """
@@ -76,7 +75,6 @@ class Outcome:
     replies: list[Kept | None]
     failed: Counter[str]
     stopped: str
-    asked: int
     spending: Spending
     last_error: str = ""
 
@@ -94,15 +92,14 @@ class Outcome:
         if self.complete:
             return
         failed = sum(self.failed.values())
-        reasons = [f"stopped at {self.stopped}"] if self.stopped else []
+        reasons = [f"stopped: {self.stopped}"] if self.stopped else []
         if failed:
             reasons.append(
                 f"{counted(failed, 'request')} not answered, the last: {self.last_error}"
             )
         more = " with a larger budget" if "budget" in self.stopped else ""
         raise HarnessError(
-            f"{'; '.join(reasons)}. What came so far is written; the same command{more} asks what "
-            "is missing"
+            f"{'; '.join(reasons)}. What came is kept; the same command{more} asks what is missing"
         )
 
 
@@ -193,7 +190,7 @@ class _Run:
         self._waiting: _Item | None = None
         self._failed: Counter[str] = Counter()
         self._last_error = self._stopped = ""
-        self._asked = self._in_vain = 0
+        self._in_vain = 0
 
     def next(self) -> _Item | None:
         """The next request to send; ``None`` where there is none, or none now."""
@@ -219,7 +216,7 @@ class _Run:
             kept = kept_of(item.digest, item.chat, found)
             self._spending.settle(item.chat, kept)
             self._replies.add(kept)
-            self._asked, self._in_vain = self._asked + 1, 0
+            self._in_vain = 0
             return
         self._spending.settle(item.chat, found.attempts)
         self._failed[found.reason] += 1
@@ -227,8 +224,8 @@ class _Run:
         self._in_vain += 1
         if found.fatal:
             self.fatal = self.fatal or found
-        elif self._in_vain >= IN_VAIN:
-            self._stopped = f"{self._in_vain} requests in a row without an answer"
+        elif self._in_vain == IN_VAIN:
+            self._stopped = f"{IN_VAIN} requests in a row without an answer"
 
     def outcome(self) -> Outcome:
         """What came of it."""
@@ -238,7 +235,6 @@ class _Run:
             [self._replies.kept.get(digest) for digest in self._digests],
             self._failed,
             self._stopped,
-            self._asked,
             self._spending,
             self._last_error,
         )

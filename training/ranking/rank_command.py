@@ -53,6 +53,8 @@ def run(arguments: Sequence[str]) -> int:
     with open_replies(path, note) as replies:
         outcome = ask_all(asked, terms, replies, ahead.requests, note)
     verdicts = judge(sifted.kept, outcome.replies, judging.seed)
+    if not verdicts.ranked:
+        outcome.check()  # what an earlier call wrote stays
     rows = write_rows(options.out, verdicts.ranked)
     card = _card(sifted, verdicts, outcome, judging, terms.server, prices, rows)
     card_path = shared.beside(options.out, "card.json")

@@ -148,10 +148,10 @@ class Spending:
         """
         requests, tokens = self._budget.requests, self._budget.tokens
         if requests is not None and self.requests + self._requests_under_way >= requests:
-            return f"the budget of {counted(requests, 'request')}"
+            return f"the budget of {counted(requests, 'request')} admits no more"
         needed = self.tokens + self._tokens_under_way + prompt_tokens(chat) + chat.max_tokens
         if tokens is not None and needed > tokens:
-            return f"the budget of {counted(tokens, 'token')}"
+            return f"the budget of {counted(tokens, 'token')} admits no more"
         return None
 
     def begin(self, chat: Chat) -> None:

@@ -41,16 +41,18 @@ def test_requests_under_way_count() -> None:
     assert spending.refuses(CHAT) is None
     spending.begin(CHAT)
     spending.begin(CHAT)
-    assert spending.refuses(CHAT) == "the budget of 2 requests"
+    assert spending.refuses(CHAT) == "the budget of 2 requests admits no more"
     spending.settle(CHAT, 1)
-    assert spending.refuses(CHAT) == "the budget of 2 requests", "it failed, but it was put"
+    assert spending.refuses(CHAT) == "the budget of 2 requests admits no more", (
+        "it failed, but it was put"
+    )
     assert (spending.requests, spending.under_way) == (1, 1)
 
 
 def test_a_request_counts_with_all_that_it_may_take_until_it_is_answered() -> None:
     spending = Spending(Budget(tokens=2 * 137 - 1))
     spending.begin(CHAT)
-    assert spending.refuses(CHAT) == "the budget of 273 tokens"
+    assert spending.refuses(CHAT) == "the budget of 273 tokens admits no more"
     spending.settle(CHAT, Kept("aa", "2", 40, 5))
     assert spending.tokens == 45
     assert spending.refuses(CHAT) is None
@@ -60,7 +62,7 @@ def test_what_is_kept_from_earlier_calls_counts() -> None:
     kept = [Kept("aa", "", 100, 10, attempts=3), Kept("bb", "", 1, 2)]
     spending = Spending(Budget(requests=4), kept)
     assert (spending.requests, spending.tokens_in, spending.tokens_out) == (4, 101, 12)
-    assert spending.refuses(CHAT) == "the budget of 4 requests"
+    assert spending.refuses(CHAT) == "the budget of 4 requests admits no more"
 
 
 def test_tokens_that_a_server_does_not_count_are_estimated_and_marked() -> None:
