@@ -182,7 +182,7 @@ def _from_registry(
     _write(options.out, questions, found)
     if failed:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in sorted(failed.items()))
-        raise HarnessError(f"answers that {options.model} could not give: {reasons}")
+        raise HarnessError(f"{options.model} could not give all answers: {reasons}")
     return 0
 
 

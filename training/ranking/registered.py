@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.backends.backend import Backend, LoadOptions, load_backend
 from harness.environment import describe_environment
@@ -14,12 +16,14 @@ from harness.journal import answered, open_journal
 from harness.progress import open_progress
 from harness.ready import identity_of
 from harness.sources import Artifact, presence, resolve
-from harness.types import GenerateUntil, Generation, Unanswered
+from harness.types import Answer, GenerateUntil, Generation, Unanswered
 from harness.zoo import ModelSpec, Zoo
 from training.data.template import Template, choose, render
 from training.ranking.candidates import Candidate
 from training.ranking.questions import Question
 from training.ranking.sampling import Sampling
+
+TOO_LONG = "the question does not fit into the model's context"
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def sample(
     questions: Sequence[Question],
     sampling: Sampling,
     tell: Callable[[str], None],
-) -> tuple[list[list[Candidate]], dict[str, int]]:
+) -> tuple[list[list[Candidate]], Counter[str]]:
     """So many answers to each question, in the order of the questions.
 
     Each is in the journal before the next is asked for, so an interrupted call goes on.
@@ -83,29 +87,38 @@ def sample(
         for number in range(sampling.answers)
     ]
     found: dict[int, Candidate] = {}
-    failed: dict[str, int] = {}
+    failed: Counter[str] = Counter()
     identity = identity_of(backend, describe_environment(backend.facts.device))
     with open_journal(model.journals, identity, tell) as journal, open_progress() as progress:
         progress.start(f"answers of {model.spec.name}", len(questions), len(requests))
         for answer in answered(backend, backend.encode(requests), journal):
             progress.advance(1, answer.stored)
-            if isinstance(answer.response, Unanswered):
-                failed[answer.response.reason] = failed.get(answer.response.reason, 0) + 1
-            elif isinstance(answer.response, Generation):
-                text = answer.response.text.strip()
-                made = {
-                    "model": model.spec.name,
-                    "weights_id": artifact.weights_id,
-                    **sampling.of(answer.index % sampling.answers),
-                }
-                if answer.tokens_out >= sampling.max_tokens:
-                    made["finish"] = "length"
-                found[answer.index] = Candidate(text, made)
+            made = {
+                "model": model.spec.name,
+                "weights_id": artifact.weights_id,
+                **sampling.of(answer.index % sampling.answers),
+            }
+            candidate = _candidate(answer, made)
+            if isinstance(candidate, Candidate):
+                found[answer.index] = candidate
+            else:
+                failed[candidate] += 1
     per = sampling.answers
     return [
         [found[at] for at in range(place * per, (place + 1) * per) if at in found]
         for place in range(len(questions))
     ], failed
+
+
+def _candidate(answer: Answer, made: dict[str, Any]) -> Candidate | str:
+    """An answer with its settings; or why there is none."""
+    response = answer.response
+    if isinstance(response, Unanswered):
+        return response.reason
+    if not isinstance(response, Generation) or response.truncated:
+        return TOO_LONG
+    finish = "length" if answer.tokens_out >= made["max_tokens"] else "stop"
+    return Candidate(response.text.strip(), {**made, "finish": finish})
 
 
 def _load(spec: ModelSpec, artifact: Artifact) -> Backend:

@@ -170,9 +170,16 @@ def test_answers_of_a_registered_model_are_kept_with_its_weights(
     made = found[0]["answers"][0]
     assert made["model"] == "tiny" and len(made["weights_id"]) == 64
     assert (made["temperature"], made["max_tokens"]) == (1.5, 8)
+    finishes = [answer["finish"] for row in found for answer in row["answers"]]
+    assert set(finishes) <= {"length", "stop"} and "length" in finishes
     capsys.readouterr()
     assert main([*words, "--answers", "4"]) == 0
     assert "6 answers of this model are stored" in capsys.readouterr().err
     more = read(out)
     assert [row["answers"][:3] for row in more] == [row["answers"] for row in found]
     assert [len(row["answers"]) for row in more] == [4, 4]
+    rows = [{"instruction": "1+1?"}, {"instruction": "why " * 900}]
+    questions.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    assert main([*words, "--answers", "2"]) == 1
+    assert "the question does not fit into the model's context: 2" in capsys.readouterr().err
+    assert [row["instruction"] for row in read(out)] == ["1+1?"], "never the end of a question"

@@ -476,3 +476,21 @@ def test_a_stopped_call_waits_for_what_is_under_way(write: Write, number: signal
         assert main(words) == 0
     assert len(server.asked) == 24 and set(seen.values()) == {1}
     assert card(answers)["rows"] == 36
+
+
+def test_stopped_twice_it_does_not_wait(write: Write) -> None:
+    answers = write([row(number) for number in range(12)])
+    with held_after(5) as (server, _, _):
+        words = arguments(answers, server, "--at-once", "3", "--timeout", "60")
+        process = started(words, answers.parent)
+        assert process.stdout is not None
+        until(lambda: len(server.asked) == 8, process)
+        process.send_signal(signal.SIGINT)
+        for line in process.stdout:
+            if line.startswith("stopping: "):
+                break
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=30)
+    assert process.returncode == 130 and "Traceback" not in output, output
+    kept = (answers.parent / "pairs.replies.jsonl").read_bytes()
+    assert kept.count(b"\n") == 5
