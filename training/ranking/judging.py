@@ -96,7 +96,7 @@ def asked_to_rank(
     if question.reference.strip():
         parts.append(("reference solution", question.reference.strip()))
     parts += [(f"answer {number}", text) for number, text in enumerate(answers, 1)]
-    blocks = [f"<<{title} {mark}>>\n{text}\n<<end {mark}>>" for title, text in parts]
+    blocks = [f"=== {title} ({mark}) ===\n{text}\n=== end ({mark}) ===" for title, text in parts]
     task = f"Rank the {len(answers)} answers. {FORM}"
     return Chat(
         (("system", constitution.text), ("user", "\n\n".join([*blocks, task]))),

@@ -50,7 +50,8 @@ def shown(payload: Payload) -> list[int]:
     """The qualities of the answers that a judge is shown, in their order."""
     text = payload["messages"][-1]["content"]
     return [
-        int(found) for found in re.findall(r"<<answer \d+ \w+>>\nAnswer of quality (\d+)", text)
+        int(found)
+        for found in re.findall(r"=== answer \d+ \(\w+\) ===\nAnswer of quality (\d+)", text)
     ]
 
 
