@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -160,7 +160,7 @@ class Client:
         if status != 200:
             self._refused(status, headers, body, limit)
         try:
-            return read_reply(body)
+            return self._struck_out(read_reply(body))
         except ValueError as error:
             raise _TryAgain(str(error), f"{error}: {read_problem(body, 80)}") from None
 
@@ -192,6 +192,17 @@ class Client:
 
     def _text(self, body: bytes) -> str:
         return self.server.struck_out(body.decode("utf-8", "replace"))
+
+    def _struck_out(self, reply: Reply) -> Reply:
+        """The reply without the key, which JSON can also spell as ``\\u0073k-...``."""
+        strike = self.server.struck_out
+        return replace(
+            reply,
+            text=strike(reply.text),
+            finish=strike(reply.finish),
+            refusal=strike(reply.refusal),
+            model=strike(reply.model),
+        )
 
     def _refused(self, status: int, headers: httpx2.Headers, body: str, limit: str) -> NoReturn:
         """Raise what a status other than 200 means; ``limit``: how ``max_tokens`` was called."""

@@ -261,6 +261,15 @@ def test_a_key_that_the_server_says_back_is_nowhere(status: int) -> None:
     assert "your key ***" in (found.reply.text if isinstance(found, Asked) else str(found))
 
 
+@pytest.mark.parametrize("status", [200, 400])
+def test_nor_is_one_that_is_spelt_in_another_way(status: int) -> None:
+    said = rb'"your key \u0073k-secret-4711"'
+    body = rb'{"error": %b, "choices": [{"message": {"content": %b}}]}' % (said, said)
+    found, _ = ask(lambda payload, number: Says(body, status), key=Key(SECRET))
+    assert SECRET not in repr(found) + str(found)
+    assert "your key ***" in (found.reply.text if isinstance(found, Asked) else str(found))
+
+
 def test_an_empty_completion_and_a_refusal_are_replies() -> None:
     empty, _ = ask(lambda payload, number: completion("", usage=None))
     assert isinstance(empty, Asked) and empty.reply == Reply("", "stop", "", "judge-2026")
