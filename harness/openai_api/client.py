@@ -194,7 +194,7 @@ class Client:
         return self.server.struck_out(body.decode("utf-8", "replace"))
 
     def _struck_out(self, reply: Reply) -> Reply:
-        """The reply without the key, which JSON can also spell as ``\\u0073k-...``."""
+        """The reply without the key, which JSON can also spell in escapes of its letters."""
         strike = self.server.struck_out
         return replace(
             reply,
