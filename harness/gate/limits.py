@@ -64,12 +64,14 @@ def limits_of(base: Run, model: Run, policy: Policy, probe: Sequence[Speed]) -> 
 
 def _speed(base: Run, model: Run, probe: Sequence[Speed]) -> float:
     """The model's speed of writing, in baselines' speeds, both probed in one run."""
-    ratio = decode_ratio(probe, base.model.weights_id, model.model.weights_id)
+    base_run, model_run = ((each.model.weights_id, each.model.dtype) for each in (base, model))
+    ratio = decode_ratio(probe, base_run, model_run)
     if ratio is None:
         raise RecordError(
-            "the policy limits speed, and the last probe was not of both models' weights: "
-            f"harness speed {base.model.name} {model.model.name}\n(Where the baseline's weights "
-            "are gone there is nothing to hold a speed against: take the limit out.)"
+            "the policy limits speed, and the last probe was not of both models' weights in these "
+            f"dtypes: harness speed {base.model.name} {model.model.name}\n"
+            "(Where the weights of the baseline are gone there is nothing to hold a speed against: "
+            "take the limit out.)"
         )
     return ratio
 

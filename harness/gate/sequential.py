@@ -18,6 +18,7 @@ from harness.gate.decide import (
     Outcome,
     check_margin,
     check_policy,
+    counted_once,
     held,
     is_accuracy,
     is_same_model,
@@ -128,8 +129,9 @@ def decide_in_looks(
         raise UsageError(f"nothing can be looked at early: {'; '.join(notes)}")
     if is_same_model(base.run, model):
         return outcome("same model", base.run, model, names, policy)
+    once = counted_once([task.name for task in tasks], base.run)
     total = sum(len(task.docs) for task in tasks)
-    check_margin(total, policy)
+    check_margin(sum(len(task.docs) for task in tasks if task.name in once), policy)
     limits = tuple(limits_of(base.run, model, policy, probe))
     found = outcome("underpowered", base.run, model, names, policy)
     for share, level in zip(SHARES, levels_of_looks(policy.alpha, len(tasks), SHARES), strict=True):
@@ -143,7 +145,7 @@ def decide_in_looks(
             if share == SHARES[-1]:
                 raise RecordError(f"{', '.join(silent)}: no doc was scored on both sides")
             continue
-        pooled, drops = held(counts, policy, level)
+        pooled, drops = held(counts, policy, level, once)
         said, so_far = verdict(pooled, drops, limits), sum(task.asked for task in tasks)
         tell(f"{so_far:,} of {total:,} docs: {said if said != 'underpowered' else 'not sure yet'}")
         found = replace(

@@ -65,8 +65,7 @@ _ALONE = (
 )
 _PER_TOKEN = "Each answer's sum is divided by its tokens first, by the model's own tokenizer."
 _BINS = (
-    "llama.cpp's --kl-divergence, from counts in bins 7.5% wide: at most 4% off. The parent is as "
-    "for kl."
+    "llama.cpp's --kl-divergence, from counts in bins: at most 7.5% off. The parent is as for kl."
 )
 _MOVED = "llama.cpp's --kl-divergence (Mean and RMS of delta p). The parent is as for kl."
 _JUDGED = "By a reward model's own marks, on its own scale. A tie is lost."
@@ -356,7 +355,8 @@ MEANINGS: Mapping[str, Meaning] = {
     ),
     "disamb_bias_score": Meaning(
         "Which way the answers lean where the context decides.",
-        "disamb_bias_score = 2 * (biased answers / answers that are not unknown) - 1",
+        "disamb_bias_score = 2 * (biased answers / answers that are not unknown) - 1; 0 also where "
+        "no answer is biased",
         _BIAS,
     ),
     "amb_bias_score": Meaning(

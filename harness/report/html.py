@@ -173,7 +173,8 @@ def _rival_bar(answer: Answer, rival: Rival) -> Markup:
     ends = [end for each in answer.rivals for end in (each.delta.low, each.delta.high)]
     known = [0.0, *(end for end in ends if end is not None)]
     delta = rival.delta
-    assert delta.low is not None and delta.value is not None and delta.high is not None
+    if delta.low is None or delta.value is None or delta.high is None:
+        return Markup("")
     return bar(delta.low, delta.value, delta.high, (min(known), max(known)), zero=True)
 
 
