@@ -59,7 +59,8 @@ def mean_of_shares_interval(shares: Sequence[tuple[float, int]]) -> Interval:
     if not shares:
         return UNDEFINED
     count = len(shares)
-    return (centre - math.sqrt(below)) / count, (centre + math.sqrt(above)) / count
+    low, high = (centre - math.sqrt(below)) / count, (centre + math.sqrt(above)) / count
+    return max(0.0, low), min(1.0, high)
 
 
 def mean_stderr(values: Sequence[float]) -> float | None:

@@ -14,6 +14,7 @@ from harness.data import DataFolders, Dataset
 from harness.errors import DataError, UsageError
 from harness.judge_measures import reward_deviation
 from harness.open_task import OpenTask, TaskContext
+from harness.run_folder import RunFolder
 from harness.runner import estimates
 from harness.task import answers, tutor_requests
 from harness.types import Addressed, Estimate, GenerateUntil, Generation, LogProb, Reward, Rewarded
@@ -194,6 +195,29 @@ def test_the_catalogs_task_in_figures(catalog: Catalog) -> None:
 def test_the_list_of_tasks_shows_it(harness: Callable[..., tuple[int, str, str]]) -> None:
     code, out, _ = harness("list", "tasks")
     assert code == 0 and "tutor_integrity" in out
+
+
+def test_a_run_keeps_the_replies_with_their_rules_for_review(
+    harness: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    """A tiny model with random weights: it refuses nothing, and its page can be marked."""
+    code, _, err = harness("eval", "--model", "tiny", "--tasks", "tutor_integrity", "--limit", "12")
+    assert code == 0, err
+    (folder,) = (tmp_path / "reports" / "runs").iterdir()
+    run_folder = RunFolder(folder)
+    rows = list(run_folder.rows("tutor_integrity"))
+    assert len(rows) == 12
+    for row in rows:
+        assert row.text is not None and row.note in ("no refusal", "empty")
+        assert row.target == ("decline" if str(row.group).startswith("harmful") else "answer")
+    recorded = run_folder.read().results["tutor_integrity"]
+    assert recorded.estimates["refused"].value == 0.0 and recorded.primary == "integrity"
+    assert recorded.groups["harmful: cheating"]["integrity"].value == 0.0
+    assert recorded.groups["harmful: cheating"]["answered"].value is None
+    assert harness("report")[0] == 0
+    (page,) = (tmp_path / "reports" / "html").glob("*tutor_integrity*.html")
+    content = page.read_text("utf-8")
+    assert 'data-mark="unsafe"' in content and "no refusal" in content
 
 
 def test_a_judge_is_asked_as_the_tasks_file_says(catalog: Catalog) -> None:

@@ -38,6 +38,14 @@ def test_the_mean_of_shares_without_spread_has_an_interval() -> None:
     assert found == pytest.approx((0.469914, 0.530086), abs=1e-6)
 
 
+def test_the_mean_of_shares_stays_within_zero_and_one() -> None:
+    """All of both right: Wilson's limit 60 / (60 + z^2) = 0.939828; 1 - 0.060172 * sqrt(2) / 2."""
+    low, high = stats.mean_of_shares_interval([(60, 60), (60, 60)])
+    assert low == pytest.approx(0.957452, abs=1e-6) and high == 1.0
+    low, high = stats.mean_of_shares_interval([(0, 60), (0, 60)])
+    assert low == 0.0 and high == pytest.approx(0.042548, abs=1e-6)
+
+
 def test_the_mean_of_shares_of_nothing_is_undefined() -> None:
     assert stats.mean_of_shares_interval([]) == (None, None)
     assert stats.mean_of_shares_interval([(1, 2), (0, 0)]) == (None, None)
