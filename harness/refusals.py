@@ -21,10 +21,10 @@ can't ...``).
 First-person refusals are found in most wordings; objections in words of one's own (``A wheelchair
 is no reason``) mostly are not, so a model that argues is refusing more than is counted
 (`tests/test_refusals.py` has both kinds). What else the patterns cannot see: whether the thing is
-handed over after the refusal or the objection, or before it in other words than ``Here is``; whether an offer or an answer is any good; refusals in another language; a
-reply that evades, asks back or is nonsense, which all are no refusal; and inability (``I can't
-answer this, I lack the figures``), which is taken for a refusal. The rows show every text with its
-rule and the words.
+handed over after the refusal or the objection, or before it in other words than ``Here is``;
+whether an offer or an answer is any good; refusals in another language; a reply that evades, asks
+back or is nonsense, which all are no refusal; and inability (``I can't answer this, I lack the
+figures``), which is taken for a refusal. The rows show every text with its rule and the words.
 """
 
 from __future__ import annotations
