@@ -21,7 +21,7 @@ Command = Callable[..., tuple[int, str, str]]
 def reports(tmp_path: Path) -> Path:
     """Smol with an older run, a hostile model, and an interrupted run, which is the last."""
     runs = tmp_path / "reports" / "runs"
-    older = run("smol", [result("arc_easy", ARC)], created="2026-01-01T12:00:00+00:00")
+    older = run("smol", [result("arc_easy", ARC, docs=1)], created="2026-01-01T12:00:00+00:00")
     stored(runs / older.id, older, {"arc_easy": [choice_row(0, True)]})
     hostile(runs)
     written(runs)
@@ -173,6 +173,20 @@ def test_damaged_rows_leave_no_file(export: Command, reports: Path, tmp_path: Pa
     code, _, err = export("smol", "--format", "csv", "--docs", "--out", tmp_path / "x.csv")
     assert code == 1 and "mmlu.jsonl, line 1" in err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["reports"]
+
+
+def test_rows_that_are_not_all_there_are_no_table_of_docs(
+    export: Command, reports: Path, tmp_path: Path
+) -> None:
+    """Cut at a line's end, and one doc twice: both read as rows without an error."""
+    path = reports / "runs" / NEWEST / "rows" / "mmlu.jsonl"
+    first = path.read_text("utf-8").splitlines(keepends=True)[0]
+    for rows in (first, first * 2, ""):
+        path.write_text(rows, "utf-8")
+        code, _, err = export("--format", "csv", "--docs", "--out", tmp_path / "x.csv")
+        assert code == 1 and f"it has {int(bool(rows))} of 2 docs" in err and str(path) in err
+        assert "name the other runs, or leave --docs out" in err
+    assert export(OLDER, "--format", "csv", "--docs", "--out", tmp_path / "x.csv")[0] == 0
 
 
 def test_only_samples_are_no_card(export: Command, reports: Path, tmp_path: Path) -> None:
