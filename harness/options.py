@@ -161,7 +161,9 @@ def _rescore_options(parser: argparse.ArgumentParser) -> None:
 def _report_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="M", help="print only the runs of this model")
     parser.add_argument(
-        "--pages", metavar="RUN", help="draw all pages of a run, however many docs it has"
+        "--pages",
+        metavar="RUN",
+        help="draw all pages of a run: its id, a model's name, or 'last'",
     )
     parser.add_argument(
         "--tokens",

@@ -236,7 +236,7 @@ def test_a_run_that_cannot_be_read_is_not_unknown(
     record = reports / "runs" / NEWEST / "run.json"
     record.write_text(record.read_text("utf-8").replace('"schema": ', '"schema": 99'), "utf-8")
     code, _, err = export(NEWEST, "--format", "csv", "--out", tmp_path / "x.csv")
-    assert code == 1 and "unknown" not in err
+    assert code == 1 and "unknown model" not in err
     assert re.search(rf"^harness: .*{NEWEST}.*: schema 99\d+", err, re.MULTILINE)
 
 

@@ -1,6 +1,8 @@
 """A run's docs cut into pages: all of them, in order, small, found from the first page."""
 
+import os
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain
@@ -11,7 +13,7 @@ import pytest
 from harness.cli import main
 from harness.records import Run
 from harness.report import write_leaderboard
-from harness.report.html import run_page
+from harness.report.html import anchor, run_page
 from harness.report.ordered_rows import OrderedRows, shared_beginning
 from harness.report.run_page import run_pages
 from harness.run_folder import RunFolder
@@ -177,9 +179,60 @@ def test_pages_of_an_unknown_run_are_wrong_use(
     reports: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["report", "--pages", "chold", "--reports", str(reports)]) == 2
-    assert "unknown run 'chold': did you mean 'child'?" in capsys.readouterr().err
-    assert main(["report", "--pages", "child", "--suite", "card"]) == 2
-    assert "leave --pages and --tokens out" in capsys.readouterr().err
+    assert "unknown model or run 'chold': did you mean 'child'?" in capsys.readouterr().err
+    for name in ("child", ""):
+        assert main(["report", "--pages", name, "--suite", "card"]) == 2
+        assert "leave --pages and --tokens out" in capsys.readouterr().err
+    assert main(["report", "--pages", "", "--reports", str(reports)]) == 2
+    assert "--pages names no run" in capsys.readouterr().err
+    record = reports / "runs" / "child" / "run.json"
+    record.write_text(record.read_text("utf-8").replace('"schema": ', '"schema": 99'), "utf-8")
+    assert main(["report", "--pages", "child", "--reports", str(reports)]) == 1
+    error = capsys.readouterr().err
+    assert "child/run.json: schema 99" in error and "unknown model" not in error
+
+
+@pytest.mark.parametrize("name", ["last", CHILD.model.name, CHILD.id, "child"])
+def test_pages_of_the_last_run_and_of_a_models_newest(
+    name: str, reports: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.utime(reports / "runs" / "parent" / "run.json", (1, 1))
+    older = replace(CHILD, id="older", created="2020-01-01T00:00:00+00:00")
+    folder = stored(reports / "runs" / "older", older, {"mmlu": answers(3)})
+    os.utime(folder.path / "run.json", (1, 1))
+    assert main(["report", "--pages", name, "--reports", str(reports)]) == 0
+    said = capsys.readouterr().err
+    assert f"report: {reports / 'index.html'}" in said.splitlines()
+    assert said.splitlines()[-1] == f"report: {reports / 'html' / run_page(CHILD.id)}"
+
+
+def test_pages_of_a_run_that_is_gone_are_removed(reports: Path, pages: Drawn) -> None:
+    """Not those of a damaged run, nor what somebody else put there."""
+    mine = reports / "html" / "mine.html"
+    mine.write_text("<h1>mine</h1>")
+    (reports / "runs" / "child").rename(reports / "gone")
+    torn = stored(reports / "runs" / "torn", replace(PARENT, id="torn"), {"mmlu": answers(2)})
+    assert main(["report", "--reports", str(reports)]) == 0
+    assert not drawn(reports) and len(pages) > 3
+    (torn.path / "run.json").write_text("{")
+    assert main(["report", "--reports", str(reports)]) == 0
+    left = {path.name.partition(",")[0].removesuffix(".html") for path in mine.parent.iterdir()}
+    assert left == {"mine", "torn", run_page(PARENT.id).removesuffix(".html")}
+
+
+def test_two_runs_with_one_id_do_not_share_pages(reports: Path) -> None:
+    shutil.copytree(reports / "runs" / "parent", reports / "runs" / "parent copy")
+    assert main(["report", "--reports", str(reports)]) == 0
+    board = (reports / "leaderboard.md").read_text("utf-8")
+    assert f"parent copy: two runs have the id {PARENT.id}, see parent" in board
+
+
+def test_no_two_tasks_have_one_anchor() -> None:
+    tasks = ["a+b", "a.2Bb", "a.b", "a%b", "a.begin-0", "ü", "a_b-c~d"]
+    found = {anchor(task) for task in tasks}
+    assert len(found) == len(tasks)
+    assert all(re.fullmatch(r"task-[\w.~-]+", each, re.ASCII) for each in found)
+    assert anchor("mmlu") == "task-mmlu" and anchor("a.b") == "task-a.2Eb"
 
 
 @pytest.mark.parametrize(
