@@ -198,7 +198,7 @@ def test_pages_of_the_last_run_and_of_a_models_newest(
 ) -> None:
     os.utime(reports / "runs" / "parent" / "run.json", (1, 1))
     older = replace(CHILD, id="older", created="2020-01-01T00:00:00+00:00")
-    folder = stored(reports / "runs" / "older", older, {"mmlu": answers(3)})
+    folder = stored(reports / "runs" / "older", older, {"mmlu": list(answers(3))})
     os.utime(folder.path / "run.json", (1, 1))
     assert main(["report", "--pages", name, "--reports", str(reports)]) == 0
     said = capsys.readouterr().err
@@ -211,7 +211,7 @@ def test_pages_of_a_run_that_is_gone_are_removed(reports: Path, pages: Drawn) ->
     mine = reports / "html" / "mine.html"
     mine.write_text("<h1>mine</h1>")
     (reports / "runs" / "child").rename(reports / "gone")
-    torn = stored(reports / "runs" / "torn", replace(PARENT, id="torn"), {"mmlu": answers(2)})
+    torn = stored(reports / "runs" / "torn", replace(PARENT, id="torn"), {"mmlu": list(answers(2))})
     assert main(["report", "--reports", str(reports)]) == 0
     assert not drawn(reports) and len(pages) > 3
     (torn.path / "run.json").write_text("{")
