@@ -40,7 +40,8 @@ def run_page(run_id: str, number: int = 1) -> str:
 
 def anchor(task: str) -> str:
     """Id of a task's section on a run's page, without anything that a link would have to quote."""
-    return "task-" + urllib.parse.quote(task, safe="", errors="replace").replace("%", ".")
+    quoted = urllib.parse.quote(task, safe="", errors="replace")
+    return "task-" + quoted.replace(".", "%2E").replace("%", ".")
 
 
 def leaderboard_html(board: Leaderboard, pages: str = "html") -> str:

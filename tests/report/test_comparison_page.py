@@ -274,6 +274,6 @@ def test_a_name_that_is_too_long_for_a_file_is_cut(harness: Command, reports: Pa
     code, _, err = harness("compare", "one", "hostile-0,hostile-1")
     assert code == 0, err
     pages = sorted(path.name for path in (reports / "compare").glob("*.html"))
-    assert len(pages) == 2 and all(page.startswith("tiny---script-document") for page in pages)
+    assert len(pages) == 2 and all(page.startswith("tiny--script-document") for page in pages)
     html = (reports / "compare" / pages[0]).read_text("utf-8")
     assert "<script>document" not in html and "\x1b" not in html
