@@ -13,7 +13,7 @@ from harness.compare import StoredRun
 from harness.difference import Difference, metric_difference
 from harness.errors import IncomparableRuns, RecordError, UnknownName, UsageError
 from harness.gate.drops import Accuracy, Drop, accuracy, accuracy_drop, mean_drop
-from harness.gate.limits import Limit, limits_of
+from harness.gate.limits import Elsewhere, Limit, limits_of
 from harness.gate.policy import Margin, Policy, TaskPolicy, check_unit
 from harness.gate.rule import (
     Counts,
@@ -26,7 +26,6 @@ from harness.gate.rule import (
 from harness.pairing import Pair, pair_docs
 from harness.records import Run, TaskResult
 from harness.same_work import asked_twice, labels, paired_tasks, work_differences
-from harness.speed import Speed
 from harness.types import Estimate
 
 Verdict = Literal["pass", "fail", "underpowered", "same model"]
@@ -73,16 +72,14 @@ class Outcome:
         return 3 if self.verdict == "underpowered" and self.blocks else 0
 
 
-def decide(
-    base: StoredRun, model: StoredRun, policy: Policy, probe: Sequence[Speed] = ()
-) -> Outcome:
+def decide(base: StoredRun, model: StoredRun, policy: Policy, elsewhere: Elsewhere) -> Outcome:
     """Hold a run against a baseline.
 
     Args:
         base: the baseline.
         model: a run of equal work.
         policy: what is tolerated.
-        probe: the last one, for a limit on speed.
+        elsewhere: what else was measured of the model, for limits.
 
     Raises:
         IncomparableRuns: the work was not the same; lists what differs.
@@ -91,7 +88,7 @@ def decide(
             than its metric, or no margin could be shown to hold with so few docs.
     """
     names = labels([base.run, model.run])
-    check_policy(base.run, model.run, policy)
+    check_policy(base.run, model.run, policy, elsewhere)
     comparable = paired_tasks(base.run, model.run)
     asked = [task for task in base.run.results if task in comparable]
     notes = _against_parents(base.run, asked, policy)
@@ -122,7 +119,7 @@ def decide(
     level = levels(policy.alpha, len(accuracies) + len(others))
     pooled, drops = held(accuracies, policy, level, once)
     drops += [mean_drop(*each, level.task, level.holds) for each in others]
-    limits = tuple(limits_of(base.run, model.run, policy, probe))
+    limits = tuple(limits_of(base.run, model.run, policy, elsewhere))
     return replace(
         outcome(verdict(pooled, drops, limits), base.run, model.run, names, policy),
         pooled=pooled,
@@ -216,7 +213,7 @@ def verdict(pooled: Drop | None, tasks: Sequence[Drop], limits: Sequence[Limit])
     return "pass" if all(each.state == "holds" for each in needed) else "underpowered"
 
 
-def check_policy(base: Run, model: Run, policy: Policy) -> None:
+def check_policy(base: Run, model: Run, policy: Policy, elsewhere: Elsewhere) -> None:
     """Raise UnknownName for a task or metric that there is not: gated tasks are the baseline's, a
     limit may also be on what only the model was asked.
     """
@@ -225,7 +222,7 @@ def check_policy(base: Run, model: Run, policy: Policy) -> None:
             raise UnknownName("task", task, base.results, f"the baseline {base.id}")
         if of_task.metric:
             _check_metric(task, of_task.metric, base.results[task], base)
-    asked = {**base.results, **model.results}
+    asked = {**base.results, **elsewhere.results, **model.results}
     for task, metric in policy.limits:
         if task not in asked:
             raise UnknownName("task", task, asked, "the baseline and the run")

@@ -306,6 +306,28 @@ def test_what_each_measured_against_its_own_parent_is_not_gated_and_said(
     assert code == 2 and "the policy gates divergence" in err and "under limits" in err
 
 
+def test_a_divergence_from_the_baseline_may_stand_in_another_run(
+    store: Store, harness: Command, gate: Gate, policy: Path, tmp_path: Path
+) -> None:
+    """0.1 nats a token from the baseline; one from another parent is no answer to the question."""
+    base = store("tiny", RIGHT, RIGHT).run.model
+    harness("accept", "tiny")
+    store("other", RIGHT, RIGHT)
+    policy.write_text(POLICY + "limits: {divergence kl: 0.2 nats/token}\n")
+    metrics = {"divergence": [per_token("kl", NATS, higher_is_better=False)]}
+    for month, parent, code in ((5, "smol (00)", 2), (6, f"tiny ({base.weights_id[:16]})", 0)):
+        stored_run(
+            tmp_path / "reports/runs",
+            "other",
+            {"divergence": [generated_row(0, None, scores={"kl": (1.0, 10.0)}, target="")]},
+            metrics=metrics,
+            changes={"divergence": {"others": {"parent": parent}}},
+            created=f"2026-0{month}-01T12:00:00+00:00",
+        )
+        assert gate()[0] == code
+    assert "divergence kl from tiny" in gate()[1]
+
+
 def test_few_passages_leave_few_degrees_of_freedom() -> None:
     """A drop of 1 with a standard error of 0.4: of 20 docs surely beyond 0.1, of two passages, with
     one degree of freedom and t = 6.3 instead of 1.7, not.
