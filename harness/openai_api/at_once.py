@@ -34,7 +34,7 @@ def at_once(
         workers: how many items are under way at most.
 
     Raises:
-        Exception: whatever ``work`` raised, when its item's turn has come.
+        Exception: whatever ``work`` raised first, once all that is under way has come.
     """
     todo: SimpleQueue[Item | None] = SimpleQueue()
     done: SimpleQueue[_Done[Item, Result]] = SimpleQueue()
@@ -47,20 +47,24 @@ def at_once(
                 done.put(_Done(item, None, error))
 
     started, under_way = 0, 0
+    error: BaseException | None = None
     try:
         while True:
-            while under_way < workers and (item := supply()) is not None:
+            while error is None and under_way < workers and (item := supply()) is not None:
                 todo.put(item)
                 under_way += 1
                 if under_way > started:
                     threading.Thread(target=run, daemon=True).start()
                     started += 1
             if not under_way:
+                if error is not None:
+                    raise error
                 return
             found = done.get()
             under_way -= 1
             if found.error is not None:
-                raise found.error
+                error = error or found.error
+                continue
             yield found.item, found.result  # type: ignore[misc]
     finally:
         for _ in range(started):

@@ -11,8 +11,11 @@ from harness.openai_api.server import Server
 
 CUT_OFF = "length"
 """The ``finish_reason`` of an answer that reached ``max_tokens``."""
-FILTERED = "content_filter"
-"""The ``finish_reason`` of an answer that the server held back."""
+REFUSED, BROKEN = "refused", "broken off by the server"
+"""Why a reply is no answer, see `Reply.unusable`."""
+_UNUSABLE = {"content_filter": REFUSED, "refusal": REFUSED, "error": BROKEN}
+_MOST_TOKENS = 10**15
+"""A count beyond this is none."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Chat:
             "max_tokens": self.max_tokens,
             "temperature": self.temperature,
             "seed": self.seed,
+            "stream": False,
         }
 
     def digest(self, server: Server) -> str:
@@ -66,6 +70,11 @@ class Reply:
     tokens_in: int | None = None
     tokens_out: int | None = None
 
+    @property
+    def unusable(self) -> str:
+        """Why its text is not what the model had to say, in a few words; else empty."""
+        return REFUSED if self.refusal else _UNUSABLE.get(self.finish, "")
+
 
 def read_reply(body: str) -> Reply:
     """Read a chat completion.
@@ -80,7 +89,7 @@ def read_reply(body: str) -> Reply:
     try:
         choice = content["choices"][0]
         message = choice["message"]
-        text = message.get("content")
+        text = _joined(message.get("content"))
         refusal = message.get("refusal")
         finish, model = choice.get("finish_reason"), content.get("model")
     except (KeyError, IndexError, TypeError, AttributeError):
@@ -98,7 +107,7 @@ def read_reply(body: str) -> Reply:
     )
 
 
-def read_problem(body: str, limit: int = 300) -> str:
+def read_problem(body: str) -> str:
     """What an error's body says, on one line; empty where it says nothing."""
     try:
         content = json.loads(body)
@@ -108,8 +117,14 @@ def read_problem(body: str, limit: int = 300) -> str:
     if isinstance(said, dict):
         said = said.get("message") or said.get("code")
     text = " ".join(_whole(said if isinstance(said, str) else body).split())
-    shown = "".join(letter for letter in text if letter.isprintable())
-    return shown if len(shown) <= limit else shown[:limit] + "..."
+    return "".join(letter for letter in text if letter.isprintable())
+
+
+def _joined(content: Any) -> Any:
+    """A content that is a list of parts, as the texts among them; else as it is."""
+    if not isinstance(content, list):
+        return content
+    return "".join(part["text"] for part in content if part.get("type") == "text")
 
 
 def _whole(text: Any) -> str:
@@ -121,4 +136,6 @@ def _whole(text: Any) -> str:
 
 def _count(usage: Any, name: str) -> int | None:
     value = usage.get(name) if isinstance(usage, dict) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 <= value <= _MOST_TOKENS else None

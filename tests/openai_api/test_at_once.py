@@ -65,5 +65,22 @@ def test_what_work_raises_is_raised_here() -> None:
         list(at_once(supply([7]), work, 2))
 
 
+def test_what_is_under_way_comes_before_what_was_raised() -> None:
+    """A reply that was paid for must not be lost because another request failed."""
+    failed = threading.Event()
+
+    def work(item: int) -> int:
+        if item == 0:
+            failed.set()
+            raise ValueError("item 0")
+        assert failed.wait(20)
+        return item
+
+    coming = at_once(supply([0, 1, 2, 3, 4]), work, 3)
+    assert sorted([next(coming)[0], next(coming)[0]]) == [1, 2]
+    with pytest.raises(ValueError, match="item 0"):
+        next(coming)  # and nothing new was begun
+
+
 def test_nothing_to_do() -> None:
     assert list(at_once(supply([]), lambda item: item, 2)) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +21,9 @@ from training.ranking.replies import Kept, Replies
 from training.ranking.spending import Budget, Forecast, Spending, kept_of, prompt_tokens
 
 IN_VAIN = 10
-"""Requests without an answer, one after the other, after which the rest is not asked."""
+"""Requests without an answer, one after the other, after which the rest is not asked. Where the
+server answers others, those that it refuses as they are do not count.
+"""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ def ask_all(
     run = _Run(wanted, terms, replies)
     with (
         _stopped_by_signals(run.stop, tell),
-        Client(terms.server, terms.patience, run.stop) as client,
+        Client(terms.server, terms.patience, run.stop, run.spending) as client,
         open_progress() as progress,
     ):
         progress.start(wanted.title, wanted.questions, requests)
@@ -184,9 +186,11 @@ class _Run:
         self._wanted, self._terms, self._replies = wanted, terms, replies
         self.stop = threading.Event()
         self.fatal: ApiError | None = None
-        self._spending = Spending(terms.budget, replies.kept.values())
+        self.spending = Spending(terms.budget, [*replies.kept.values(), *replies.failed])
         self._digests: list[str] = []
         self._begun: set[str] = set()
+        self._failed_before = {one.asked for one in replies.failed}
+        self._last: deque[int] = deque()
         self._waiting: _Item | None = None
         self._failed: Counter[str] = Counter()
         self._last_error = self._stopped = ""
@@ -199,32 +203,34 @@ class _Run:
         item = self._waiting or self._unanswered()
         if item is None:
             return None
-        refusal = self._spending.refuses(item.chat)
+        refusal = self.spending.admit(item.chat)
         if refusal is not None:
             # What is under way may take less than it may: then there is room for more.
             self._waiting = item
-            if not self._spending.under_way:
+            if not self.spending.under_way:
                 self._stopped = refusal
             return None
         self._waiting = None
-        self._spending.begin(item.chat)
         return item
 
     def settle(self, item: _Item, found: Asked | ApiError) -> None:
-        """Keep a reply, or count why there is none."""
+        """Write a reply down, or that there is none and why."""
+        if found.attempts:
+            self._replies.add(kept_of(item.digest, item.chat, found))
         if isinstance(found, Asked):
-            kept = kept_of(item.digest, item.chat, found)
-            self._spending.settle(item.chat, kept)
-            self._replies.add(kept)
+            self.spending.answered(item.chat, found.reply)
             self._in_vain = 0
             return
-        self._spending.settle(item.chat, found.attempts)
         self._failed[found.reason] += 1
         self._last_error = str(found)
-        self._in_vain += 1
+        if not self.spending.under_way:
+            self._stopped = self._stopped or self.spending.refuses(item.chat) or ""
         if found.fatal:
             self.fatal = self.fatal or found
-        elif self._in_vain == IN_VAIN:
+        elif found.refused and self._replies.kept:
+            return  # it is this question, for the server answers others
+        self._in_vain += 1
+        if self._in_vain == IN_VAIN:
             self._stopped = f"{IN_VAIN} requests in a row without an answer"
 
     def outcome(self) -> Outcome:
@@ -235,24 +241,34 @@ class _Run:
             [self._replies.kept.get(digest) for digest in self._digests],
             self._failed,
             self._stopped,
-            self._spending,
+            self.spending,
             self._last_error,
         )
 
     def _unanswered(self) -> _Item | None:
+        """The next to be asked. What an earlier call asked in vain comes last: what the server
+        always refuses must not keep the others from being asked.
+        """
         while (item := self._unseen()) is not None:
-            if item.digest not in self._replies.kept and item.digest not in self._begun:
-                self._begun.add(item.digest)
+            if item.digest in self._replies.kept or item.digest in self._begun:
+                continue
+            self._begun.add(item.digest)
+            if item.digest not in self._failed_before:
                 return item
-        return None
+            self._last.append(len(self._digests) - 1)
+        return self._item(self._last.popleft()) if self._last else None
 
     def _unseen(self) -> _Item | None:
         """The next request in order."""
         if len(self._digests) == self._wanted.count:
             return None
-        chat = self._wanted.chat(len(self._digests))
-        self._digests.append(chat.digest(self._terms.server))
-        return _Item(chat, self._digests[-1])
+        item = self._item(len(self._digests))
+        self._digests.append(item.digest)
+        return item
+
+    def _item(self, place: int) -> _Item:
+        chat = self._wanted.chat(place)
+        return _Item(chat, chat.digest(self._terms.server))
 
 
 @contextmanager

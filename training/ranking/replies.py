@@ -1,7 +1,8 @@
 """The replies of a server, kept as they come, so that nothing is asked or paid for twice.
 
 One JSON object per line, appended in one write: what was asked (a digest, see `Chat.digest`), the
-reply, and how many attempts it took. A line that a kill tore is passed over, and asked again.
+reply, and how many attempts it took. Requests that got none are written down too, for attempts
+count towards a budget. A line that a kill tore is passed over, and asked again.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ from harness.storage import UNDECODABLE, explained
 
 
 class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A reply as it is written down.
+    """A reply as it is written down, or that there was none.
 
     Attributes:
         asked: the request's digest.
         text, finish, refusal, model: as in `Reply`.
-        tokens_in, tokens_out: as the server counts them; where ``estimated``, from the texts.
+        tokens_in, tokens_out: of all attempts, as the server counts them. Where ``estimated``, some
+            are from the texts, or all that an attempt may take whose answer did not come whole.
         attempts: how often the server was asked.
+        failed: why there is no reply, in a few words; else empty.
     """
 
     asked: str
@@ -37,6 +40,7 @@ class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
     finish: str = ""
     refusal: str = ""
     model: str = ""
+    failed: str = ""
 
     @property
     def reply(self) -> Reply:
@@ -50,11 +54,13 @@ class Replies:
     Attributes:
         path: the file.
         kept: the replies, by what was asked.
+        failed: requests that got none, as often as they were put.
     """
 
     def __init__(self, path: Path, descriptor: int, tell: Callable[[str], None]) -> None:
         self.path, self._file = path, descriptor
         self.kept: dict[str, Kept] = {}
+        self.failed: list[Kept] = []
         with open(descriptor, "rb", closefd=False) as file:
             *lines, self._torn = file.read().split(b"\n")
         damaged = sum(not self._take(line) for line in lines if line)
@@ -66,7 +72,7 @@ class Replies:
             tell(f"damaged lines are left out, {damaged:,} of them, and asked again ({path})")
 
     def add(self, new: Kept) -> None:
-        """Write a reply down.
+        """Write a reply down, or that there was none.
 
         Raises:
             StorageError: it could not be written; all earlier ones are kept.
@@ -77,14 +83,20 @@ class Replies:
                 self._torn = content  # until all of it is written
                 content = content[os.write(self._file, content) :]
         self._torn = b""
-        self.kept.setdefault(new.asked, new)
+        self._put(new)
+
+    def _put(self, one: Kept) -> None:
+        if one.failed:
+            self.failed.append(one)
+        else:
+            self.kept.setdefault(one.asked, one)
 
     def _take(self, line: bytes) -> bool:
         try:
             found = msgspec.json.decode(line, type=Kept)
         except UNDECODABLE:
             return False
-        self.kept.setdefault(found.asked, found)
+        self._put(found)
         return True
 
 

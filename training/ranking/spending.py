@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.openai_api.chat import Chat
-from harness.openai_api.client import Asked
+from harness.openai_api.chat import Chat, Reply
+from harness.openai_api.client import ApiError, Asked
 from harness.report.wording import counted
 from training.ranking.replies import Kept
 
@@ -38,8 +39,9 @@ class Budget:
     """How much may be asked in all, what is kept from earlier calls counted in; ``None``: no bound.
 
     Attributes:
-        requests: every attempt that a kept reply took counts, and every one of this call.
-        tokens: read and written, as the server counts them, estimated where it does not.
+        requests: every attempt counts, and those of earlier calls that are written down.
+        tokens: read and written, as the server counts them, estimated where it does not. An attempt
+            whose answer did not come whole counts with all that it may take.
     """
 
     requests: int | None = None
@@ -60,20 +62,34 @@ def prompt_tokens(chat: Chat) -> int:
     return sum(TOKENS_PER_MESSAGE + estimated_tokens(text) for _, text in chat.messages)
 
 
-def kept_of(digest: str, chat: Chat, asked: Asked) -> Kept:
-    """A reply to be written down; tokens that the server did not count are estimated."""
-    reply = asked.reply
-    counts = (reply.tokens_in, reply.tokens_out)
+def kept_of(digest: str, chat: Chat, found: Asked | ApiError) -> Kept:
+    """What is written down of a request, with the tokens of all its attempts; those that the server
+    did not count are estimated.
+    """
+    lost_in, lost_out = found.lost * prompt_tokens(chat), found.lost * chat.max_tokens
+    if isinstance(found, ApiError):
+        lost = found.lost > 0
+        return Kept(digest, "", lost_in, lost_out, lost, found.attempts, failed=found.reason)
+    reply = found.reply
+    tokens_in, tokens_out = _tokens(chat, reply)
     return Kept(
         digest,
         reply.text,
-        prompt_tokens(chat) if counts[0] is None else counts[0],
-        estimated_tokens(reply.text) if counts[1] is None else counts[1],
-        None in counts,
-        asked.attempts,
+        tokens_in + lost_in,
+        tokens_out + lost_out,
+        None in (reply.tokens_in, reply.tokens_out) or found.lost > 0,
+        found.attempts,
         reply.finish,
         reply.refusal,
         reply.model,
+    )
+
+
+def _tokens(chat: Chat, reply: Reply) -> tuple[int, int]:
+    """Read and written, as the server counts them, else estimated."""
+    return (
+        prompt_tokens(chat) if reply.tokens_in is None else reply.tokens_in,
+        estimated_tokens(reply.text) if reply.tokens_out is None else reply.tokens_out,
     )
 
 
@@ -119,7 +135,8 @@ def _money(amount: float) -> str:
 
 
 class Spending:
-    """Counts what was asked and what is under way, and says what the budget still admits.
+    """Counts the attempts that were made and are under way, and says what the budget still admits.
+    Several threads may use it.
 
     Attributes:
         requests, tokens_in, tokens_out: so far.
@@ -127,48 +144,55 @@ class Spending:
 
     def __init__(self, budget: Budget, kept: Iterable[Kept] = ()) -> None:
         self._budget = budget
+        self._lock = threading.Lock()
         self.requests = self.tokens_in = self.tokens_out = 0
-        self._requests_under_way = self._tokens_under_way = 0
+        self.under_way = 0
+        self._tokens_under_way = 0
         for one in kept:
-            self._count(one)
+            self._count(one.attempts, one.tokens_in, one.tokens_out)
 
     @property
     def tokens(self) -> int:
         """Read and written."""
         return self.tokens_in + self.tokens_out
 
-    @property
-    def under_way(self) -> int:
-        """Requests that were begun and not settled."""
-        return self._requests_under_way
-
     def refuses(self, chat: Chat) -> str | None:
-        """Why one more request is not admitted, else ``None``. It counts with all the tokens that
+        """Why one more attempt is not admitted, else ``None``. It counts with all the tokens that
         it may take, and so does what is under way.
         """
         requests, tokens = self._budget.requests, self._budget.tokens
-        if requests is not None and self.requests + self._requests_under_way >= requests:
+        if requests is not None and self.requests + self.under_way >= requests:
             return f"the budget of {counted(requests, 'request')} admits no more"
         needed = self.tokens + self._tokens_under_way + prompt_tokens(chat) + chat.max_tokens
         if tokens is not None and needed > tokens:
             return f"the budget of {counted(tokens, 'token')} admits no more"
         return None
 
-    def begin(self, chat: Chat) -> None:
-        """A request is sent."""
-        self._requests_under_way += 1
-        self._tokens_under_way += prompt_tokens(chat) + chat.max_tokens
+    def admit(self, chat: Chat) -> str | None:
+        """Begin an attempt; or say why the budget admits none."""
+        with self._lock:
+            refusal = self.refuses(chat)
+            if refusal is None:
+                self._begun(1, chat)
+            return refusal
 
-    def settle(self, chat: Chat, outcome: Kept | int) -> None:
-        """A request came to its end: with a reply, or with none after so many attempts."""
-        self._requests_under_way -= 1
-        self._tokens_under_way -= prompt_tokens(chat) + chat.max_tokens
-        if isinstance(outcome, Kept):
-            self._count(outcome)
-        else:
-            self.requests += outcome
+    def failed(self, chat: Chat, lost: bool) -> None:
+        """An attempt ended without an answer; ``lost``: it may have to be paid for."""
+        with self._lock:
+            self._begun(-1, chat)
+            self._count(1, lost * prompt_tokens(chat), lost * chat.max_tokens)
 
-    def _count(self, kept: Kept) -> None:
-        self.requests += kept.attempts
-        self.tokens_in += kept.tokens_in
-        self.tokens_out += kept.tokens_out
+    def answered(self, chat: Chat, reply: Reply) -> None:
+        """An attempt ended with an answer."""
+        with self._lock:
+            self._begun(-1, chat)
+            self._count(1, *_tokens(chat, reply))
+
+    def _begun(self, number: int, chat: Chat) -> None:
+        self.under_way += number
+        self._tokens_under_way += number * (prompt_tokens(chat) + chat.max_tokens)
+
+    def _count(self, requests: int, tokens_in: int, tokens_out: int) -> None:
+        self.requests += requests
+        self.tokens_in += tokens_in
+        self.tokens_out += tokens_out

@@ -65,6 +65,20 @@ def test_of_two_replies_to_one_question_the_first_counts(path: Path) -> None:
     assert kept(path)[0]["aa"] == ONE
 
 
+def test_a_request_without_a_reply_is_written_down_and_answers_nothing(path: Path) -> None:
+    lost = Kept("cc", "", 37, 100, True, 3, failed="time-out")
+    with open_replies(path, print) as replies:
+        replies.add(lost)
+        replies.add(lost)
+        replies.add(Kept("aa", "", 0, 0, failed="status 400"))
+    with open_replies(path, print) as replies:
+        assert set(replies.kept) == {"aa", "bb"} and replies.kept["aa"] == ONE
+        assert [one.failed for one in replies.failed] == ["time-out", "time-out", "status 400"]
+        replies.add(Kept("cc", "2", 1, 1))
+        assert replies.kept["cc"].text == "2"
+    assert set(read_replies(path)) == {"aa", "bb", "cc"}
+
+
 def test_two_processes_do_not_write_to_one_file(path: Path) -> None:
     with (
         open_replies(path, print),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.openai_api.chat import Chat, Reply
-from harness.openai_api.client import Asked
+from harness.openai_api.client import ApiError, Asked
 from training.ranking.replies import Kept
 from training.ranking.spending import (
     Budget,
@@ -39,23 +39,48 @@ def test_a_forecast_in_words() -> None:
 def test_requests_under_way_count() -> None:
     spending = Spending(Budget(requests=2))
     assert spending.refuses(CHAT) is None
-    spending.begin(CHAT)
-    spending.begin(CHAT)
-    assert spending.refuses(CHAT) == "the budget of 2 requests admits no more"
-    spending.settle(CHAT, 1)
-    assert spending.refuses(CHAT) == "the budget of 2 requests admits no more", (
+    assert spending.admit(CHAT) is None and spending.admit(CHAT) is None
+    assert spending.admit(CHAT) == "the budget of 2 requests admits no more"
+    spending.failed(CHAT, lost=False)
+    assert spending.admit(CHAT) == "the budget of 2 requests admits no more", (
         "it failed, but it was put"
     )
-    assert (spending.requests, spending.under_way) == (1, 1)
+    assert (spending.requests, spending.under_way, spending.tokens) == (1, 1, 0)
 
 
 def test_a_request_counts_with_all_that_it_may_take_until_it_is_answered() -> None:
     spending = Spending(Budget(tokens=2 * 137 - 1))
-    spending.begin(CHAT)
+    assert spending.admit(CHAT) is None
     assert spending.refuses(CHAT) == "the budget of 273 tokens admits no more"
-    spending.settle(CHAT, Kept("aa", "2", 40, 5))
+    spending.answered(CHAT, Reply("2", tokens_in=40, tokens_out=5))
     assert spending.tokens == 45
     assert spending.refuses(CHAT) is None
+
+
+def test_an_attempt_that_may_have_to_be_paid_for_counts_with_all_that_it_may_take() -> None:
+    spending = Spending(Budget(tokens=2 * 137 - 1))
+    assert spending.admit(CHAT) is None
+    spending.failed(CHAT, lost=True)
+    assert (spending.tokens_in, spending.tokens_out) == (37, 100)
+    assert spending.admit(CHAT) == "the budget of 273 tokens admits no more"
+
+
+def test_what_is_written_down_is_what_was_counted() -> None:
+    """Three attempts, the first two lost: 2 * 37 + 40 in, 2 * 100 + 5 out."""
+    said = Reply("2", "stop", tokens_in=40, tokens_out=5)
+    kept = kept_of("aa", CHAT, Asked(said, 3, lost=2))
+    assert (kept.tokens_in, kept.tokens_out, kept.estimated, kept.attempts) == (114, 205, True, 3)
+    spending = Spending(Budget())
+    for lost in (True, True):
+        assert spending.admit(CHAT) is None
+        spending.failed(CHAT, lost)
+    assert spending.admit(CHAT) is None
+    spending.answered(CHAT, said)
+    again = Spending(Budget(), [kept])
+    assert (again.requests, again.tokens_in, again.tokens_out) == (3, 114, 205)
+    assert (spending.requests, spending.tokens_in, spending.tokens_out) == (3, 114, 205)
+    failed = kept_of("bb", CHAT, ApiError("time-out", "late", attempts=4, lost=1))
+    assert failed == Kept("bb", "", 37, 100, True, 4, failed="time-out")
 
 
 def test_what_is_kept_from_earlier_calls_counts() -> None:
