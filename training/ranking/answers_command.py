@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import get_args
@@ -22,6 +23,9 @@ from training.ranking.questions import Question, once, read_questions
 from training.ranking.replies import open_replies, read_replies
 from training.ranking.sampling import Sampling
 
+REPLIES = "answers.replies.jsonl"
+"""What lies beside the result."""
+
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code.
@@ -31,7 +35,7 @@ def run(arguments: Sequence[str]) -> int:
             written.
     """
     options = _parser().parse_args(arguments)
-    shared.check_out(options.out)
+    shared.check_out(options.out, [Path(options.questions)], (REPLIES,))
     if options.out.suffix != ".jsonl":
         raise UsageError(f"--out {options.out}: answers go into a file that ends in .jsonl")
     sampling = Sampling(options.answers, options.temperature, options.seed, options.max_tokens)
@@ -117,7 +121,7 @@ def _from_server(
         f"answers of {terms.server.model}",
         sampling.max_tokens,
     )
-    path = shared.beside(options.out, "replies.jsonl")
+    path = shared.beside(options.out, REPLIES)
     ahead = forecast(wanted, terms.server, read_replies(path))
     print(f"asks {terms.server}")
     print("\n".join(ahead.lines(shared.prices(options))), flush=True)
@@ -126,8 +130,12 @@ def _from_server(
     with open_replies(path, note) as replies:
         outcome = ask_all(wanted, terms, replies, ahead.requests, note)
     found: list[list[Candidate]] = [[] for _ in questions]
+    left_out: Counter[str] = Counter()
     for place, kept in enumerate(outcome.replies):
         if kept is None:
+            continue
+        if kept.reply.unusable:
+            left_out[kept.reply.unusable] += 1
             continue
         made = {
             "model": kept.model or terms.server.model,
@@ -139,7 +147,9 @@ def _from_server(
         found[place // sampling.answers].append(Candidate(kept.text, made))
     if not any(found):
         outcome.check()  # what an earlier call wrote stays
-    _write(options.out, questions, found)
+    for why, count in sorted(left_out.items()):
+        print(f"  answers left out, {why}: {count:,}")
+    _write(shared.place(options.out, outcome.complete), questions, found)
     outcome.check()
     return 0
 
@@ -179,7 +189,7 @@ def _from_registry(
     if options.plan:
         return 0
     found, failed = registered.sample(model, questions, sampling, note)
-    _write(options.out, questions, found)
+    _write(shared.place(options.out, not failed), questions, found)
     if failed:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in sorted(failed.items()))
         raise HarnessError(f"{options.model} could not give all answers: {reasons}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from harness.errors import UsageError
@@ -12,6 +12,9 @@ from harness.openai_api.server import KEY_VARIABLE, make_server
 from training.data.files import SUFFIXES
 from training.ranking.asking import Terms
 from training.ranking.spending import Budget, Prices
+
+DAY = 86_400
+"""Seconds."""
 
 
 def add_server(parser: argparse.ArgumentParser, needed: bool) -> None:
@@ -32,7 +35,11 @@ def add_server(parser: argparse.ArgumentParser, needed: bool) -> None:
         "--at-once", type=at_least(1), default=8, metavar="N", help="requests at a time (8)"
     )
     group.add_argument(
-        "--timeout", type=above(0), default=120.0, metavar="S", help="seconds for an answer (120)"
+        "--timeout",
+        type=seconds,
+        default=120.0,
+        metavar="S",
+        help="seconds for an answer (120), 86,400 at most",
     )
     group.add_argument(
         "--attempts", type=at_least(1), default=6, metavar="N", help="times to ask, at most (6)"
@@ -49,13 +56,14 @@ def add_server(parser: argparse.ArgumentParser, needed: bool) -> None:
         "--budget-requests",
         type=at_least(1),
         metavar="N",
-        help="stop before more requests than this, in all calls together",
+        help="stop before more requests than this, every attempt counted, in all calls together",
     )
     cost.add_argument(
         "--budget-tokens",
         type=at_least(1),
         metavar="N",
-        help="stop before more tokens than this, read and written, in all calls together",
+        help="stop before more tokens than this, read and written, in all calls together; an "
+        "attempt without a whole answer counts with all that it may take",
     )
 
 
@@ -84,21 +92,43 @@ def prices(options: argparse.Namespace) -> Prices | None:
     return None if options.price_in is None else Prices(options.price_in, options.price_out)
 
 
-def check_out(path: Path) -> None:
-    """Refuse a result that training could not read.
+def check_out(path: Path, inputs: Iterable[Path], beside_it: Sequence[str]) -> None:
+    """Refuse a result that training could not read, or that would take the place of an input.
+
+    Args:
+        path: of the result.
+        inputs: files that are read.
+        beside_it: what else is written, see `beside`.
 
     Raises:
-        UsageError: the suffix is another, or the path is a folder.
+        UsageError: the suffix is another, the path is a folder, or a file that is written is one
+            that is read.
     """
     if path.suffix not in SUFFIXES:
         raise UsageError(f"--out {path}: the name of a file that ends in {' or '.join(SUFFIXES)}")
     if path.is_dir():
         raise UsageError(f"--out {path} is a folder; name a file")
+    read = {source.expanduser().resolve() for source in inputs}
+    for result in (path, _partial(path)):
+        for written in (result, *(beside(result, what) for what in beside_it)):
+            if written.resolve() in read:
+                raise UsageError(
+                    f"--out {path}: {written} would be written, and is read; name another file"
+                )
 
 
 def beside(path: Path, what: str) -> Path:
     """A file that belongs to a result: ``pairs.json`` has ``pairs.card.json``."""
     return path.with_name(f"{path.stem}.{what}")
+
+
+def place(out: Path, complete: bool) -> Path:
+    """Where a result is written: one that is not complete takes the place of none."""
+    return out if complete or not out.exists() else _partial(out)
+
+
+def _partial(out: Path) -> Path:
+    return out.with_name(f"{out.stem}.partial{out.suffix}")
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -127,13 +157,9 @@ def not_below(least: float) -> Callable[[str], float]:
     return read
 
 
-def above(least: float) -> Callable[[str], float]:
-    """A number of more than so much, for argparse."""
-
-    def read(text: str) -> float:
-        value = not_below(least)(text)
-        if value == least:
-            raise argparse.ArgumentTypeError(f"{text!r} is not more than {least:g}")
-        return value
-
-    return read
+def seconds(text: str) -> float:
+    """More than 0 and a day at most, for argparse."""
+    value = not_below(0)(text)
+    if not 0 < value <= DAY:
+        raise argparse.ArgumentTypeError(f"{text!r} is not more than 0 and at most {DAY:,}")
+    return value

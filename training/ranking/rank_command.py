@@ -22,6 +22,9 @@ from training.ranking.replies import open_replies, read_replies
 from training.ranking.sifting import Sifted, sift
 from training.ranking.spending import Prices
 
+CARD, REPLIES = "card.json", "rank.replies.jsonl"
+"""What lies beside the result."""
+
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code.
@@ -31,7 +34,8 @@ def run(arguments: Sequence[str]) -> int:
             those that were are written.
     """
     options = _parser().parse_args(arguments)
-    shared.check_out(options.out)
+    inputs = [*options.answers, *([options.constitution] if options.constitution else [])]
+    shared.check_out(options.out, inputs, (CARD, REPLIES))
     terms, prices = shared.terms(options), shared.prices(options)
     judging = Judging(
         read_constitution(options.constitution),
@@ -44,7 +48,7 @@ def run(arguments: Sequence[str]) -> int:
     if not sifted.kept:
         raise DataError("no question is left to rank")
     asked = wanted(sifted.kept, judging)
-    path = shared.beside(options.out, "replies.jsonl")
+    path = shared.beside(options.out, REPLIES)
     ahead = forecast(asked, terms.server, read_replies(path))
     print(f"asks {terms.server}")
     print("\n".join(ahead.lines(prices)), flush=True)
@@ -55,11 +59,12 @@ def run(arguments: Sequence[str]) -> int:
     verdicts = judge(sifted.kept, outcome.replies, judging.seed)
     if not verdicts.ranked:
         outcome.check()  # what an earlier call wrote stays
-    rows = write_rows(options.out, verdicts.ranked)
+    out = shared.place(options.out, outcome.complete)
+    rows = write_rows(out, verdicts.ranked)
     card = _card(sifted, verdicts, outcome, judging, terms.server, prices, rows)
-    card_path = shared.beside(options.out, "card.json")
+    card_path = shared.beside(out, CARD)
     write_atomic(card_path, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
-    print("\n".join(_said(card, options.out, card_path)))
+    print("\n".join(_said(card, out, card_path)))
     outcome.check()
     if not rows:
         raise DataError(f"no pair came of it; {card_path} counts why")
@@ -183,7 +188,11 @@ def _said(card: dict[str, Any], out: Path, card_path: Path) -> list[str]:
     lines = [f"{rankings['valid']:,} of {counted(of, 'ranking')} valid"]
     lines += [f"  dropped, {why}: {count:,}" for why, count in invalid.items()]
     if tau["mean"] is not None:
-        ends = "" if tau["low"] is None else f" ({tau['low']:.2f} to {tau['high']:.2f})"
+        ends = (
+            ""
+            if tau["low"] is None
+            else f" (95% interval, bootstrap over questions: {tau['low']:.2f} to {tau['high']:.2f})"
+        )
         lines.append(
             f"Kendall's tau of the two rankings: {tau['mean']:.2f}{ends} over "
             f"{counted(agreed['questions'], 'question')}; {tau['equal_rankings']:,} are equal"

@@ -113,6 +113,51 @@ def test_what_a_server_did_not_answer_is_said_and_the_rest_is_there(
     assert [[answer["seed"] for answer in found["answers"]] for found in read(out)] == [[0], [0]]
 
 
+def test_what_is_no_answer_is_left_out_and_counted(
+    questions: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = questions.with_name("a.jsonl")
+    finishes = ["stop", "error", "content_filter", "length"]
+
+    def script(payload: Payload, number: int) -> Says:
+        seed = payload["seed"]
+        return completion(f"Answer {seed}.", finish_reason=finishes[seed])
+
+    with serving(script) as server:
+        words = ["answers", str(questions), "--endpoint", server.url, "--model", "m"]
+        assert main([*words, "--out", str(out)]) == 0
+    assert [[answer["seed"] for answer in found["answers"]] for found in read(out)] == [[0, 3]] * 2
+    text = capsys.readouterr().out
+    assert "answers left out, broken off by the server: 2" in text
+    assert "answers left out, refused: 2" in text
+
+
+def test_what_is_missing_takes_the_place_of_nothing(questions: Path) -> None:
+    out = questions.with_name("a.jsonl")
+    with serving(tutor) as server:
+        words = ["answers", str(questions), "--endpoint", server.url, "--model", "m"]
+        words += ["--out", str(out), "--answers", "2"]
+        assert main(words) == 0
+        before = out.read_bytes()
+        assert main([*words, "--seed", "7", "--budget-requests", "6"]) == 1
+    assert out.read_bytes() == before
+    found = read(out.with_name("a.partial.jsonl"))
+    assert [[answer["seed"] for answer in row["answers"]] for row in found] == [[7, 8]]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.partial.jsonl", "a.answers.replies.jsonl"])
+def test_the_questions_are_not_overwritten(
+    questions: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    mine = questions.rename(questions.with_name(name))
+    before = mine.read_bytes()
+    with serving(tutor) as server:
+        words = ["answers", str(mine), "--endpoint", server.url, "--model", "m"]
+        assert main([*words, "--out", str(mine.with_name("a.jsonl"))]) == 2
+    assert f"{mine} would be written, and is read" in capsys.readouterr().err
+    assert server.asked == [] and mine.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
@@ -182,4 +227,6 @@ def test_answers_of_a_registered_model_are_kept_with_its_weights(
     questions.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     assert main([*words, "--answers", "2"]) == 1
     assert "the question does not fit into the model's context: 2" in capsys.readouterr().err
-    assert [row["instruction"] for row in read(out)] == ["1+1?"], "never the end of a question"
+    part = read(folder / "a.partial.jsonl")
+    assert [row["instruction"] for row in part] == ["1+1?"], "never the end of a question"
+    assert read(out) == more

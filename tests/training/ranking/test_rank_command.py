@@ -251,9 +251,104 @@ def test_a_budget_of_requests_stops_and_goes_on(
         assert len(read_pairs(answers.parent / "pairs.json")) == 9
         assert main(arguments(answers, server, "--budget-requests", "7")) == 1
         assert len(server.asked) == 7, "a budget is of all calls together"
+        assert len(read_pairs(answers.parent / "pairs.partial.json")) == 9
         assert main(arguments(answers, server, "--budget-requests", "10")) == 0
     assert len(server.asked) == 10 == len({json.dumps(payload) for payload in server.asked})
     assert card(answers)["complete"] and card(answers)["rows"] == 15
+
+
+def test_attempts_that_fail_count_towards_the_budget_of_all_calls(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = write([row(number) for number in range(10)])
+    with serving(lambda payload, number: failure(503)) as server:
+        words = arguments(answers, server, "--budget-requests", "3", "--at-once", "2")
+        for _ in range(2):
+            assert main([*words, "--attempts", "2"]) == 1
+            assert len(server.asked) == 3
+            assert "the budget of 3 requests admits no more" in capsys.readouterr().err
+
+
+def test_answers_that_do_not_come_whole_count_with_all_that_they_may_take(write: Write) -> None:
+    """They may have to be paid for: a prompt, and the 1,024 tokens of an answer."""
+    answers = write([row(number) for number in range(10)])
+    with serving(lambda payload, number: Says(b"{")) as server:
+        words = arguments(answers, server, "--budget-tokens", "5000", "--attempts", "4")
+        for _ in range(2):
+            assert main(words) == 1
+            assert len(server.asked) == 2, "a third might take more than what is left"
+
+
+def test_questions_that_are_always_refused_do_not_keep_the_others_from_being_asked(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first twelve requests do not fit: the first call gives up, the second asks the others
+    first, and then sees that it is these questions.
+    """
+    answers = write([row(number) for number in range(20)])
+
+    def script(payload: Payload, number: int) -> Says:
+        return failure(400, "too long") if question(payload) < 6 else good(payload, number)
+
+    with serving(script) as server:
+        words = arguments(answers, server, "--at-once", "1")
+        assert main(words) == 1
+        assert "10 requests in a row without an answer" in capsys.readouterr().err
+        assert len(server.asked) == 10
+        assert main(words) == 1
+    assert "12 requests not answered, the last: " in capsys.readouterr().err
+    # Eleven and twelve are new, then come 28 that are answered, and at last the ten.
+    assert [question(payload) for payload in server.asked[10:]] == [
+        *[5, 5],
+        *(number for number in range(6, 20) for _ in range(2)),
+        *(number for number in range(5) for _ in range(2)),
+    ]
+    found = card(answers)
+    assert found["questions"]["ranked"] == 14 and not found["complete"]
+    assert found["requests"]["failed"] == {"status 400": 12} and found["stopped"] == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["pairs.json", "pairs.card.json", "pairs.rank.replies.jsonl", "pairs.partial.card.json"],
+)
+def test_what_is_read_is_not_overwritten(
+    write: Write, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    answers = write([row(1)]).rename(write([row(1)]).with_name("mine.jsonl"))
+    link = answers.with_name(name)
+    link.symlink_to(answers)
+    before = answers.read_bytes()
+    with serving(good) as server:
+        assert main(arguments(answers, server)) == 2
+    assert f"{link} would be written, and is read" in capsys.readouterr().err
+    assert answers.read_bytes() == before and server.asked == []
+
+
+def test_neither_is_the_constitution(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    answers = write([row(1)])
+    mine = answers.with_name("pairs.json")
+    mine.write_text("Prefer the shorter.", "utf-8")
+    with serving(good) as server:
+        assert main(arguments(answers, server, "--constitution", str(mine))) == 2
+    assert "is read" in capsys.readouterr().err and mine.read_text("utf-8") == "Prefer the shorter."
+
+
+def test_what_is_missing_takes_the_place_of_no_complete_result(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = write([row(number) for number in range(4)])
+    with serving(good) as server:
+        assert main(arguments(answers, server)) == 0
+        before = (answers.parent / "pairs.json").read_bytes()
+        assert main(arguments(answers, server, "--seed", "1", "--budget-requests", "10")) == 1
+        assert "3 pairs in " + str(answers.parent / "pairs.partial.json") in capsys.readouterr().out
+        assert (answers.parent / "pairs.json").read_bytes() == before
+        assert card(answers)["complete"] and card(answers)["judge"]["seed"] == 0
+        part = json.loads((answers.parent / "pairs.partial.card.json").read_text("utf-8"))
+        assert not part["complete"] and part["judge"]["seed"] == 1
+        assert main(arguments(answers, server, "--seed", "1")) == 0
+    assert card(answers)["judge"]["seed"] == 1 and card(answers)["rows"] == 12
 
 
 def test_a_budget_of_tokens_is_never_passed(write: Write) -> None:
@@ -349,10 +444,10 @@ def everything(folder: Path) -> str:
     ("more", "said"),
     [
         (["--out", "pairs.txt"], "ends in .json or .jsonl"),
-        (["--endpoint", "https://me:secret@host/v1"], "holds a user"),
+        (["--endpoint", "https://me:secret@host/v1"], "holds @"),
         (["--price-in", "1"], "belong together"),
         (["--constitution", "none.txt"], "no such file"),
-        (["--key-env", "NOT_SET_HERE"], "no such variable"),
+        (["--key-env", "NOT_SET_HERE"], "names no variable"),
     ],
 )
 def test_wrong_use_is_told_before_anything_is_read(
@@ -366,7 +461,14 @@ def test_wrong_use_is_told_before_anything_is_read(
 
 @pytest.mark.parametrize(
     "more",
-    [["--at-once", "0"], ["--timeout", "0"], ["--temperature", "-1"], ["--price-in", "nan"]],
+    [
+        ["--at-once", "0"],
+        ["--timeout", "0"],
+        ["--timeout", "1e300"],
+        ["--timeout", "86401"],
+        ["--temperature", "-1"],
+        ["--price-in", "nan"],
+    ],
 )
 def test_numbers_that_make_no_sense_are_refused(
     write: Write, capsys: pytest.CaptureFixture[str], more: list[str]
@@ -425,7 +527,7 @@ def until(holds: Callable[[], bool], process: subprocess.Popen[str]) -> None:
 
 def test_a_killed_call_goes_on_and_no_answered_question_is_asked_twice(write: Write) -> None:
     answers = write([row(number) for number in range(12)])
-    kept = answers.parent / "pairs.replies.jsonl"
+    kept = answers.parent / "pairs.rank.replies.jsonl"
     with held_after(11) as (server, go_on, seen):
         words = arguments(answers, server, "--at-once", "3", "--timeout", "60")
         process = started(words, answers.parent)
@@ -492,5 +594,5 @@ def test_stopped_twice_it_does_not_wait(write: Write) -> None:
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=30)
     assert process.returncode == 130 and "Traceback" not in output, output
-    kept = (answers.parent / "pairs.replies.jsonl").read_bytes()
+    kept = (answers.parent / "pairs.rank.replies.jsonl").read_bytes()
     assert kept.count(b"\n") == 5
