@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 from harness.errors import UsageError
 
 KEY_VARIABLE = "OPENAI_API_KEY"
-_SECRET_FROM = 8
-"""Characters from which a key is taken for a secret. Local servers are given ``x`` or ``EMPTY``,
-which must not be struck out of every text that holds it.
+_SECRET_FROM, _SECRET_WORD_FROM = 8, 16
+"""Characters from which a key is taken for a secret, the second where it is only letters and
+hyphens. Local servers are given ``EMPTY``, ``anything`` or ``not-needed``, which must not be struck
+out of every text that holds it.
 """
 
 
@@ -37,9 +38,15 @@ class Key:
         """The value of the header ``Authorization``."""
         return f"Bearer {self._value}"
 
+    @property
+    def secret(self) -> bool:
+        """Whether it is taken for more than a word that a local server is given."""
+        word = self._value.replace("-", "").isalpha()
+        return len(self._value) >= (_SECRET_WORD_FROM if word else _SECRET_FROM)
+
     def struck_out(self, text: str) -> str:
         """The text without the key, should a server say it back, as it is or escaped by JSON."""
-        if len(self._value) < _SECRET_FROM:
+        if not self.secret:
             return text
         for form in (self._value, json.dumps(self._value)[1:-1]):
             text = text.replace(form, "***")
@@ -67,7 +74,10 @@ class Server:
         parts = urlsplit(self.url)
         local = parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1")
         plain = "" if local else ", unencrypted"
-        return f"{self.model} at {self.url}, with the key in {self.key.variable}{plain}"
+        struck = (
+            "struck out of all that it says" if self.key.secret else "a word that texts may hold"
+        )
+        return f"{self.model} at {self.url}, with the key in {self.key.variable} ({struck}){plain}"
 
     def struck_out(self, text: str) -> str:
         """The text without the key."""
@@ -96,17 +106,17 @@ def make_server(
 
 def _checked(url: str) -> str:
     valid = "a base address is http:// or https://, a host and a path, as http://localhost:8000/v1"
+    if set(url) & set("@?#"):
+        raise UsageError(
+            "--endpoint holds @, ? or #: a user, a password, a query or a fragment would be "
+            f"written into every record; give a key by the environment ({KEY_VARIABLE}, or "
+            f"--key-env); {valid}"
+        )
     try:
         parts = urlsplit(url.strip())
         host, _ = parts.hostname, parts.port
     except ValueError:
         raise UsageError(f"--endpoint is no address; {valid}") from None
-    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
-        raise UsageError(
-            "--endpoint holds a user, a password, a query or a fragment, which would be written "
-            f"into every record: give a key by the environment ({KEY_VARIABLE}, or --key-env); "
-            f"{valid}"
-        )
     if parts.scheme not in ("http", "https") or not host:
         raise UsageError(f"--endpoint {url!r} is no address; {valid}")
     return url.strip().rstrip("/").removesuffix("/chat/completions")
@@ -116,9 +126,10 @@ def _key(variable: str | None, environment: Mapping[str, str]) -> Key | None:
     value = environment.get(variable or KEY_VARIABLE, "").strip()
     if not value:
         if variable:
-            raise UsageError(
-                f"--key-env {variable}: the environment has no such variable, or it is empty; "
-                f"export it, or leave --key-env out where the server asks for no key"
+            raise UsageError(  # what was given may be the key itself
+                "--key-env names no variable of the environment, or an empty one; it takes the "
+                "name of a variable that holds the key, and is left out where the server asks for "
+                "no key"
             )
         return None
     if not (value.isascii() and value.isprintable() and " " not in value):

@@ -24,7 +24,11 @@ def test_no_text_of_a_server_shows_its_key() -> None:
     server = make_server("https://host/v1", "m", "MINE", {"MINE": SECRET})
     for shown in (repr(server), str(server), f"{server!r}", repr([server.key]), str(server.key)):
         assert "4711" not in shown
-    assert str(server) == "m at https://host/v1, with the key in MINE"
+    assert str(server) == (
+        "m at https://host/v1, with the key in MINE (struck out of all that it says)"
+    )
+    word = Server("http://host/v1", "m", Key("any", "MINE"))
+    assert "the key in MINE (a word that texts may hold)" in str(word)
     assert str(Server("http://host/v1", "m", Key("x" * 9))).endswith(", unencrypted")
     assert str(Server("http://host/v1", "m")) == "m at http://host/v1, without a key"
 
@@ -39,7 +43,10 @@ def test_a_key_that_a_server_says_back_is_struck_out() -> None:
 
 def test_a_placeholder_is_not_struck_out_of_texts() -> None:
     """Local servers are given ``EMPTY``; an answer about empty sets must stay whole."""
-    assert Key("EMPTY").struck_out("the set is EMPTY") == "the set is EMPTY"
+    for word in ("EMPTY", "anything", "not-needed", "no-key-required", "1234567"):
+        assert Key(word).struck_out(f"it is {word}") == f"it is {word}"
+    for secret in ("abcdefghijklmnop", "sk-12345", "12345678"):
+        assert Key(secret).struck_out(f"it is {secret}") == "it is ***"
 
 
 @pytest.mark.parametrize(
@@ -52,6 +59,9 @@ def test_a_placeholder_is_not_struck_out_of_texts() -> None:
         "https://user:hunter2secret@host/v1",
         "https://host/v1?api-key=hunter2secret",
         "https://host/v1#hunter2secret",
+        "bob:hunter2secret@localhost:1/v1",
+        "http://bob:12/hunter2secret@host/v1",
+        "localhost:1/v1?api-key=hunter2secret",
     ],
 )
 def test_addresses_that_are_refused(url: str) -> None:
@@ -68,8 +78,14 @@ def test_a_key_that_no_header_carries_is_refused_without_being_shown(value: str)
 
 
 def test_a_named_variable_that_is_not_set_is_refused() -> None:
-    with pytest.raises(UsageError, match="--key-env MINE"):
+    with pytest.raises(UsageError, match="--key-env names no variable"):
         make_server("http://host/v1", "m", "MINE", {"OPENAI_API_KEY": "sk-another"})
+
+
+def test_a_key_that_is_given_for_the_name_of_its_variable_is_not_shown() -> None:
+    with pytest.raises(UsageError) as refused:
+        make_server("http://host/v1", "m", SECRET, {})
+    assert "4711" not in str(refused.value)
 
 
 def test_an_empty_model_is_refused() -> None:
