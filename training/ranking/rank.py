@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.stats import mean_interval
+import numpy as np
+
+from harness.resampling import bootstrap
 from harness.storage import replacing
 from training.ranking.agreement import agreed_pairs, kendall_tau
 from training.ranking.asking import Wanted
@@ -151,7 +153,9 @@ def write_rows(path: Path, ranked: Sequence[Ranked]) -> int:
 def agreement(ranked: Sequence[Ranked]) -> dict[str, Any]:
     """How far the two rankings agree, over all questions, for the card."""
     taus = [one.tau() for one in ranked]
-    low, high = mean_interval(taus)
+    # Of resampled means none leaves [-1, 1], where tau lives.
+    both = np.array([[tau, 1.0] for tau in taus]).reshape(-1, 2)
+    low, high = bootstrap(both, lambda sums: sums[:, 0] / sums[:, 1]).interval
     agreed = sum(len(one.pairs()) for one in ranked)
     of = sum(len(one.rankable.answers) * (len(one.rankable.answers) - 1) // 2 for one in ranked)
     return {
@@ -160,6 +164,7 @@ def agreement(ranked: Sequence[Ranked]) -> dict[str, Any]:
             "mean": sum(taus) / len(taus) if taus else None,
             "low": low,
             "high": high,
+            "interval": "95%, bootstrap over questions",
             "equal_rankings": sum(tau == 1 for tau in taus),
         },
         "pairs": {"agreed": agreed, "disagreed": of - agreed},

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from harness.openai_api.chat import CUT_OFF
 from training.ranking.candidates import Answered
 from training.ranking.questions import Question
 
 NO_SOLUTION, ONE_ANSWER = "no solution", "a single answer"
 CONFIDENCE = "asks for a confidence score"
-EMPTY_ANSWER, SAME_ANSWER = "empty", "identical to another"
+EMPTY_ANSWER, SAME_ANSWER, CUT = "empty", "identical to another", "cut off at max_tokens"
 _CONFIDENCE = re.compile(r"\bconfidence score\b|\bhow confident are you\b", re.IGNORECASE)
 """Not a confidence interval or level, which statistics asks for."""
 
@@ -43,7 +44,7 @@ class Sifted:
 
 
 def sift(rows: Iterable[Answered], *, unsolved: bool) -> Sifted:
-    """Leave out empty and identical answers, then questions that cannot be ranked.
+    """Leave out empty, cut off and identical answers, then questions that cannot be ranked.
 
     Args:
         rows: questions with answers.
@@ -58,6 +59,8 @@ def sift(rows: Iterable[Answered], *, unsolved: bool) -> Sifted:
             text = candidate.text.strip()
             if not text:
                 found.left_out[EMPTY_ANSWER] += 1
+            elif candidate.made.get("finish") == CUT_OFF:
+                found.left_out[CUT] += 1
             elif text in texts:
                 found.left_out[SAME_ANSWER] += 1
             else:

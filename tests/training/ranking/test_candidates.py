@@ -144,6 +144,14 @@ def test_what_cannot_be_ranked_is_counted_by_reason() -> None:
     assert (found.answers, found.left_out) == (15, {"empty": 3, "identical to another": 2})
 
 
+def test_answers_that_were_cut_off_are_not_ranked() -> None:
+    cut = Candidate("c", {"finish": "length"})
+    rows = [Answered(Question("Why?"), (Candidate("a", {"finish": "stop"}), Candidate("b"), cut))]
+    found = sift(rows, unsolved=True)
+    assert found.kept[0].answers == ("a", "b")
+    assert found.left_out == {"cut off at max_tokens": 1}
+
+
 def test_questions_without_a_solution_are_kept_where_that_is_wanted() -> None:
     rows = [Answered(Question("Why?"), (Candidate("a"), Candidate("b")))]
     assert len(sift(rows, unsolved=True).kept) == 1
