@@ -251,7 +251,7 @@ class Client:
         deadline = time.monotonic() + self._patience.timeout
         url = f"{self.server.url}/chat/completions"
         with self._http.stream("POST", url, json=payload) as response:
-            body = b""
+            body = bytearray()
             for chunk in response.iter_bytes():
                 body += chunk
                 if len(body) > LONGEST_BODY:
@@ -261,7 +261,7 @@ class Client:
                     raise TimeoutError
             return response.status_code, response.headers, self._text(body)
 
-    def _text(self, body: bytes) -> str:
+    def _text(self, body: bytearray) -> str:
         return self.server.struck_out(body.decode("utf-8", "replace"))
 
     def _struck_out(self, reply: Reply) -> Reply:

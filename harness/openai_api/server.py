@@ -68,16 +68,17 @@ class Server:
     key: Key | None = None
 
     def __str__(self) -> str:
-        """Who is asked, and what is sent along: a key may be meant for another server."""
+        """Who is asked, and what is sent along: a key may be meant for another server, and one
+        that looks like a placeholder stays in its texts.
+        """
         if self.key is None:
             return f"{self.model} at {self.url}, without a key"
         parts = urlsplit(self.url)
         local = parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1")
         plain = "" if local else ", unencrypted"
-        struck = (
-            "struck out of all that it says" if self.key.secret else "a word that texts may hold"
-        )
-        return f"{self.model} at {self.url}, with the key in {self.key.variable} ({struck}){plain}"
+        struck = "" if self.key.secret else "not "
+        key = f"the key in {self.key.variable} ({struck}struck out of what the server says)"
+        return f"{self.model} at {self.url}, with {key}{plain}"
 
     def struck_out(self, text: str) -> str:
         """The text without the key."""

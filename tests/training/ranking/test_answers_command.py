@@ -75,14 +75,17 @@ def test_answers_of_a_server_are_kept_with_their_settings(
 
 
 def test_answers_and_ranks_make_pairs(questions: Path) -> None:
-    """From questions to rows for the trainer, with nothing written in between by hand."""
+    """From questions to rows for the trainer, with nothing written in between by hand. Each has a
+    budget of its own, even under one name.
+    """
     out = questions.with_name("a.jsonl")
     with serving(tutor) as server:
         words = ["--endpoint", server.url, "--model", "m"]
         assert main(["answers", str(questions), *words, "--out", str(out)]) == 0
     with serving(lambda payload, number: completion(ranking(payload))) as server:
         words = ["--endpoint", server.url, "--model", "judge"]
-        pairs = questions.with_name("p.json")
+        pairs = questions.with_name("a.json")
+        words += ["--budget-requests", "2"]
         assert main(["rank", str(out), *words, "--out", str(pairs)]) == 0
     found = read_pairs(pairs)
     assert len(found) == 6 and {pair.group for pair in found} == {"sums"}
