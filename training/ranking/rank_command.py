@@ -160,9 +160,7 @@ def _card(
             "failed": dict(sorted(outcome.failed.items())),
             "tokens_in": spending.tokens_in,
             "tokens_out": spending.tokens_out,
-            "tokens_estimated": any(
-                kept is not None and kept.estimated for kept in outcome.replies
-            ),
+            "tokens_estimated": spending.estimated,
             "cost": prices and round(prices.of(spending.tokens_in, spending.tokens_out), 6),
         },
         "judge": {

@@ -71,13 +71,13 @@ def kept_of(digest: str, chat: Chat, found: Asked | ApiError) -> Kept:
         lost = found.lost > 0
         return Kept(digest, "", lost_in, lost_out, lost, found.attempts, failed=found.reason)
     reply = found.reply
-    tokens_in, tokens_out = _tokens(chat, reply)
+    tokens_in, tokens_out, estimated = _tokens(chat, reply)
     return Kept(
         digest,
         reply.text,
         tokens_in + lost_in,
         tokens_out + lost_out,
-        None in (reply.tokens_in, reply.tokens_out) or found.lost > 0,
+        estimated or found.lost > 0,
         found.attempts,
         reply.finish,
         reply.refusal,
@@ -85,11 +85,12 @@ def kept_of(digest: str, chat: Chat, found: Asked | ApiError) -> Kept:
     )
 
 
-def _tokens(chat: Chat, reply: Reply) -> tuple[int, int]:
-    """Read and written, as the server counts them, else estimated."""
+def _tokens(chat: Chat, reply: Reply) -> tuple[int, int, bool]:
+    """Read and written, as the server counts them, else estimated; whether some are."""
     return (
         prompt_tokens(chat) if reply.tokens_in is None else reply.tokens_in,
         estimated_tokens(reply.text) if reply.tokens_out is None else reply.tokens_out,
+        None in (reply.tokens_in, reply.tokens_out),
     )
 
 
@@ -140,16 +141,18 @@ class Spending:
 
     Attributes:
         requests, tokens_in, tokens_out: so far.
+        estimated: whether some of these tokens are not the server's count.
     """
 
     def __init__(self, budget: Budget, kept: Iterable[Kept] = ()) -> None:
         self._budget = budget
         self._lock = threading.Lock()
         self.requests = self.tokens_in = self.tokens_out = 0
+        self.estimated = False
         self.under_way = 0
         self._tokens_under_way = 0
         for one in kept:
-            self._count(one.attempts, one.tokens_in, one.tokens_out)
+            self._count(one.attempts, one.tokens_in, one.tokens_out, one.estimated)
 
     @property
     def tokens(self) -> int:
@@ -180,7 +183,7 @@ class Spending:
         """An attempt ended without an answer; ``lost``: it may have to be paid for."""
         with self._lock:
             self._begun(-1, chat)
-            self._count(1, lost * prompt_tokens(chat), lost * chat.max_tokens)
+            self._count(1, lost * prompt_tokens(chat), lost * chat.max_tokens, lost)
 
     def answered(self, chat: Chat, reply: Reply) -> None:
         """An attempt ended with an answer."""
@@ -192,7 +195,8 @@ class Spending:
         self.under_way += number
         self._tokens_under_way += number * (prompt_tokens(chat) + chat.max_tokens)
 
-    def _count(self, requests: int, tokens_in: int, tokens_out: int) -> None:
+    def _count(self, requests: int, tokens_in: int, tokens_out: int, estimated: bool) -> None:
         self.requests += requests
         self.tokens_in += tokens_in
         self.tokens_out += tokens_out
+        self.estimated = self.estimated or estimated

@@ -378,6 +378,7 @@ def test_failures_are_counted_and_asked_again(
             "the answer is not JSON": 1,
         }
         assert not found["complete"] and found["requests"]["put"] == 12
+        assert found["requests"]["tokens_estimated"], "two may have to be paid for"
         assert main(arguments(answers, server)) == 0
     assert len(server.asked) == 12 + 3
     assert card(answers)["complete"] and card(answers)["rows"] == 18

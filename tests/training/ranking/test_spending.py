@@ -53,7 +53,7 @@ def test_a_request_counts_with_all_that_it_may_take_until_it_is_answered() -> No
     assert spending.admit(CHAT) is None
     assert spending.refuses(CHAT) == "the budget of 273 tokens admits no more"
     spending.answered(CHAT, Reply("2", tokens_in=40, tokens_out=5))
-    assert spending.tokens == 45
+    assert spending.tokens == 45 and not spending.estimated
     assert spending.refuses(CHAT) is None
 
 
@@ -61,7 +61,7 @@ def test_an_attempt_that_may_have_to_be_paid_for_counts_with_all_that_it_may_tak
     spending = Spending(Budget(tokens=2 * 137 - 1))
     assert spending.admit(CHAT) is None
     spending.failed(CHAT, lost=True)
-    assert (spending.tokens_in, spending.tokens_out) == (37, 100)
+    assert (spending.tokens_in, spending.tokens_out, spending.estimated) == (37, 100, True)
     assert spending.admit(CHAT) == "the budget of 273 tokens admits no more"
 
 
