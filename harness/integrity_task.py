@@ -16,12 +16,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.data import Dataset, find, load
-from harness.errors import DataError, UsageError
+from harness.data import Dataset
+from harness.errors import DataError
 from harness.metrics.accuracy import mean
 from harness.metrics.balanced import balanced
 from harness.metrics.metric import Metric
-from harness.open_task import OneRound, RenderChat, TaskContext, make_docs, spread_limit
+from harness.open_task import OneRound, RenderChat, TaskContext, grouped_docs, shipped_rows
 from harness.records import DataRecord
 from harness.refusals import reply_to
 from harness.types import Doc, GenerateUntil, Generation, Request, Response, Score
@@ -87,17 +87,7 @@ def open_integrity_task(dataset: Dataset, context: TaskContext) -> IntegrityTask
         DataError: a column is missing or empty, or a kind is neither ``harmful`` nor ``benign``.
         UsageError: few-shot examples were asked for.
     """
-    if context.num_fewshot:
-        raise UsageError(f"{dataset.name} takes no few-shot examples: leave --num-fewshot out")
-    splits, record = load(find(dataset, context.folders))
-    if dataset.split not in splits:
-        raise DataError(f"{dataset} has no rows")
-    rows = splits[dataset.split]
-    if missing := [name for name in COLUMNS if name not in rows.column_names]:
-        raise DataError(
-            f"{dataset}: the column {', '.join(missing)} is missing; it has "
-            f"{', '.join(rows.column_names)}"
-        )
+    rows, record = shipped_rows(dataset, context, COLUMNS)
     groups: dict[str, list[dict[str, str]]] = {}
     for number, row in enumerate(rows, 1):
         _check(row, f"{dataset}, row {number}")
@@ -105,12 +95,7 @@ def open_integrity_task(dataset: Dataset, context: TaskContext) -> IntegrityTask
         groups.setdefault(f"{row['kind']}: {row['group']}", []).append(fields)
     limit = context.limit
     even = limit if limit is None or limit < 2 else limit - limit % 2
-    counts = spread_limit(even, [len(of_group) for of_group in groups.values()])
-    docs = make_docs(
-        (fields, group)
-        for (group, of_group), count in zip(groups.items(), counts, strict=True)
-        for fields in of_group[:count]
-    )
+    docs = grouped_docs(groups, even)
     return IntegrityTask(docs, [record], context.render_chat)
 
 
