@@ -8,6 +8,7 @@ with the first conversation, which costs half a second, and ends with this progr
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -15,7 +16,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from harness import render_chat
@@ -47,16 +47,28 @@ class _Renderer:
                 answer: dict[str, str] = json.loads(process.stdout.readline())
                 return answer
             except (OSError, ValueError):
-                self._process = None
-                process.stdout.close()
-                return {"failed": _why_it_ended(process)}
+                return {"failed": self.end()}
+
+    def end(self) -> str:
+        """Let the process end, and say why it did where that was its own doing."""
+        process, self._process = self._process, None
+        if process is None:
+            return "it was not begun"
+        assert process.stdin is not None and process.stdout is not None
+        with contextlib.suppress(OSError):  # what it was not given any more
+            process.stdin.close()
+        process.stdout.close()
+        code = process.wait()
+        if code == -signal.SIGPROF:
+            return f"it takes more than {render_chat.SECONDS:g} s for one conversation"
+        return f"it ended the process that rendered it (exit {code})"
 
     def _started(self) -> subprocess.Popen[str]:
         # A forked copy of this program must not speak into its parent's pipes.
         if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
             self._process = subprocess.Popen(
                 # -P: neither the working directory nor this folder may shadow a library.
-                [sys.executable, "-P", str(Path(render_chat.__file__))],
+                [sys.executable, "-P", render_chat.__file__, str(render_chat.SECONDS)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -90,10 +102,9 @@ def render(
     """
     from transformers import PreTrainedTokenizerBase
 
-    options = {
-        "add_generation_prompt": add_generation_prompt,
-        "continue_final_message": not add_generation_prompt,
-    }
+    options = {"add_generation_prompt": add_generation_prompt}
+    if not add_generation_prompt:
+        options["continue_final_message"] = True
     own = getattr(type(tokenizer), "apply_chat_template", None)
     if own is not PreTrainedTokenizerBase.apply_chat_template:
         return str(tokenizer.apply_chat_template(list(messages), tokenize=False, **options))
@@ -139,10 +150,3 @@ def render_as_lm_eval(
 
 def _without_nothing(message: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in message.items() if value is not None}
-
-
-def _why_it_ended(process: subprocess.Popen[str]) -> str:
-    code = process.wait()
-    if code == -signal.SIGPROF:
-        return f"it takes more than {render_chat.SECONDS:g} s for one conversation"
-    return f"it ended the process that rendered it (exit {code})"

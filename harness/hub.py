@@ -176,6 +176,26 @@ def download(name: str, revision: str | None, commit: str, files: Sequence[str])
     return snapshot
 
 
+def dataset_file(name: str, commit: str, file: str) -> Path:
+    """Fetch one file of a data set into the hub's cache.
+
+    Raises:
+        HubError: the hub does not give it.
+    """
+    from huggingface_hub import hf_hub_download
+
+    with _Explained(name, commit):
+        path = hf_hub_download(
+            name,
+            file,
+            revision=commit,
+            repo_type="dataset",
+            endpoint=endpoint(),
+            cache_dir=cache_folder(),
+        )
+    return Path(path)
+
+
 class _Explained:
     """Turn what huggingface_hub raises into a HubError that says what to do."""
 

@@ -46,7 +46,7 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:300]
 
 
-def _main() -> None:
+def _main(seconds: float) -> None:
     import resource
     import signal
 
@@ -59,7 +59,7 @@ def _main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for line in sys.stdin:
         # Nobody handles the signal: it ends the process even inside one long operation of C.
-        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, seconds)
         said = render(json.loads(line))
         signal.setitimer(signal.ITIMER_PROF, 0.0)
         answers.write(json.dumps(said) + "\n")
@@ -67,4 +67,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    _main()
+    _main(float(sys.argv[1]))

@@ -23,7 +23,8 @@ STAGES = ("base", "sft", "dpo", "kto", "rlhf", "reward", "judge")
 QUANTIZATIONS = ("none", "nf4", "fp4", "int8", "gptq", "awq", "easyquant")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
-_MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+_LONGEST_LINEAGE = 100
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _REVISION = re.compile(r"[A-Za-z0-9][\w./-]*")
 _PACKAGE = re.compile(r"([A-Za-z0-9][\w.-]*)==([A-Za-z0-9][\w.+!-]*)")
@@ -192,7 +193,7 @@ def load_zoo(path: Path | None = None) -> Zoo:
         if not _MODEL_NAME.fullmatch(name):
             raise RegistryError(
                 f"{entries.at(name)}: {name!r} is not a valid model name: lower-case letters, "
-                "digits, '.', '_' and '-', the first a letter or a digit"
+                "digits, '.', '_' and '-', the first a letter or a digit, 100 at most"
             )
         tables[name] = entries.table(name, f"model {name!r}")
     parents = {name: _parent(table, tables) for name, table in tables.items()}
@@ -235,6 +236,8 @@ def _refuse_circles(parents: Mapping[str, str | None], tables: Mapping[str, Tabl
                     "one of these models needs a source instead of a parent",
                 )
             walk.append(parent)
+            if len(walk) > _LONGEST_LINEAGE:
+                raise table.error("parent", f"the lineage has over {_LONGEST_LINEAGE} generations")
 
 
 def _read_with_ancestors(
@@ -365,7 +368,12 @@ def _source(table: Table) -> Source:
         return Source("hub", name, revision=revision or None)
     if kinds == ["path"]:
         table.only(["path"])
-        return Source("path", table.text("path"))
+        path = table.text("path")
+        try:
+            Path(path).expanduser()
+        except RuntimeError:
+            raise table.error("path", f"there is no home folder for {path!r}") from None
+        return Source("path", path)
     table.only(["package", "file", "sha256"])
     package, file, sha256 = table.text("package"), table.text("file"), table.text("sha256")
     if not _PACKAGE.fullmatch(package):

@@ -45,7 +45,7 @@ ZOO = """
 models:
   hubbed: {family: f, stage: base, source: {hub: org/name}}
   pickled: {family: f, stage: base, source: {hub: org/pickled}}
-  one: {family: f, stage: base, source: {hub: org/one}}
+  one: {family: f, stage: base, source: {hub: org/one}, allow_pickle: true}
   gated: {family: f, stage: base, source: {hub: org/gated}}
   bare: {family: f, stage: base, source: {path: mine}, tokenizer: {hub: org/tok}}
 """

@@ -17,7 +17,9 @@ from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
+from harness.credentials import struck_out
 from harness.errors import HarnessError, Interrupted, UsageError
+from harness.plain_text import defused_output, printable
 from harness.progress import note
 from harness.recipe import all_options
 from harness.report.wording import counted
@@ -39,18 +41,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        if arguments and arguments[0] in COMMANDS:
-            command = import_module(COMMANDS[arguments[0]])
-            return int(command.run(arguments[1:]))
-        options = _parser().parse_args(arguments)
-        return _needs(options) if options.needs else _train(options)
-    except HarnessError as error:
-        print(f"harness-train: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("harness-train: stopped", file=sys.stderr)
-        return Interrupted.exit_code
+    with defused_output():
+        try:
+            return _run(arguments)
+        except HarnessError as error:
+            print(f"harness-train: {printable(struck_out(str(error)))}", file=sys.stderr)
+            return error.exit_code
+        except KeyboardInterrupt:
+            print("harness-train: stopped", file=sys.stderr)
+            return Interrupted.exit_code
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments and arguments[0] in COMMANDS:
+        command = import_module(COMMANDS[arguments[0]])
+        return int(command.run(arguments[1:]))
+    options = _parser().parse_args(arguments)
+    return _needs(options) if options.needs else _train(options)
 
 
 def _parser() -> argparse.ArgumentParser:

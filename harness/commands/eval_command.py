@@ -56,7 +56,9 @@ def run(options: argparse.Namespace) -> int:
         print(" ".join(not_built(job)))
         return 0
 
-    folder = RunFolder(runs_folder(options) / earlier.id) if earlier else new_folder(options, job)
+    # By the folder's name, not by what the record in it calls itself: that could be a path.
+    resumed = runs_folder(options) / Path(options.resume or "").name
+    folder = RunFolder(resumed) if earlier else new_folder(options, job)
     try:
         with held(folder.path), ExitStack() as displays:
 
