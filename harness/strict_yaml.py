@@ -209,8 +209,7 @@ class Table:
         try:
             value: Scalar = _CONSTRUCT.construct_object(node)
         except (ValueError, yaml.YAMLError) as error:
-            shown = node.value if len(node.value) <= 60 else f"{node.value[:60]}..."
-            raise self.error(key, f"{shown!r} is not readable: {error}") from None
+            raise self.error(key, f"{_short(node.value)!r} is not readable: {error}") from None
         if isinstance(value, str):
             self._check_printable(key, value)
         return value
@@ -231,7 +230,7 @@ class Table:
             raise self.error(None, f"the key {key!r} is missing")
         node = self.nodes[key]
         if not (isinstance(node, yaml.ScalarNode) and node.tag.endswith(":str")):
-            written = node.value if isinstance(node, yaml.ScalarNode) else ""
+            written = _short(node.value) if isinstance(node, yaml.ScalarNode) else ""
             hint = f'; if {written} is meant, write "{written}"' if written else ""
             raise self.error(key, f"{written or 'nothing'} is {describe(node)}, not a text{hint}")
         value = str(node.value).strip()
@@ -266,6 +265,10 @@ class Table:
 def describe(node: yaml.Node) -> str:
     """What a node is, in words: ``a whole number``, ``a list``."""
     return _NAMES.get(node.tag.rpartition(":")[2], f"a value of kind {node.tag}")
+
+
+def _short(text: str, most: int = 100) -> str:
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def _is_number(text: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,11 +40,6 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     return zoo
 
 
-class Program:
-    def __reduce__(self) -> Any:
-        return os.mkdir, ("was-run",)
-
-
 def lay_pickle(folder: Path, content: bytes) -> None:
     checkpoint(folder)
     (folder / "model.safetensors").unlink()
@@ -70,20 +64,17 @@ def test_a_pickle_is_read_only_where_the_registry_allows_it(
     with pytest.raises(WeightsError, match=r"m: .*a pickle only .*`allow_pickle: true`"):
         resolve(zoo.get("m"), zoo)
     assert not Path("cache").exists(), "refused before it was read"
+    if folder == HUB:
+        return  # its conversion: tests/test_pickles.py
 
     zoo = write(source, ", allow_pickle: true")
     found = resolve(zoo.get("m"), zoo)
     assert "converted to safetensors" in found.notes[0]
     assert set(found.files) == {"config.json", "model.safetensors", "tokenizer.json"}
 
-    (folder / pickles.PICKLE).write_bytes(saved({"w": torch.zeros(1), "x": Program()}))
-    with pytest.raises(WeightsError, match=r"is refused: it asks for \w+\.mkdir"):
-        resolve(zoo.get("m"), zoo)
-    assert not Path("was-run").exists()
-
 
 def test_a_permission_stands_where_a_pickle_can_be(write: Write) -> None:
-    package = f"package: p==1, file: a.gguf, sha256: {'0' * 64}"
+    package = f"package: p==1, file: a.gguf, sha256: {'a' * 64}"
     with pytest.raises(RegistryError, match=r"allow_pickle: it is for a source \{hub: \.\.\.\}"):
         write(package, ", allow_pickle: true")
 
@@ -192,7 +183,7 @@ def test_code_without_permission_does_not_run(tiny_model: Path, tmp_path: Path) 
     tokenizer = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
     tokenizer |= {"auto_map": {"AutoTokenizer": ["code.Config", None]}}
     (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer), "utf-8")
-    with pytest.raises(WeightsError, match="trust_remote_code"):
+    with pytest.raises(WeightsError, match="contains custom code"):
         load_model(folder, "auto", False, "model")
     try:
         load_tokenizer(folder, None, False)
