@@ -61,8 +61,8 @@ def program() -> list[str]:
 
 
 def describe_command() -> str:
-    """What repeats this call: the harness's own environment variables, program and arguments; without
-    secrets.
+    """What repeats this call: the harness's own environment variables, program and arguments, but
+    no secrets.
     """
     settings = [
         f"{name}={shlex.quote(value)}"

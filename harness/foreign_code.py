@@ -57,8 +57,8 @@ def check_folder(spec: ModelSpec, folder: Path, tokenizer: Path) -> None:
     if (folder / "adapter_config.json").is_file():
         base = _read(folder / "adapter_config.json").get("base_model_name_or_path")
         raise WeightsError(
-            f"{spec.name}: {folder} holds an adapter_config.json: a loader would take the weights of "
-            f"{base!r} instead, which nobody checked. Merge the adapter into its base "
+            f"{spec.name}: {folder} holds an adapter_config.json: a loader would take the weights "
+            f"of {base!r} instead, which nobody checked. Merge the adapter into its base "
             "(peft's merge_and_unload), save the whole, and name that"
         )
     if not spec.trust_remote_code:

@@ -24,8 +24,8 @@ from harness.prepared import Prepared, Progress
 from harness.zoo import Source
 
 MOST_UNPACKED, _ROOM = 20, 1 << 20
-"""How often its own size, and how many bytes besides, an archive may unpack to. Weights hardly pack;
-zeros pack a thousandfold.
+"""How often its own size, and how many bytes besides, an archive may unpack to. Weights hardly
+pack; zeros pack a thousandfold.
 """
 
 

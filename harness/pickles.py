@@ -1,8 +1,9 @@
 """Checkpoints whose weights are a pickle only: refused, or converted once and then kept.
 
-A pickle is a program. Where the registry says ``allow_pickle: true``, ``pytorch_model.bin`` is read by torch with ``weights_only=True``, which runs
-none, in a process of its own, and written to the cache as safetensors beside the other files that
-decide what the model answers. Nothing loads a pickle afterwards.
+A pickle is a program. Where the registry says ``allow_pickle: true``, ``pytorch_model.bin`` is read
+by torch with ``weights_only=True``, which runs none, in a process of its own, and written to the
+cache as safetensors beside the other files that decide what the model answers. Nothing loads a
+pickle afterwards.
 """
 
 from __future__ import annotations
@@ -47,9 +48,9 @@ def check_allowed(spec: ModelSpec, where: str) -> None:
     """
     if not spec.allow_pickle:
         raise WeightsError(
-            f"{spec.name}: {where} holds its weights as a pickle only ({PICKLE}), and a pickle is a "
-            "program. If you trust it, write `allow_pickle: true` into its entry in the registry: "
-            "it is then read with weights_only=True, in a process of its own, and converted to "
+            f"{spec.name}: {where} holds its weights as a pickle only ({PICKLE}), and a pickle is "
+            "a program. If you trust it, write `allow_pickle: true` into its entry in the "
+            "registry: it is then read with weights_only=True, in a process of its own, and converted to "
             "safetensors. Weights saved with `model.save_pretrained(folder)` need no permission"
         )
 

@@ -1,8 +1,9 @@
 """Renders chat templates, as a program of its own: a JSON object a line in, one a line out.
 
-A template is a stranger's program. The sandbox of jinja keeps it from Python's insides, but not from
-looping for ever or from making a text of ten gigabytes; only a process can be ended whatever it
-does. The kernel ends this one after `SECONDS` of processor time and gives it no more than `MEMORY`.
+A template is a stranger's program. The sandbox of jinja keeps it from Python's insides, but not
+from looping for ever or from making a text of ten gigabytes; only a process can be ended whatever
+it does. The kernel ends this one after `SECONDS` of processor time and gives it no more than
+`MEMORY`.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ def render(asked: dict[str, Any]) -> dict[str, str]:
     from transformers.utils.chat_template_utils import render_jinja_template
 
     try:
-        rendered, _ = render_jinja_template(  # type: ignore[no-untyped-call]
+        rendered: Any = render_jinja_template(
             conversations=[asked["messages"]], chat_template=asked["template"], **asked["options"]
         )
+        text = str(rendered[0][0])
     except TemplateError as error:
         return {"refused": _first_line(error)}
     except MemoryError:
@@ -37,9 +39,9 @@ def render(asked: dict[str, Any]) -> dict[str, str]:
         return {"failed": "it is nested too deep, or calls itself without end"}
     except Exception as error:  # a template can raise whatever Python's operators raise
         return {"failed": f"{type(error).__name__}: {_first_line(error)}"}
-    if len(rendered[0]) > LONGEST:
+    if len(text) > LONGEST:
         return {"failed": f"it makes a text of more than {LONGEST:,} characters"}
-    return {"text": rendered[0]}
+    return {"text": text}
 
 
 def _first_line(error: Exception) -> str:

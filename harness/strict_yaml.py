@@ -21,7 +21,7 @@ MOST_NODES = 100_000
 can stand for a billion.
 """
 DEEPEST = 50
-"""Levels of nesting. YAML's own reader ends the program without a word at some tens of thousands."""
+"""Levels of nesting. The reader in C ends the program without a word at tens of thousands."""
 LARGEST = 4_000_000
 """Bytes of a file."""
 
@@ -111,11 +111,11 @@ def check_bounds(text: str, path: Path) -> None:
     begun: list[tuple[str | None, int]] = []
     nodes = 0
     for event in yaml.parse(text, Loader=_LOADER):
-        at = f"{path}:{event.start_mark.line + 1}"
+        at = f"{path}:{event.start_mark.line + 1 if event.start_mark else '?'}"
         if isinstance(event, yaml.AliasEvent):
             if any(event.anchor == anchor for anchor, _ in begun):
                 raise RegistryError(f"{at}: *{event.anchor} stands within itself")
-            nodes += sizes.get(event.anchor, 1)
+            nodes += sizes.get(event.anchor or "", 1)
         elif isinstance(event, yaml.ScalarEvent):
             nodes += 1
             sizes[event.anchor or ""] = 1

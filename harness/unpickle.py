@@ -16,8 +16,8 @@ from typing import Any
 VERSION = 1
 """Of what is written; another version is another folder in the cache."""
 _GROWTH, _ROOM = 4, 1 << 20
-"""How much larger than its file, and by how many bytes, a table of tensors may be: several names for
-one tensor are several tensors here. A pickle of a few bytes can ask for one of a terabyte.
+"""How much larger than its file, and by how many bytes, a table of tensors may be: several names
+for one tensor are several tensors here. A pickle of a few bytes can ask for one of a terabyte.
 """
 
 

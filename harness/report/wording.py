@@ -38,8 +38,8 @@ def clean(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    r"""Return ``text`` with control characters as pictures, line breaks and tabs kept; what turns the
-    direction of writing round is a replacement character.
+    r"""Return ``text`` with control characters as pictures, line breaks and tabs kept; what turns
+    the direction of writing round is a replacement character.
 
     For prompts and answers: what the model saw stays recognisable, ``\x00`` shows as ``␀``.
     """

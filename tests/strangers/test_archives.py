@@ -77,7 +77,9 @@ def test_an_archive_that_is_small_only_packed_is_refused(
 def test_a_size_that_is_a_lie_writes_no_more(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
     """The archive says 10 bytes and holds 3 million."""
     honest = packed(FOLDER | {"pack/model/vocab.txt": bytes(3_000_000)})
-    fetch(honest.replace((3_000_000).to_bytes(4, "little"), (10).to_bytes(4, "little")), monkeypatch)
+    fetch(
+        honest.replace((3_000_000).to_bytes(4, "little"), (10).to_bytes(4, "little")), monkeypatch
+    )
     with pytest.raises(WeightsError, match="is damaged"):
         resolve(zoo.get("folder"), zoo)
 

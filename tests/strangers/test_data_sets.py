@@ -128,7 +128,7 @@ def test_a_card_on_the_hub_is_read_before_its_files(
     there = hub.RemoteRepo("a" * 40, {"README.md": "git:0"}, {})
     monkeypatch.setattr(hub, "remote", lambda *_: there)
     monkeypatch.setattr(hub, "dataset_file", lambda name, commit, file: snapshot / file)
-    with pytest.raises(DataError, match="names '/etc/passwd' as data"):
+    with pytest.raises(DataError, match=r"names '/etc/passwd' as data"):
         load(FoundData(Dataset("o/n"), "hub"))
 
 
@@ -137,5 +137,5 @@ def test_a_card_on_the_hub_is_read_before_its_files(
 )
 def test_a_card_that_is_a_bomb_is_refused(snapshot: Path, head: str) -> None:
     (snapshot / "README.md").write_text(f"---\n{head}\n---\n", "utf-8")
-    with pytest.raises(DataError, match="its card .* cannot be read"):
+    with pytest.raises(DataError, match=r"its card .* cannot be read"):
         serve(snapshot)

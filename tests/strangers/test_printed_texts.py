@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import sys
 import xml.etree.ElementTree as ElementTree
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,10 +22,15 @@ from harness.report.gate_ci import junit_xml, workflow_commands
 from harness.report.leaderboard import build_leaderboard
 from harness.report.terminal import print_leaderboard, print_run
 from harness.report.terminal_doc import print_doc
-from tests.conftest import Command
 from tests.report.fixtures.runs import generated_row, proportion, result, run
 
-COMMANDS = ("::stop-commands::x", "::error file=a::b", "  ::add-mask::x", "a ##[error]b", "\t::x::y")
+COMMANDS = (
+    "::stop-commands::x",
+    "::error file=a::b",
+    "  ::add-mask::x",
+    "a ##[error]b",
+    "\t::x::y",
+)
 HOSTILE = "\x1b[2J\x9b2J\u202e\u2066\x00\n::error::owned\r::warning::owned##[error]x"
 TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
@@ -87,22 +91,23 @@ def test_elsewhere_nothing_is_changed(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().out == "::error::x\n"
 
 
-def test_a_run_on_the_runner_prints_no_command(
-    harness: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_error_on_the_runner_is_no_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An error with a hostile name in it, through the whole program."""
+    def fail(_: object) -> int:
+        raise WeightsError("two\n  ::stop-commands::y\n##[error]z")
+
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    code, out, err = harness("show", "x\n::stop-commands::y\x1b[2J")
-    assert code != 0 and "stop-commands" in err
-    assert not obeyed(out + "\n" + err) and "\x1b" not in err
+    monkeypatch.setattr("harness.commands.list_command.run", fail)
+    assert main(["list", "models"]) == 1
+    err = capsys.readouterr().err
+    assert "stop-commands" in err and not obeyed(err)
 
 
 def outcome(name: str) -> Outcome:
     fallen = Drop(name, "acc", "proportion", 0.5, 0.4, 0.1, 0.05, 0.15, 0.01, "fails", 9, 1, None)
     limit = Limit(name, "bytes", 2.0, 1.0, False)
-    return Outcome(
-        "fail", name, name, "b", "m", name, 0.05, True, tasks=(fallen,), limits=(limit,)
-    )
+    return Outcome("fail", name, name, "b", "m", name, 0.05, True, tasks=(fallen,), limits=(limit,))
 
 
 def test_junit_holds_whatever_a_name_holds() -> None:

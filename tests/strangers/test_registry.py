@@ -15,9 +15,7 @@ from harness.sources import presence, resolve
 from harness.zoo import load_zoo
 
 ROOT = "models:\n  m:\n    family: f\n    stage: base\n    source: {path: x}\n"
-LAUGHS = "".join(
-    f"  - &a{n} [{', '.join([f'*a{n - 1}' if n else 'x'] * 10)}]\n" for n in range(10)
-)
+LAUGHS = "".join(f"  - &a{n} [{', '.join([f'*a{n - 1}' if n else 'x'] * 10)}]\n" for n in range(10))
 """Ten lines that stand for ten billion values."""
 CHAIN = "".join(
     f"  m{n}: {{parent: m{n - 1 if n else ''}, step: {{kind: sft}}}}\n" for n in range(2_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from collections.abc import Callable
@@ -141,10 +142,10 @@ def test_code_runs_at_a_commit_only(write: Write, monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_code_of_another_repository_is_refused(write: Write, files: dict[str, Any]) -> None:
-    """transformers would fetch it from that repository's main branch, whatever is pinned here."""
+    """The loader would fetch it from that repository's main branch, whatever is pinned here."""
     snapshot(**files)
     zoo = write(f"hub: org/name@{COMMIT}", TRUSTED)
-    with pytest.raises(WeightsError, match="names code of another repository .evil/repo--code"):
+    with pytest.raises(WeightsError, match=r"another repository \(evil/repo--code"):
         resolve(zoo.get("m"), zoo)
     zoo = write(f"hub: org/name@{COMMIT}")
     assert resolve(zoo.get("m"), zoo).files
@@ -176,7 +177,9 @@ def test_code_without_permission_does_not_run(tiny_model: Path, tmp_path: Path) 
 
     folder = tmp_path / "coded"
     shutil.copytree(tiny_model, folder)
-    (folder / "code.py").write_text(f"open({str(tmp_path / 'was-run')!r}, 'w')\nclass Config: ...\n")
+    (folder / "code.py").write_text(
+        f"open({str(tmp_path / 'was-run')!r}, 'w')\nclass Config: ...\n"
+    )
     config = json.loads((folder / "config.json").read_text("utf-8"))
     config |= {"model_type": "unheard-of", "auto_map": CODE}
     (folder / "config.json").write_text(json.dumps(config), "utf-8")
@@ -185,8 +188,6 @@ def test_code_without_permission_does_not_run(tiny_model: Path, tmp_path: Path) 
     (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer), "utf-8")
     with pytest.raises(WeightsError, match="contains custom code"):
         load_model(folder, "auto", False, "model")
-    try:
+    with contextlib.suppress(WeightsError):
         load_tokenizer(folder, None, False)
-    except WeightsError:
-        pass
     assert not (tmp_path / "was-run").exists()
