@@ -50,8 +50,9 @@ def check_allowed(spec: ModelSpec, where: str) -> None:
         raise WeightsError(
             f"{spec.name}: {where} holds its weights as a pickle only ({PICKLE}), and a pickle is "
             "a program. If you trust it, write `allow_pickle: true` into its entry in the "
-            "registry: it is then read with weights_only=True, in a process of its own, and converted to "
-            "safetensors. Weights saved with `model.save_pretrained(folder)` need no permission"
+            "registry: it is then read with weights_only=True, in a process of its own, and "
+            "converted to safetensors. Weights saved with `model.save_pretrained(folder)` need no "
+            "permission"
         )
 
 

@@ -1,4 +1,4 @@
-"""Every threat in SECURITY.md names tests that exist, and every attack here is named by a threat."""
+"""Every threat in SECURITY.md names tests that exist; every attack here is of a threat."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TEST = re.compile(r"`(tests/[\w/]+\.py)`")
 def test_every_threat_says_what_is_done_and_names_its_tests() -> None:
     assert len(_THREATS) >= 20
     for threat in _THREATS:
-        assert re.match(r"\*\*[^*]+\*\*[^:]*: \w", threat), threat
+        assert re.match(r"\*\*[^*]+\*\*[^:]*: \S", threat), threat
         named = _TEST.findall(threat)
         assert named, threat
         for test in named:
