@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from harness import chat_template, render_chat
 from harness.chat_template import TemplateRefusal, render, render_as_lm_eval
 from harness.errors import WeightsError
+from tests.conftest import Command
 
 SECRET = "hf_" + "a" * 30
 ASKED = [{"role": "user", "content": "hi"}]
@@ -106,6 +108,22 @@ def test_a_template_without_end_is_ended_and_explained(
     assert "chat_template: false" in str(caught.value)
     tokenizer.chat_template = CHATML
     assert render(tokenizer, ASKED) == "<|user|>hi</s><|assistant|>", "the next one is rendered"
+
+
+def test_a_run_says_which_template_it_was(
+    harness: Command, tiny_zoo: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "hostile"
+    shutil.copytree(tiny_model, folder)
+    (folder / "chat_template.jinja").write_text("{{ 'x' * 10**10 }}", "utf-8")
+    registry = tiny_zoo.read_text("utf-8").replace(str(tiny_model), str(folder))
+    tiny_zoo.write_text(
+        registry.replace("    notes:", "    chat_template: true\n    notes:"), "utf-8"
+    )
+    code, _, err = harness("eval", "--model", "tiny", "--tasks", "gsm8k", "--samples",
+                           "--limit", "2")  # fmt: skip
+    assert code == 1 and "Traceback" not in err
+    assert f"gsm8k, doc 0: {folder}: its chat template cannot be used: it takes more than" in err
 
 
 def test_a_rendered_text_is_that_of_transformers(tokenizer: Any) -> None:
