@@ -14,7 +14,7 @@ from harness.published import load_published
 from harness.records import Run
 from harness.report.published import Asked, SuiteTable, suite_table
 from harness.run_folder import RunFolder, list_runs
-from harness.storage import write_atomic
+from harness.storage import remove_parts, write_atomic
 from harness.zoo import load_zoo
 
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ def publish_reports(reports: Path, asked: AllPages | None = None) -> dict[str, P
     written = write_leaderboard(_folders(reports), reports, asked)
     # Looked at again: another process may have made a run, and its pages, meanwhile.
     by_folder = {run_page(folder.path.name) for folder in _folders(reports)}
+    for folder in (Path(reports), Path(reports) / PAGES, Path(reports) / "compare"):
+        remove_parts(folder)
     remove_strays(Path(reports) / PAGES, by_folder | {path.name for path in written.values()})
     return written
 
