@@ -116,6 +116,27 @@ def alone(folder: Path, tell: Callable[[str], None]) -> Iterator[bool]:
         yield True
 
 
+@contextlib.contextmanager
+def in_turn(folder: Path) -> Iterator[None]:
+    """Keep other processes from the same meanwhile: they wait. The system lets go when a process
+    ends, however it ends.
+
+    Raises:
+        StorageError: the folder is not there and cannot be made.
+    """
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(ImportError, OSError):  # not every system has locks
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 class explained:
     """Turn an OSError on ``path`` into a StorageError that says what to do."""
 

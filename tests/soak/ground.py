@@ -37,6 +37,7 @@ class Ground:
         expected: what the undisturbed run left.
         seconds: how long an undisturbed run takes.
         operations: what it does to files, in order; the last ones write the report.
+        kilobytes: room that all it writes takes, in pages of 4 KB.
     """
 
     folder: Path
@@ -44,6 +45,7 @@ class Ground:
     expected: Expected = field(init=False)
     seconds: float = 0.0
     operations: list[str] = field(default_factory=list)
+    kilobytes: int = 0
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     def fresh(self) -> Path:
@@ -65,6 +67,10 @@ class Ground:
     ) -> Process:
         """Start a command that is killed at a moment of what it does below its reports or ``more``."""
         return self.begin(command, reports, Operations((reports, *more), moment, self.log).install)
+
+    def last_operations(self) -> str:
+        """What the last watched process did at the end, for a message."""
+        return "\n".join(self.log.read_text("utf-8").splitlines()[-5:])
 
     @property
     def log(self) -> Path:
@@ -136,6 +142,8 @@ def prepare(folder: Path) -> Ground:
     assert ended.code == 0, ended.said
     ground.seconds = ended.seconds
     ground.operations = ground.log.read_text("utf-8").replace(f"{reports}/", "").splitlines()
+    sizes = [path.stat().st_size for path in reports.rglob("*") if path.is_file()]
+    ground.kilobytes = sum(-(-size // 4096) * 4 for size in sizes)
     ground.expected = expected(reports)
     return ground
 
