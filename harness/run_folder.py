@@ -25,7 +25,7 @@ import msgspec
 
 from harness.errors import RecordError
 from harness.records import SCHEMA, Row, Run
-from harness.storage import UNDECODABLE, explained, write_atomic
+from harness.storage import UNDECODABLE, explained, remove_parts, write_atomic
 
 RowT = TypeVar("RowT")
 
@@ -217,6 +217,7 @@ def remove_unbegun(runs: Path) -> None:
         with contextlib.suppress(OSError, RecordError):
             if path.is_dir() and not _holds_run(path) and _age(path) > _UNBEGUN_SECONDS:
                 with held(path):
+                    remove_parts(path)
                     RunFolder(path).discard_if_empty()
 
 

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from harness.errors import HarnessError
 from tests.soak import building, company, full_disk, hub_faults, kills
 from tests.soak.ground import Ground, prepare
 from tests.soak.operations import Moment
@@ -49,7 +50,7 @@ def _soak(ground: Ground, options: argparse.Namespace) -> int:
         try:
             with _quiet(ground.folder / "said.txt"):
                 survived += scenario(ground, random.Random(f"{options.seed}-{number}"))
-        except AssertionError as error:
+        except (AssertionError, HarnessError) as error:
             print(f"NOT SURVIVED, seed {options.seed}, scenario {number}: {error}")
             print(f"the last process did to files:\n{ground.last_operations()}")
             return 1

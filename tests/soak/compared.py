@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 from collections import Counter
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ import msgspec
 
 from harness.commands.report_command import publish_reports
 from harness.records import Row, Run, TaskResult
-from harness.run_folder import RunFolder, held, list_runs
+from harness.run_folder import RunFolder, held, list_runs, remove_unbegun
 
 TOLERANCE = 1e-4
 """What the company of other questions in a batch may change in a log-probability."""
@@ -103,6 +104,12 @@ def _check_journal(reports: Path, wanted: Expected, alone: bool) -> None:
 
 
 def _check_left(reports: Path, read: list[tuple[RunFolder, Run]]) -> None:
+    runs = reports / "runs"
+    for path in set(runs.iterdir()) - {folder.path for folder, _ in read}:
+        os.utime(path, (0, 0))
+    remove_unbegun(runs)  # as the next run does, with what is older than an hour
+    unbegun = set(runs.iterdir()) - {folder.path for folder, _ in read}
+    assert not unbegun, f"left behind: {', '.join(map(str, unbegun))}"
     broken = {folder.path for folder, run in read if run.status != "complete"}
     left = [
         path
