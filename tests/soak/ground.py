@@ -13,6 +13,7 @@ from pathlib import Path
 from harness.cli import main
 from harness.run_folder import RunFolder, list_runs
 from tests.soak.compared import Expected, expected
+from tests.soak.hub_server import COMMIT
 from tests.soak.operations import Moment, Operations
 from tests.soak.processes import Ended, Process, start
 from tests.tiny_llama import SAMPLES, tiny_llama
@@ -24,6 +25,7 @@ LIMIT = "3"
 _ZOO = """models:
   tiny: {{family: tiny, stage: base, source: {{path: {model}}}}}
   fetched: {{family: tiny, stage: base, source: {{hub: org/tiny}}}}
+  pinned: {{family: tiny, stage: base, source: {{hub: org/tiny@{commit}}}}}
 """
 
 
@@ -132,7 +134,7 @@ def prepare(folder: Path) -> Ground:
     torch.set_num_threads(1)  # a process with other threads could not be forked safely
     ground = Ground(folder, tiny_llama(folder / "tiny"))
     assert SAMPLES.is_dir()
-    (folder / "zoo.yaml").write_text(_ZOO.format(model=ground.model), "utf-8")
+    (folder / "zoo.yaml").write_text(_ZOO.format(model=ground.model, commit=COMMIT), "utf-8")
     warmed = main([*evaluation(), "--json", "--reports", str(ground.fresh())])
     assert warmed == 0, "the undisturbed run failed"
     gc.collect()

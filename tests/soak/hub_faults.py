@@ -36,7 +36,8 @@ def fetched(ground: Ground, chance: random.Random) -> Counter[str]:
     kills = [Moment(chance.randint(1, 60), chance.random() < 0.5) for _ in range(2)]
     reports, cache = ground.fresh(), ground.fresh()
     log, counted = ground.folder / "hub.log", Counter[str]()
-    command = evaluation("fetched")
+    model = chance.choice(["fetched", "pinned"])
+    command = evaluation(model)
     with served(ground.model, faults, log) as address:
         for attempt in range(_PATIENCE):
             moment = kills.pop() if kills and attempt % 2 == 0 else Moment(None)
@@ -52,8 +53,8 @@ def fetched(ground: Ground, chance: random.Random) -> Counter[str]:
             elif ended.code == 0 and not kills:
                 break
             elif ended.code:
-                assert "fetched: " in ended.said and "org/tiny" in ended.said, ended.said
-            command = next_command(reports, "fetched", chance.random() < 0.5)
+                assert f"{model}: " in ended.said and "org/tiny" in ended.said, ended.said
+            command = next_command(reports, model, chance.random() < 0.5)
         else:
             raise AssertionError(f"not fetched after {_PATIENCE} commands:\n{ended.said}")
     for line in log.read_text("utf-8").splitlines():

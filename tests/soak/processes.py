@@ -83,6 +83,7 @@ def start(
     """
     sys.stdout.flush()
     sys.stderr.flush()
+    said.write_bytes(b"")
     number = os.fork()
     if number:
         return Process(number, said, time.monotonic())
