@@ -7,6 +7,8 @@ SHELL := /bin/sh
 
 OPTIONS := MODEL BASE SUITE TASKS LIMIT DATA MODELS DTYPE BACKEND NUM_FEWSHOT NOISE_FLOOR REFERENCE PROFILE BECAUSE SECONDS SEED TORCH_INDEX
 MODEL ?= smol
+# Set here, for a shell that counts seconds by this name would pass on its own.
+SECONDS ?= 600
 
 # Recipes read an option from the environment, as "$$MODEL": whatever a value contains, spaces,
 # quotes or a dollar sign, neither make nor the shell interprets it.

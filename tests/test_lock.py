@@ -281,7 +281,9 @@ def test_a_fetch_by_commit_that_was_broken_off_is_gone_on_with(
     zoo: Zoo, hub: type[Hub], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By its commit a folder is found in the cache without a word of whether it is whole."""
-    zoo.path.write_text(f"{ZOO}  at: {{family: f, stage: base, source: {{hub: org/name@{COMMIT}}}}}")
+    zoo.path.write_text(
+        f"{ZOO}  at: {{family: f, stage: base, source: {{hub: org/name@{COMMIT}}}}}"
+    )
     zoo = load_zoo(zoo.path)
     reply = hub.file
 

@@ -1,8 +1,9 @@
-"""The smallest model that the engine runs: random weights and a tokenizer trained on the samples."""
+"""A very small model that the engine runs: random weights, a tokenizer trained on the samples."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 SAMPLES = Path(__file__).resolve().parent.parent / "tasks" / "samples"
 
@@ -18,7 +19,7 @@ def tiny_llama(folder: Path) -> Path:
     texts = [path.read_text("utf-8") for path in SAMPLES.glob("*/*.jsonl")]
     trained = ByteLevelBPETokenizer()
     trained.train_from_iterator(texts, vocab_size=600, special_tokens=["<s>", "</s>"])
-    tokenizer = PreTrainedTokenizerFast(
+    tokenizer: Any = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=trained._tokenizer,
         bos_token="<s>",
         eos_token="</s>",

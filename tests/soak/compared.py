@@ -6,7 +6,6 @@ import json
 import math
 import os
 import shutil
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -149,20 +148,19 @@ def _found(result: TaskResult) -> Any:
 
 
 def _answers(reports: Path) -> dict[str, list[Any]]:
-    """Question to the answers that its journal holds; only whole lines, and nothing of what they
-    cost."""
+    """Question to the answers that the journals hold in whole lines, without what they cost."""
     found: dict[str, list[Any]] = {}
-    torn: Counter[str] = Counter()
     for path in (reports / "journal").glob("*.jsonl"):
         for line in path.read_bytes().split(b"\n"):
             if not line.startswith(b'{"crc32":"'):
                 continue
             try:
                 answer = json.loads(line)
-            except ValueError:
-                torn[path.name] += 1
+            except ValueError:  # torn by a kill
                 continue
-            kept = {k: v for k, v in answer.items() if k not in ("crc32", "tokens_in", "tokens_out")}
+            kept = {
+                k: v for k, v in answer.items() if k not in ("crc32", "tokens_in", "tokens_out")
+            }
             found.setdefault(str(kept["question"]), []).append(kept)
     return found
 

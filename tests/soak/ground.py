@@ -16,7 +16,7 @@ from tests.soak.compared import Expected, expected
 from tests.soak.hub_server import COMMIT
 from tests.soak.operations import Moment, Operations
 from tests.soak.processes import Ended, Process, start
-from tests.tiny_llama import SAMPLES, tiny_llama
+from tests.tiny_llama import tiny_llama
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 TASKS = "arc_easy,gsm8k,wikitext2"
@@ -64,11 +64,9 @@ class Ground:
         said = self.folder / f"said-{next(self._numbers)}.txt"
         return start(main, [*command, "--reports", str(reports)], said, prepare)
 
-    def begin_until(
-        self, command: Sequence[str], reports: Path, moment: Moment, *more: Path
-    ) -> Process:
-        """Start a command that is killed at a moment of what it does below its reports or ``more``."""
-        return self.begin(command, reports, Operations((reports, *more), moment, self.log).install)
+    def begin_until(self, command: Sequence[str], reports: Path, moment: Moment) -> Process:
+        """Start a command that is killed at a moment of what it does below its reports."""
+        return self.begin(command, reports, Operations((reports,), moment, self.log).install)
 
     def last_operations(self) -> str:
         """What the last watched process did at the end, for a message."""
@@ -133,7 +131,6 @@ def prepare(folder: Path) -> Ground:
 
     torch.set_num_threads(1)  # a process with other threads could not be forked safely
     ground = Ground(folder, tiny_llama(folder / "tiny"))
-    assert SAMPLES.is_dir()
     (folder / "zoo.yaml").write_text(_ZOO.format(model=ground.model, commit=COMMIT), "utf-8")
     warmed = main([*evaluation(), "--json", "--reports", str(ground.fresh())])
     assert warmed == 0, "the undisturbed run failed"

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from tests.soak.compared import check_survived
 from tests.soak.ground import Ground, evaluation, forget, next_command, survived_so_far
@@ -70,4 +71,8 @@ def _use(address: str, cache: Path) -> None:
     os.environ["HF_ENDPOINT"] = address
     os.environ["HF_HUB_CACHE"] = str(cache)
     sleep = time.sleep
-    time.sleep = lambda seconds: sleep(min(seconds, 0.02))
+
+    def briefly(seconds: Any) -> None:
+        sleep(min(float(seconds), 0.02))
+
+    time.sleep = briefly

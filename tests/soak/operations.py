@@ -54,7 +54,7 @@ class Operations:
         for name, function in replaced.items():
             setattr(os, name, function)
         opened = io.open
-        io.open = builtins.open = self._opener(opened)  # type: ignore[assignment]
+        io.open = builtins.open = self._opener(opened)
 
     def at(self, kind: str, path: str, half: Callable[[], object] | None = None) -> None:
         """Count one operation; this is where the process ends if it is the one."""

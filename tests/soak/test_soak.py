@@ -1,4 +1,4 @@
-"""The soak, one round of it, and what it compares: it must find what is lost, mixed or left behind."""
+"""One round of the soak, and what it compares: what is lost, mixed or left behind must be found."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def lose_a_row(reports: Path) -> None:
 
 def mix_in_another_answer(reports: Path) -> None:
     (path,) = reports.glob("runs/*/rows/gsm8k.jsonl")
-    path.write_text(re.sub(r'"responses":\["', '"responses":["x', path.read_text("utf-8")))
+    path.write_text(path.read_text("utf-8").replace('"text":"', '"text":"x', 1), "utf-8")
 
 
 def change_an_estimate(reports: Path) -> None:
@@ -87,7 +87,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("spoil", "says"),
     [
         (lose_a_row, "gsm8k: [1, 2]"),
-        (mix_in_another_answer, "gsm8k, doc 0, responses"),
+        (mix_in_another_answer, "gsm8k, doc 0, text"),
         (change_an_estimate, "wikitext2, estimates, word_perplexity, value"),
         (lose_an_answer, "1 answers are not in the journal"),
         (ask_twice, "was asked 2 times"),
@@ -112,8 +112,6 @@ def test_what_is_lost_mixed_or_left_is_found(
     spoil(reports)
     with pytest.raises(AssertionError, match=re.escape(says)):
         check_survived(reports, wanted)
-
-
 
 
 @pytest.mark.parametrize(
