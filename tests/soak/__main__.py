@@ -78,8 +78,8 @@ class Sweep:
 
 
 def _kinds(ground: Ground, sweep: Sweep) -> list[Scenario]:
-    kinds: list[Scenario] = [sweep, kills.killed_at_random, sweep, hub_faults.fetched]
-    kinds += [sweep, company.at_once, sweep, building.killed_building]
+    kinds: list[Scenario] = [sweep, sweep, kills.killed_at_random, sweep, hub_faults.fetched]
+    kinds += [sweep, company.at_once, sweep, kills.killed_at_random, building.killed_building]
     if why := full_disk.why_not(ground.folder):
         print(f"no disk is filled: {why}")
     else:
