@@ -302,6 +302,19 @@ def test_a_fetch_by_commit_that_was_broken_off_is_gone_on_with(
     }
 
 
+def test_a_pinned_tokenizer_that_was_fetched_in_part_is_gone_on_with(
+    zoo: Zoo, hub: type[Hub], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(hub.repos["models:org/tok"], "tokenizer_config.json", b"{}")
+    write_lock(make_lock(zoo, [], None, None), tmp_path / "harness.lock.yaml")
+    checkpoint(tmp_path / "mine", tokenizer=False)
+    broken_off = tmp_path / "hub" / "models--org--tok" / "snapshots" / COMMIT
+    broken_off.mkdir(parents=True)
+    (broken_off / "tokenizer.json").write_bytes(b"{}")
+    files = resolve(zoo.get("bare"), zoo).files
+    assert {"tokenizer/tokenizer.json", "tokenizer/tokenizer_config.json"} <= set(files)
+
+
 def test_what_the_hub_refuses_is_explained(zoo: Zoo, hub: type[Hub]) -> None:
     with pytest.raises(WeightsError, match="gated: org/gated is gated: accept its terms"):
         resolve(zoo.get("gated"), zoo)
