@@ -242,7 +242,7 @@ def _hub_folder(
             raise hub.HubError(weights.no_tensors(map(Path, repo.files), source.name))
         size = sum(repo.sizes.get(name, 0) for name in wanted) / 1e6
         progress(f"{spec.name}: fetching {source.name} from the hub ({size:,.0f} MB)")
-        path = hub.download(source.name, revision, repo.commit, wanted)
+        path = hub.download(source.name, revision, repo, wanted)
     except hub.HubError as error:
         raise WeightsError(f"{spec.name}: {error}{_notes(spec)}") from None
     return _Folder(path, str(source), revision=repo.commit)
@@ -277,8 +277,11 @@ def _tokenizer_folder(
         return own
     pin = lock.model(name, None) if lock else None
     commit = pin.commit if pin else None
-    for folder, _ in _hub_folders(Source("hub", name), models, commit):
-        if weights.tokenizer_files(weights.file_names(folder)):
+    pinned = set(weights.tokenizer_files(pin.files)) if pin and pin.commit else set()
+    for folder, words in _hub_folders(Source("hub", name), models, commit):
+        found = weights.tokenizer_files(weights.file_names(folder))
+        # By its commit a folder is found that was broken off while it was fetched.
+        if found and (words == "models folder" or pinned <= set(found)):
             return folder
     if reason := hub.unreachable():
         raise WeightsError(_unavailable(spec, name, models, reason, pin, "tokenizer"))
@@ -288,7 +291,7 @@ def _tokenizer_folder(
         wanted = weights.tokenizer_files(repo.files)
         if not wanted:
             raise hub.HubError(f"{name} holds no tokenizer")
-        return hub.download(name, commit, repo.commit, wanted)
+        return hub.download(name, commit, repo, wanted)
     except hub.HubError as error:
         raise WeightsError(f"{spec.name}: its tokenizer: {error}{_notes(spec)}") from None
 

@@ -19,6 +19,7 @@ from types import FrameType
 
 from harness.credentials import struck_out
 from harness.errors import HarnessError, Interrupted, UsageError
+from harness.lineage import built_folder
 from harness.plain_text import defused_output, printable
 from harness.progress import note
 from harness.recipe import all_options
@@ -28,6 +29,7 @@ from harness.zoo import Step, Zoo, load_zoo
 from training.build import Site, build, check_plan
 from training.estimate import roughly
 from training.extras import extras_of, loading_kinds, missing
+from training.leftovers import remove_leftovers
 from training.plan import Station, make_plan
 
 COMMANDS = {
@@ -84,6 +86,10 @@ def _train(options: argparse.Namespace) -> int:
     zoo = load_zoo(options.zoo)
     data = _data(options.data)
     plan = _plan(options, zoo)
+    if not options.plan:
+        for station in plan:
+            if station.action == "keep" and station.spec.step is not None:
+                remove_leftovers(built_folder(station.spec, zoo))
     print(" -> ".join(station.spec.name for station in plan))
     for station in plan:
         print(f"  {_line(station, max(len(s.spec.name) for s in plan))}")
