@@ -49,7 +49,7 @@ SETTINGS_OF_A_RUN = (
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
     signal.signal(signal.SIGTERM, interrupt)
-    check_executor(options.executor)
+    _check_executor(options)
     zoo, catalog = load_zoo(options.zoo), load_catalog(options.tasks_dir)
     earlier = _earlier_run(options) if options.resume else None
     jobs = []
@@ -79,18 +79,23 @@ def open_executor(options: argparse.Namespace) -> Executor:
     """The executor that was asked for.
 
     Raises:
-        UsageError: options of the other executor are given, or ray is not installed.
+        UsageError: ray is not installed, or no machine has room for a worker.
+        HarnessError: no cluster answers.
     """
-    given = [name for name in RAY_OPTIONS if getattr(options, name) is not None]
     if options.executor == "local":
-        if given:
-            flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-            raise UsageError(f"{flags}: only --executor ray has workers; add it, or leave it out")
         return LOCAL
     from harness.executors.ray import Wanted, open_ray
 
     wanted = Wanted(options.ray_address, options.workers, options.worker_cpus, options.worker_gpus)
     return open_ray(wanted, note)
+
+
+def _check_executor(options: argparse.Namespace) -> None:
+    check_executor(options.executor)
+    given = [name for name in RAY_OPTIONS if getattr(options, name) is not None]
+    if given and options.executor == "local":
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError(f"{flags}: only --executor ray has workers; add it, or leave it out")
 
 
 def _end(attempts: Sequence[Attempt], executor: Executor, options: argparse.Namespace) -> int:

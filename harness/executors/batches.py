@@ -2,14 +2,14 @@
 
 Where shared tokens run once, a batch ends only where one process would begin a new pass with a new
 beginning. A worker then makes of its batch the very passes that one process makes of all questions,
-however many workers there are. Where so much shares one beginning that workers would have no work,
-it is divided by contexts, and that beginning runs once in every part.
+however many workers there are. Where that would leave workers without work, a batch ends between
+two beginnings, and where a single one is shared by too much, between two contexts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.backends.backend import BackendFacts
 from harness.types import GenerateUntil, Question, Tokens
@@ -53,9 +53,10 @@ def make_batches(questions: Sequence[Question], facts: BackendFacts, workers: in
     batches = list(_of_rows(questions, generated, workers))
     pieces = _pieces(questions, scored, facts) if scored else []
     budget = facts.budget or PASS
-    share = max(budget, sum(piece.cost for piece in pieces) // (workers * SHARES))
+    share = max(budget, sum(map(_cost, pieces)) // (workers * SHARES))
     enough = min(PASSES * budget, share)
-    batches += _joined([part for p in pieces for part in _divided(questions, p, enough)], enough)
+    parts = [part for piece in pieces for part in _divided(questions, piece, enough)]
+    batches += _joined(parts, enough)
     return sorted(batches, key=lambda batch: -batch.cost)
 
 
@@ -73,8 +74,10 @@ def _of_rows(questions: Sequence[Question], places: Sequence[int], workers: int)
 
 def _pieces(
     questions: Sequence[Question], places: Sequence[int], facts: BackendFacts
-) -> list[Batch]:
-    """What must not be divided, in the order in which one process would run it."""
+) -> list[list[Batch]]:
+    """What is best not divided, in the order in which one process would run it; of each, what
+    shares a beginning.
+    """
     if facts.packed and all(questions[place].tokens for place in places):
         pieces = _passes(questions, places, facts)
         if pieces is not None:
@@ -85,13 +88,14 @@ def _pieces(
         # Of a question with one part, that is all of it.
         key = question.tokens[0].tobytes() if question.tokens else _begins(question)
         groups.setdefault(key, []).append(place)
-    pieces = [Batch(tuple(group), _plain_cost(questions, group)) for group in groups.values()]
-    return sorted(pieces, key=lambda piece: -_longest(questions, piece.places))
+    alike = [Batch(tuple(group), _plain_cost(questions, group)) for group in groups.values()]
+    alike.sort(key=lambda batch: -_longest(questions, batch.places))
+    return [[batch] for batch in alike]
 
 
 def _passes(
     questions: Sequence[Question], places: Sequence[int], facts: BackendFacts
-) -> list[Batch] | None:
+) -> list[list[Batch]] | None:
     """Runs of whole passes after which another beginning follows; ``None`` where questions are
     texts longer than a context, whose windows lie in several passes.
     """
@@ -112,26 +116,33 @@ def _passes(
     under: dict[Node, list[int]] = {}
     for key, end in zip(sequences, ends, strict=True):
         under.setdefault(end.path[0], []).extend(by_sequence[key])
-    pieces: list[Batch] = []
-    piece: list[int] = []
-    cost = 0
+    pieces: list[list[Batch]] = []
     for now in make_passes(list(walk(roots)), facts.budget):
-        if piece and now.nodes[0].parent is None:
-            pieces.append(Batch(tuple(piece), cost))
-            piece, cost = [], 0
-        piece += [place for node in now.nodes if node.parent is None for place in under[node]]
-        cost += now.tokens
-    pieces.append(Batch(tuple(piece), cost))
+        if not pieces or now.nodes[0].parent is None:
+            pieces.append([])
+        for node in now.nodes:
+            if node.parent is None:
+                pieces[-1].append(Batch(tuple(under[node]), 0))
+            last = pieces[-1][-1]
+            pieces[-1][-1] = replace(last, cost=last.cost + len(node.tokens))
     return pieces
 
 
-def _divided(questions: Sequence[Question], piece: Batch, enough: int) -> list[Batch]:
-    """A piece of several workers' shares in parts, none of which divides a context."""
-    count = piece.cost // enough
+def _divided(questions: Sequence[Question], piece: Sequence[Batch], enough: int) -> Iterator[Batch]:
+    """A piece, or what it consists of where it is of several workers' shares."""
+    if _cost(piece) < 2 * enough:
+        yield Batch(tuple(place for each in piece for place in each.places), _cost(piece))
+        return
+    for each in piece:
+        yield from _by_context(questions, each, each.cost // enough)
+
+
+def _by_context(questions: Sequence[Question], batch: Batch, count: int) -> list[Batch]:
+    """A batch in so many parts, none of which divides a context; each runs the beginning anew."""
     if count < 2:
-        return [piece]
+        return [batch]
     contexts: dict[object, list[int]] = {}
-    for place in sorted(piece.places, key=lambda place: _begins(questions[place])):
+    for place in sorted(batch.places, key=lambda place: _begins(questions[place])):
         contexts.setdefault(_begins(questions[place]), []).append(place)
     groups = list(contexts.values())
     size = -(-len(groups) // count)
@@ -139,7 +150,7 @@ def _divided(questions: Sequence[Question], piece: Batch, enough: int) -> list[B
         tuple(place for group in groups[start : start + size] for place in group)
         for start in range(0, len(groups), size)
     ]
-    return [Batch(part, piece.cost * len(part) // len(piece.places)) for part in parts]
+    return [Batch(part, batch.cost * len(part) // len(batch.places)) for part in parts]
 
 
 def _joined(pieces: Sequence[Batch], enough: int) -> Iterator[Batch]:
@@ -154,6 +165,10 @@ def _joined(pieces: Sequence[Batch], enough: int) -> Iterator[Batch]:
         cost += piece.cost
     if places:
         yield Batch(tuple(places), cost)
+
+
+def _cost(batches: Iterable[Batch]) -> int:
+    return sum(batch.cost for batch in batches)
 
 
 def _begins(question: Question) -> tuple[object, ...]:

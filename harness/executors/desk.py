@@ -5,13 +5,13 @@ from __future__ import annotations
 import platform
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
 from harness import __version__
-from harness.backends.backend import Backend, LoadOptions
+from harness.backends.backend import Backend
 from harness.errors import HarnessError, WeightsError
 from harness.executors.executor import Loading
 from harness.executors.local import load_here
@@ -42,9 +42,14 @@ from harness.executors.messages import (
 
 
 class Desk:
-    """One worker's models, by the numbers that the driver gave them; each is loaded once."""
+    """One worker's models, by the numbers that the driver gave them; each is loaded once.
 
-    def __init__(self) -> None:
+    Args:
+        load: loads one; tests and benchmarks have models of their own.
+    """
+
+    def __init__(self, load: Callable[[Loading], Backend] | None = None) -> None:
+        self._load_one = load or load_spread
         self._numbers: dict[int, Loading] = {}
         self._loaded: dict[Loading, Backend | None] = {}
 
@@ -103,7 +108,7 @@ class Desk:
             parent = self._get(replace(loading, options=loading.beside, beside=None))
             assert scored is not None and parent is not None
             return make_pair(scored, parent)
-        return load_here(replace(loading, options=_placed(loading.options)))
+        return self._load_one(loading)
 
     def _drop(self, number: int) -> None:
         loading = self._numbers.pop(number, None)
@@ -168,11 +173,12 @@ def _without_budget(loading: Loading) -> Loading:
     return replace(loading, options=replace(loading.options, budget=None))
 
 
-def _placed(options: LoadOptions) -> LoadOptions:
-    """Where a worker has several GPUs, the model is spread over them."""
+def load_spread(loading: Loading) -> Backend:
+    """Load a model here; where there are several GPUs, it is spread over them."""
     import torch
 
-    return replace(options, spread=torch.cuda.device_count() > 1)
+    spread = torch.cuda.device_count() > 1
+    return load_here(replace(loading, options=replace(loading.options, spread=spread)))
 
 
 def _place(error: BaseException) -> str:

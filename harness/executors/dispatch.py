@@ -188,6 +188,7 @@ class Dispatcher:
             self._failed_starts += 1
             if self._failed_starts >= STRIKES:
                 return self._break(f"workers cannot be started: {reason}")
+        self._start()
         if (job := hand.job) is not None:
             job.lost.append(reason)
             if len(job.lost) < STRIKES:
@@ -195,7 +196,6 @@ class Dispatcher:
                 self._queue.add(job)
             else:
                 self._deliver(job, SetApart(f"ended {STRIKES} workers, the last one: {reason}"))
-        self._start()
 
     def _call(self, hand: _Hand, message: Message, then: Callable[[Reply], None]) -> None:
         """Send a message; what follows is done when the reply is in, in the dispatcher's thread."""

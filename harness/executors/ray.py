@@ -16,14 +16,15 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from harness.environment import cores
 from harness.errors import HarnessError, UsageError
-from harness.executors.desk import Desk
 from harness.executors.pool import Worker, WorkerLost
 from harness.executors.remote import PoolExecutor
 
+DESK = "harness.executors.desk:Desk"
 INSTALL = ".venv/bin/pip install -c constraints.txt -e '.[ray]'"
 STORE_BYTES = 256 * 2**20
 """Of shared memory for a cluster that is started here: messages are all that lies in it."""
@@ -101,15 +102,20 @@ def place(nodes: Sequence[Mapping[str, float]], wanted: Wanted) -> Placement:
     return Placement(wanted.workers or room, cpus, gpus, room)
 
 
-def open_ray(wanted: Wanted, tell: Callable[[str], None]) -> PoolExecutor:
+def open_ray(wanted: Wanted, tell: Callable[[str], None], desk: str = DESK) -> PoolExecutor:
     """Connect to a cluster, or start one, and ask for its workers.
+
+    Args:
+        wanted: what was asked for.
+        tell: takes lines for the user.
+        desk: ``module:function`` that makes a worker's desk.
 
     Raises:
         UsageError: ray is not installed, or the cluster has no room for a worker.
         HarnessError: there is no cluster at the address.
     """
     ray = _import_ray()
-    pool = RayPool(ray, wanted)
+    pool = RayPool(ray, wanted, desk)
     try:
         placement = pool.connect()
         about = f"{placement.cpus} CPUs" + (f", {placement.gpus} GPUs" if placement.gpus else "")
@@ -139,8 +145,8 @@ class RayPool:
 
     driver = platform.node()
 
-    def __init__(self, ray: Any, wanted: Wanted) -> None:
-        self._ray, self._wanted = ray, wanted
+    def __init__(self, ray: Any, wanted: Wanted, desk: str) -> None:
+        self._ray, self._wanted, self._desk = ray, wanted, desk
         self._folder: str | None = None
         self._actor: Any = None
         self.size = 0
@@ -182,7 +188,7 @@ class RayPool:
 
     def start(self) -> Worker:
         """Ask for an actor."""
-        return _RayWorker(self._ray, self._actor.remote())
+        return _RayWorker(self._ray, self._actor.remote(self._desk))
 
     def close(self) -> None:
         """Leave the cluster; end it if it was started here."""
@@ -195,13 +201,15 @@ class RayPool:
 class _Actor:
     """A desk in a process of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, desk: str) -> None:
         # Ctrl-C is the driver's; it ends its workers itself.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        self._desk = Desk()
+        module, _, function = desk.partition(":")
+        self._desk = getattr(import_module(module), function)()
 
     def call(self, message: bytes) -> bytes:
-        return self._desk.handle(message)
+        reply: bytes = self._desk.handle(message)
+        return reply
 
 
 class _RayWorker:
