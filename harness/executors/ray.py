@@ -118,6 +118,12 @@ def open_ray(wanted: Wanted, tell: Callable[[str], None], desk: str = DESK) -> P
     pool = RayPool(ray, wanted, desk)
     try:
         placement = pool.connect()
+        if wanted.address is None and placement.workers > placement.room:
+            raise UsageError(
+                f"--workers {placement.workers}: this machine has room for {placement.room} of "
+                f"{placement.cpus} CPUs and {placement.gpus} GPUs each; ask for fewer, or name a "
+                "cluster with --ray-address"
+            )
         about = f"{placement.cpus} CPUs" + (f", {placement.gpus} GPUs" if placement.gpus else "")
         waiting = placement.workers - placement.room
         late = f"; {waiting} of them wait for room" if waiting > 0 else ""

@@ -3,8 +3,8 @@
     python -m tests.bench.executors [--seconds 120] [--workers 1,2]
     python -m tests.bench.executors --model smol --tasks arc_easy --limit 200 [--data DIR]
 
-Without a model, requests wait for a fixed time instead of computing: what is lost is the scheduling,
-whatever the machine. With one, `harness eval` is timed as a whole, one thread for each worker.
+Without a model, requests wait for a fixed time instead of computing: what is lost is lost by the
+scheduling. With one, `harness eval` is timed as a whole, one thread for each worker.
 """
 
 from __future__ import annotations
@@ -111,11 +111,11 @@ def _timed(
 def _of_model(asked: argparse.Namespace, numbers: Sequence[int]) -> list[Timed]:
     words = ["--model", asked.model, "--tasks", asked.tasks, "--limit", asked.limit]
     words += ["--data", asked.data] if asked.data else ["--samples"]
-    ways = [("local", 1, [])] + [
-        ("ray", n, ["--executor", "ray", "--workers", str(n), "--worker-cpus", "1"])
-        for n in numbers
-    ]
-    return [_run(name, number, [*words, *more]) for name, number, more in ways]
+    times = [_run("local", 1, words)]
+    for number in numbers:
+        more = ["--executor", "ray", "--workers", str(number), "--worker-cpus", "1"]
+        times.append(_run("ray", number, [*words, *more]))
+    return times
 
 
 def _run(name: str, workers: int, words: Sequence[str]) -> Timed:
