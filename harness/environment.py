@@ -29,6 +29,7 @@ def describe_environment(device: str) -> Environment:
     """
     import torch
 
+    named = device.startswith("cuda") and torch.cuda.is_available()
     return Environment(
         harness=__version__,
         python=platform.python_version(),
@@ -37,7 +38,7 @@ def describe_environment(device: str) -> Environment:
         cores=cores(),
         threads=torch.get_num_threads(),
         memory_bytes=psutil.virtual_memory().total,
-        device=torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
+        device=torch.cuda.get_device_name(device) if named else device,
         git_commit=_git_commit(),
         packages={name: version_of(name) for name in PACKAGES},
     )

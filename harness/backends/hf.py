@@ -59,6 +59,8 @@ class EngineBackend:
             max_length=encoder.max_length,
             plan=_in_words(verdict, budget),
             remark=_remark(verdict),
+            budget=budget,
+            packed=verdict.plan == "packed",
         )
         self.identity: Mapping[str, str] = {
             "backend": f"hf {VERSION}",
@@ -171,10 +173,11 @@ def load(options: LoadOptions) -> EngineBackend:
         options.trust_remote_code,
         options.head,
         options.quantization,
+        spread=options.spread,
     )
     tokenizer = load_tokenizer(options.tokenizer, options.add_bos, options.trust_remote_code)
     encoder = Encoder(tokenizer, model.causal.config, options.add_bos)
     verdict = examine(model, encoder.max_length)
-    budget = measured_budget(verdict, encoder.max_length)
+    budget = options.budget or measured_budget(verdict, encoder.max_length)
     give_back_free_memory()
     return EngineBackend(verdict, encoder, options.weights_id, budget)
