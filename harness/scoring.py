@@ -8,12 +8,20 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.backends.backend import Backend
+from harness.backends.backend import Backend, Remote
 from harness.errors import RecordError
 from harness.job import Job
 from harness.journal import open_journal
 from harness.others import obtain
-from harness.ready import Ready, Tell, identity_of, make_others, make_ready, obtain_weights
+from harness.ready import (
+    Ready,
+    Tell,
+    check_answerable,
+    identity_of,
+    make_others,
+    make_ready,
+    obtain_weights,
+)
 from harness.recipe import recipe_id
 from harness.records import ModelRecord, Run
 from harness.run_folder import RunFolder
@@ -49,6 +57,7 @@ def score(
     known = obtain(job.others, job.zoo, job.models_dir, tell)
     ready = make_ready(job, artifact, tell)
     backend = ready.backend
+    check_answerable(ready, job.spec.name)
     if backend.facts.remark:
         tell(f"{job.spec.name}: {backend.facts.remark}")
     run = new_run(folder, job, artifact, ready, command)
@@ -60,7 +69,11 @@ def score(
     with open_journal(journals, run.identity, tell) as journal, ExitStack() as held:
         others = make_others(job, known, backend, run.environment, journals, held, tell)
         progress = open_progress()
-        return evaluate(run, folder, backend, ready.planned, progress, journal, relaid, others)
+        try:
+            return evaluate(run, folder, backend, ready.planned, progress, journal, relaid, others)
+        finally:
+            if isinstance(backend, Remote):
+                tell(f"{job.spec.name}: {backend.spent()}")
 
 
 def new_run(

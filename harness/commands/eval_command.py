@@ -8,21 +8,30 @@ import os
 import shlex
 import signal
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
+from harness.backends.backend import checked_arguments
 from harness.catalog import Catalog, load_catalog
 from harness.environment import describe_command, program
 from harness.errors import HarnessError, Interrupted, RecordError, UsageError
 from harness.job import Job, make_job
+from harness.openai_api import options as server_options
+from harness.openai_api.server import make_server
 from harness.progress import note, open_progress
 from harness.records import Run, Settings
 from harness.run_folder import RunFolder, held
 from harness.runner import Progress
 from harness.scoring import score
+from harness.served import served_name
 from harness.sources import presence
 from harness.zoo import ModelSpec, load_zoo
+
+if TYPE_CHECKING:
+    from harness.openai_api.terms import Terms
 
 DEFAULT_MODEL = "smol"
 SETTINGS_OF_A_RUN = (
@@ -39,6 +48,10 @@ SETTINGS_OF_A_RUN = (
     "backend",
     "noise_floor",
     "reference",
+    "base_url",
+    "served_model",
+    "lm_eval_model",
+    "lm_eval_args",
 )
 
 
@@ -49,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     earlier = _earlier_run(options) if options.resume else None
     spec = zoo.get(earlier.model.name if earlier else options.model or DEFAULT_MODEL)
     settings = earlier.settings if earlier else _settings(options, spec, catalog)
-    job = make_job(spec, zoo, catalog, settings, options.models_dir)
+    job = make_job(spec, zoo, catalog, settings, options.models_dir, _terms(settings, options))
     if options.check:
         return 0
     if options.missing:
@@ -110,12 +123,12 @@ def _settings(options: argparse.Namespace, spec: ModelSpec, catalog: Catalog) ->
     configs = _dataset_configs(options.dataset_config, tasks)
     if configs and samples:
         raise UsageError("--dataset-config does not apply to the shipped samples: leave one out")
-    return Settings(
+    settings = Settings(
         tasks=tasks,
         suite=suite,
         limit=options.limit,
         num_fewshot=options.num_fewshot,
-        backend=options.backend or spec.backend,
+        backend=options.backend or ("api" if options.base_url else spec.backend),
         dtype=options.dtype or spec.dtype,
         head=options.head or "float32",
         data=_absolute(options.data if samples else data),
@@ -124,6 +137,35 @@ def _settings(options: argparse.Namespace, spec: ModelSpec, catalog: Catalog) ->
         noise_floor=options.noise_floor,
         reference=options.reference,
     )
+    return _elsewhere(settings, options, spec)
+
+
+def _elsewhere(settings: Settings, options: argparse.Namespace, spec: ModelSpec) -> Settings:
+    """The settings with those of a model that another program has."""
+    backend = settings.backend
+    if backend != "api" and (options.base_url or options.served_model):
+        raise UsageError(f"--base-url and --served-model are of the backend api, not of {backend}")
+    if backend != "lm_eval" and (options.lm_eval_model or options.lm_eval_args):
+        raise UsageError(
+            f"--lm-eval-model and --lm-eval-args are of the backend lm_eval, not of {backend}: "
+            "add --backend lm_eval"
+        )
+    if options.base_url:
+        # A slash at its end does not make another server: written as it is asked.
+        server = make_server(options.base_url, options.served_model or served_name(spec), None, {})
+        return replace(settings, base_url=server.url, served_model=server.model)
+    return replace(
+        settings,
+        lm_eval_model=options.lm_eval_model or settings.lm_eval_model,
+        lm_eval_args=checked_arguments(options.lm_eval_args or ""),
+    )
+
+
+def _terms(settings: Settings, options: argparse.Namespace) -> Terms | None:
+    """How the server is asked; a run that is finished has its own."""
+    if settings.backend != "api" or not settings.base_url or not settings.served_model:
+        return None
+    return server_options.terms(options, settings.base_url, settings.served_model)
 
 
 def _absolute(folder: str | None) -> str | None:
@@ -229,6 +271,7 @@ def _how_to_go_on(folder: RunFolder, options: argparse.Namespace, how: str) -> s
         return f"{how} before a task was finished: run the same command again{found}"
     command = [*program(), "eval", "--resume", folder.path.name, *places(options)]
     command += ["--no-journal"] if options.no_journal else []
+    command += ["--key-env", options.key_env] if options.key_env else []
     return f"{how}; finished tasks are kept ({', '.join(kept)}). To go on: {shlex.join(command)}"
 
 
