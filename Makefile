@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-OPTIONS := MODEL BASE SUITE TASKS LIMIT DATA MODELS DTYPE BACKEND NUM_FEWSHOT NOISE_FLOOR REFERENCE PROFILE BECAUSE SECONDS SEED TORCH_INDEX
+OPTIONS := MODEL BASE SUITE TASKS LIMIT DATA MODELS DTYPE BACKEND BASE_URL NUM_FEWSHOT NOISE_FLOOR REFERENCE PROFILE BECAUSE SECONDS SEED TORCH_INDEX
 MODEL ?= smol
 # Set here, for a shell that counts seconds by this name would pass on its own.
 SECONDS ?= 600
@@ -48,7 +48,7 @@ setup: .venv/.installed ## Install everything into .venv
 
 EVAL = $(BIN)/harness eval --model "$$MODEL" $(call flag,SUITE,--suite) $(call flag,TASKS,--tasks) \
 	$(call flag,LIMIT,--limit) $(call flag,DATA,--data) $(call flag,MODELS,--models-dir) \
-	$(call flag,DTYPE,--dtype) $(call flag,BACKEND,--backend) \
+	$(call flag,DTYPE,--dtype) $(call flag,BACKEND,--backend) $(call flag,BASE_URL,--base-url) \
 	$(call flag,NUM_FEWSHOT,--num-fewshot) $(call flag,NOISE_FLOOR,--noise-floor) \
 	$(call flag,REFERENCE,--reference)
 TRAIN = $(BIN)/harness-train $(call flag,MODELS,--models) $(call flag,DATA,--data)
@@ -60,7 +60,7 @@ EXTRAS = for need in $$needs; do if [ "$$need" != build ]; then $(AGAIN) .venv/.
 
 # What the command line asks for is looked up before minutes of building, not after them.
 eval: .venv/.installed ## Score MODEL (default: smol) on TASKS or SUITE, building it if it is missing
-	@set -e; needs=$$($(TRAIN) --needs -- "$$MODEL"); \
+	@set -e; needs=$(if $(BASE_URL),,$$($(TRAIN) --needs -- "$$MODEL")); \
 	case " $$needs " in *" build "*) $(EVAL) $(ARGS) --check;; esac; \
 	$(EXTRAS); \
 	case " $$needs " in *" build "*) $(TRAIN) -- "$$MODEL";; esac; \

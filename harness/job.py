@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.backends.backend import check_backend, check_dtype, check_head
 from harness.catalog import Catalog
 from harness.data import DataFolders, data_folders, find
 from harness.errors import UsageError
-from harness.others import others_of, parent_of
+from harness.others import PARENT, REFERENCE, others_of, parent_of
 from harness.records import Settings
 from harness.task import Task, TaskChoice
 from harness.zoo import ModelSpec, Zoo
+
+if TYPE_CHECKING:
+    from harness.openai_api.terms import Terms
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class Job:
 
     Attributes:
         left_out: tasks of the suite that hold a model against its parent, if this one has none.
+        terms: the server that has the model, where one has, and how it is asked.
     """
 
     spec: ModelSpec
@@ -32,6 +37,7 @@ class Job:
     folders: DataFolders
     models_dir: Path | None
     left_out: tuple[str, ...] = ()
+    terms: Terms | None = None
 
     @property
     def title(self) -> str:
@@ -40,9 +46,22 @@ class Job:
 
 
 def make_job(
-    spec: ModelSpec, zoo: Zoo, catalog: Catalog, settings: Settings, models_dir: Path | None
+    spec: ModelSpec,
+    zoo: Zoo,
+    catalog: Catalog,
+    settings: Settings,
+    models_dir: Path | None,
+    terms: Terms | None = None,
 ) -> Job:
     """Look everything up and locate the data; imports nothing heavy.
+
+    Args:
+        spec: the model.
+        zoo: the registry that it is of.
+        catalog: tasks and suites.
+        settings: what was asked for.
+        models_dir: folder that holds ``org/name/``.
+        terms: how the server of the settings is asked; without them as by default.
 
     Raises:
         UsageError: a name is unknown, or settings contradict each other.
@@ -51,10 +70,12 @@ def make_job(
     check_backend(settings.backend)
     check_dtype(settings.dtype)
     check_head(settings.head)
+    terms = _terms(spec, settings, terms)
     folders = data_folders(catalog.samples, settings.data, settings.samples)
     choices = _choices(settings, catalog)
     left_out: tuple[str, ...] = ()
-    if settings.suite and parent_of(spec, zoo, settings.reference) is None:
+    alone = terms is not None or spec.served
+    if settings.suite and (alone or parent_of(spec, zoo, settings.reference) is None):
         left_out = tuple(task.name for task, _ in choices if task.parent)
         choices = tuple(choice for choice in choices if not choice[0].parent)
     for task, _ in choices:
@@ -62,7 +83,37 @@ def make_job(
         for dataset in task.datasets:
             find(dataset, folders)
     others = others_of(spec, zoo, [task for task, _ in choices], settings.reference)
-    return Job(spec, zoo, settings, choices, others, folders, models_dir, left_out)
+    if alone and (held := sorted({REFERENCE, PARENT} & set(others))):
+        beside = [task.name for task, _ in choices if task.parent or task.reference]
+        raise UsageError(
+            f"{', '.join(beside)}: {spec.name} is asked of another program, and is not held "
+            f"against a {held[0]}; leave these tasks out, or the reference: --reference none"
+        )
+    return Job(spec, zoo, settings, choices, others, folders, models_dir, left_out, terms)
+
+
+def _terms(spec: ModelSpec, settings: Settings, terms: Terms | None) -> Terms | None:
+    """How the server is asked that has the model; ``None`` where it is run here."""
+    if settings.backend != "api":
+        if spec.served and settings.backend != "lm_eval":
+            raise UsageError(
+                f"{spec.name} has no weights here, a server has them: the backend "
+                f"{settings.backend!r} cannot load it; leave --backend out, or name api or lm_eval"
+            )
+        return None
+    if spec.judges:
+        raise UsageError(f"{spec.name} marks answers: a judge is run here, not asked of a server")
+    if not settings.base_url or not settings.served_model:
+        raise UsageError(
+            f"{spec.name}: the backend api asks a server: say which, --base-url URL (make: "
+            "BASE_URL=URL), such as http://localhost:8000/v1"
+        )
+    if terms is not None:
+        return terms
+    from harness.openai_api.server import make_server
+    from harness.openai_api.terms import Terms
+
+    return Terms(make_server(settings.base_url, settings.served_model, None))
 
 
 def _check_role(spec: ModelSpec, task: Task) -> None:

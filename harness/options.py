@@ -6,6 +6,8 @@ import argparse
 import os
 from pathlib import Path
 
+from harness.openai_api.options import add_budgets, add_prices, add_terms
+
 COMMANDS = {
     "eval": "score a model on tasks, and write records and a leaderboard",
     "compare": "tell whether models are better or worse than a base, doc by doc",
@@ -54,8 +56,10 @@ def _eval_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backend",
         metavar="B",
-        help="hf, the harness's engine, or lm_eval, the reference (default: the model's own)",
+        help="hf, the harness's engine; lm_eval, the reference; vllm; api, a server (default: api "
+        "with --base-url, else the model's own)",
     )
+    _elsewhere_options(parser)
     parser.add_argument(
         "--noise-floor",
         type=_positive,
@@ -109,6 +113,30 @@ def _executor_options(parser: argparse.ArgumentParser) -> None:
         type=_whole,
         metavar="N",
         help="GPUs of a worker (default: 1 where there are any); several: the model is spread",
+    )
+
+
+def _elsewhere_options(parser: argparse.ArgumentParser) -> None:
+    server = parser.add_argument_group("a model of a server (backend api)")
+    server.add_argument(
+        "--base-url",
+        metavar="URL",
+        help="address of an OpenAI-compatible server, such as http://localhost:8000/v1",
+    )
+    server.add_argument(
+        "--served-model",
+        metavar="NAME",
+        help="what the server calls the model (default: its entry's server: or hub: name)",
+    )
+    add_terms(server)
+    add_prices(server)
+    add_budgets(server)
+    other = parser.add_argument_group("any model class of lm-eval's (backend lm_eval)")
+    other.add_argument(
+        "--lm-eval-model", metavar="NAME", help="its --model, such as vllm (default: hf)"
+    )
+    other.add_argument(
+        "--lm-eval-args", metavar="A=B,...", help="its --model_args, without any key"
     )
 
 

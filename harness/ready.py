@@ -9,22 +9,37 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.ancestry import check_ancestry
-from harness.backends.backend import Backend, LoadOptions
+from harness.backends.backend import (
+    ELSEWHERE,
+    Backend,
+    LmEvalModel,
+    LoadOptions,
+    NoTokenizer,
+    Remote,
+    ServedOptions,
+    load_backend,
+)
 from harness.errors import UsageError, WeightsError
 from harness.executors.executor import Executor, Loading
 from harness.executors.local import LOCAL
 from harness.job import Job
-from harness.open_task import TaskContext
+from harness.open_task import OpenTask, TaskContext
 from harness.others import REFERENCE, Loaded, Other, Others
 from harness.records import Environment, Settings
 from harness.runner import PlannedTask
+from harness.served import served_artifact
 from harness.sources import Artifact, resolve
 from harness.task import Task, TaskChoice
+from harness.types import Request
 from harness.zoo import ModelSpec
+
+if TYPE_CHECKING:
+    from harness.openai_api.terms import Terms
 
 Tell = Callable[[str], None]
 """Takes one line for the user."""
@@ -32,11 +47,16 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Ready:
-    """A loaded model and the tasks that it will be asked."""
+    """A loaded model and the tasks that it will be asked.
+
+    Attributes:
+        refused: tasks that could not even be made of what the model gives, with the reason.
+    """
 
     backend: Backend
     planned: Sequence[PlannedTask]
     load_seconds: float
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 def obtain_weights(job: Job, tell: Tell) -> Artifact:
@@ -45,8 +65,15 @@ def obtain_weights(job: Job, tell: Tell) -> Artifact:
     tell(f"{spec.name}: {', '.join(task.name for task, _ in job.choices)}")
     if job.left_out:
         tell(f"{spec.name}: no parent to be held against, without {', '.join(job.left_out)}")
-    check_ancestry(spec, job.zoo, job.models_dir)
-    artifact = resolve(spec, job.zoo, job.models_dir, tell)
+    if job.terms is not None:
+        artifact = served_artifact(spec.name, job.terms.server.url, job.terms.server.model)
+        tell(f"{spec.name}: asks {job.terms.server}")
+    elif spec.served:
+        how = job.settings
+        artifact = served_artifact(spec.name, f"lm-eval {how.lm_eval_model}", how.lm_eval_args)
+    else:
+        check_ancestry(spec, job.zoo, job.models_dir)
+        artifact = resolve(spec, job.zoo, job.models_dir, tell)
     for remark in artifact.notes:
         tell(f"{spec.name}: {remark}")
     if spec.trust_remote_code:
@@ -57,10 +84,45 @@ def obtain_weights(job: Job, tell: Tell) -> Artifact:
 def make_ready(job: Job, artifact: Artifact, tell: Tell, executor: Executor = LOCAL) -> Ready:
     """Build the prompts of every task, and load the model, where the executor has it."""
     lazy = _LazyBackend(job, artifact, tell, executor)
-    planned = [_open(task, choice, job, lazy) for task, choice in job.choices]
+    planned, refused = [], {}
+    for task, choice in job.choices:
+        try:
+            planned.append(_open(task, choice, job, lazy))
+        except NoTokenizer as error:
+            refused[task.name] = str(error)
     started = time.perf_counter()
     backend = lazy.get()
-    return Ready(backend, planned, time.perf_counter() - started)
+    return Ready(backend, planned, time.perf_counter() - started, refused)
+
+
+def check_answerable(ready: Ready, name: str) -> None:
+    """Refuse tasks that a model of another program cannot be asked, all at once, before any is.
+
+    Raises:
+        UsageError: names them, each with the reason, and what is left.
+        HarnessError: the program cannot be reached.
+    """
+    asked = {plan.task.name: _kinds(plan.opened) for plan in ready.planned}
+    refused = dict(ready.refused)
+    if isinstance(ready.backend, Remote):
+        lacking = ready.backend.cannot(set().union(*asked.values()))
+        for task, kinds in asked.items():
+            if found := kinds & set(lacking):
+                refused[task] = lacking[found.pop()]
+    if not refused:
+        return
+    lines = [f"{name} cannot be asked everything:"]
+    for reason in dict.fromkeys(refused.values()):
+        tasks = [task for task, why in refused.items() if why == reason]
+        lines.append(f"  {', '.join(tasks)}: {reason}")
+    left = [task for task in asked if task not in refused]
+    lines.append(f"What is left: --tasks {','.join(left)}" if left else "No task is left")
+    raise UsageError("\n".join(lines))
+
+
+def _kinds(opened: OpenTask) -> set[type[Request]]:
+    """The kinds of requests that a task makes of the model, as its first doc has them."""
+    return {type(request) for doc in opened.docs[:1] for request in opened.requests(doc)}
 
 
 class _LazyBackend:
@@ -76,7 +138,7 @@ class _LazyBackend:
         if self._backend is None:
             job = self._job
             self._backend = _load(
-                job.settings, job.spec, self._artifact, self._tell, self._executor
+                job.settings, job.spec, self._artifact, self._tell, self._executor, job.terms
             )
         return self._backend
 
@@ -102,18 +164,31 @@ def load_options(settings: Settings, spec: ModelSpec, artifact: Artifact) -> Loa
         trust_remote_code=spec.trust_remote_code,
         weights_id=artifact.weights_id,
         quantization=spec.quantization,
+        lm_eval=LmEvalModel(settings.lm_eval_model, settings.lm_eval_args),
     )
 
 
 def _load(
-    settings: Settings, spec: ModelSpec, artifact: Artifact, tell: Tell, executor: Executor
+    settings: Settings,
+    spec: ModelSpec,
+    artifact: Artifact,
+    tell: Tell,
+    executor: Executor,
+    terms: Terms | None = None,
 ) -> Backend:
-    """Load a language model into the backend that was asked for, or a judge as what it is."""
+    """Load a language model into the backend that was asked for, or a judge as what it is; a
+    server's is asked from here, whoever loads the others.
+    """
+    options = load_options(settings, spec, artifact)
+    if terms is not None:
+        served = ServedOptions(**vars(options), terms=terms, chat=spec.chat_template)
+        return load_backend(settings.backend, served)
     kind = f"{spec.judge.kind} judge" if spec.judge is not None else settings.backend
-    tell(f"{spec.name}: loading {artifact.path} ({kind})")
+    what = artifact.source if spec.served else artifact.path
+    tell(f"{spec.name}: loading {what} ({kind})")
     loading = Loading(
         backend=settings.backend,
-        options=load_options(settings, spec, artifact),
+        options=options,
         judge=spec.judge,
         files=tuple(sorted(artifact.files.items())),
     )
@@ -186,6 +261,8 @@ def make_others(
 
 def identity_of(backend: Backend, environment: Environment) -> dict[str, str]:
     """All that an answer depends on: what the backend names, the device, and what computes."""
+    if backend.facts.device == ELSEWHERE:  # nothing of this machine decides
+        return dict(backend.identity)
     versions = {
         name: environment.packages[name].partition("+")[0] for name in ("torch", "transformers")
     }

@@ -174,7 +174,9 @@ class Settings:
 
     ``noise_floor`` is the number of docs per task that are asked again to measure it; ``head`` the
     dtype of the vocabulary projection, ``float32`` or ``model`` for the model's own; ``reference``
-    the model that all are held against, ``None`` for each one's own.
+    the model that all are held against, ``None`` for each one's own. ``base_url`` and
+    ``served_model``: the server that the backend api asks, and what it calls the model;
+    ``lm_eval_model`` and ``lm_eval_args``: which of lm-eval's classes the backend lm_eval asks.
     """
 
     tasks: tuple[str, ...]
@@ -190,6 +192,10 @@ class Settings:
     noise_floor: int | None = None
     head: str = "float32"
     reference: str | None = None
+    base_url: str | None = None
+    served_model: str | None = None
+    lm_eval_model: str = "hf"
+    lm_eval_args: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.asking import ask_about
-from harness.backends.backend import Backend
+from harness.backends.backend import Backend, Remote
 from harness.errors import RecordError
 from harness.executors.executor import Executor
 from harness.executors.local import LOCAL
 from harness.job import Job
 from harness.journal import Journal, open_journal
 from harness.others import Others, obtain
-from harness.ready import Ready, Tell, identity_of, make_others, make_ready, obtain_weights
+from harness.ready import (
+    Ready,
+    Tell,
+    check_answerable,
+    identity_of,
+    make_others,
+    make_ready,
+    obtain_weights,
+)
 from harness.recipe import recipe_id
 from harness.records import ModelRecord, Run
 from harness.run_folder import RunFolder
@@ -88,6 +96,7 @@ def begin(
     ready = make_ready(job, artifact, tell, executor)
     backend = ready.backend
     held.callback(executor.release, backend)
+    check_answerable(ready, job.spec.name)
     if backend.facts.remark:
         tell(f"{job.spec.name}: {backend.facts.remark}")
     run = new_run(folder, job, artifact, ready, command)
@@ -100,6 +109,8 @@ def begin(
     others = make_others(
         job, known, backend, run.environment, journals, held, tell, executor=executor
     )
+    if isinstance(backend, Remote):
+        held.callback(lambda: tell(f"{job.spec.name}: {backend.spent()}"))
     planned = ready.planned
     if executor.ahead:
         planned = [

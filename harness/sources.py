@@ -95,6 +95,8 @@ def presence(spec: ModelSpec, zoo: Zoo, models_dir: Path | None = None) -> Prese
     if spec.source is None:
         return _built(spec, zoo)
     fetch = f"`make eval MODEL={spec.name}` fetches it"
+    if spec.source.kind == "server":
+        return Presence("absent", f"a server has it: `make eval MODEL={spec.name} BASE_URL=URL`")
     if spec.source.kind == "package":
         folder = packages.kept_folder(spec.source)
         if not folder.is_dir():
@@ -202,6 +204,11 @@ def _folder(
             raise WeightsError(_not_built(spec, zoo, models))
         words = f"built here from {spec.parent}, recipe {lineage.recipe_id[:SHORT]}"
         return _Folder(folder, words, written=lineage.files)
+    if spec.source.kind == "server":
+        raise WeightsError(
+            f"{spec.name} has no weights here: a server has them, which only `make eval "
+            f"MODEL={spec.name} BASE_URL=URL` asks"
+        )
     if spec.source.kind == "package":
         made = packages.obtain(spec.source, spec.name, progress)
         words = f"package {spec.source.name}"

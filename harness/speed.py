@@ -201,6 +201,8 @@ def look(backend: Backend, load_seconds: float) -> Look:
     first, _, _ = _timed(backend, [GenerateUntil(long[0], (), 1)])
     whole, _, alone = _timed(backend, [GenerateUntil(long[0], (), NEW_TOKENS)])
     facts = backend.facts
+    if facts.memory_bytes is None:
+        raise WeightsError("it is not in this program's memory: speed is probed with hf or lm_eval")
     return Look(
         load_seconds=load_seconds,
         prefill=read / seconds,

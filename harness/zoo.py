@@ -54,14 +54,14 @@ class Source:
     """Where a root's weights are.
 
     Attributes:
-        kind: ``hub`` (a model hub's ``org/name``), ``path`` (a folder) or ``package`` (a file
-            inside a published Python package).
-        name: ``org/name``; the folder as written; ``name==version``.
+        kind: ``hub`` (a model hub's ``org/name``), ``path`` (a folder), ``package`` (a file
+            inside a published Python package) or ``server`` (no weights: a server has them).
+        name: ``org/name``; the folder as written; ``name==version``; what the server calls it.
         revision: hub only: branch, tag or commit; ``None`` for the default branch.
         file, sha256: package only: the file inside the package, and its digest.
     """
 
-    kind: Literal["hub", "path", "package"]
+    kind: Literal["hub", "path", "package", "server"]
     name: str
     revision: str | None = None
     file: str | None = None
@@ -115,6 +115,11 @@ class ModelSpec:
     notes: str = ""
     licence: str = ""
     judge: JudgeOptions | None = None
+
+    @property
+    def served(self) -> bool:
+        """Whether its weights are a server's, and none of them here."""
+        return self.source is not None and self.source.kind == "server"
 
     @property
     def judges(self) -> bool:
@@ -261,7 +266,8 @@ def _read_with_ancestors(
 
 def _root(name: str, table: Table) -> ModelSpec:
     source = _source(table.table("source", f"the source of model {name!r}"))
-    ground = ModelSpec(name, "", "", source=source)
+    backend = "api" if source.kind == "server" else "hf"
+    ground = ModelSpec(name, "", "", source=source, backend=backend)
     return _common(
         ground,
         table,
@@ -353,11 +359,13 @@ def _judge(table: Table, stage: str, ground: ModelSpec) -> JudgeOptions | None:
 
 
 def _source(table: Table) -> Source:
-    kinds = [kind for kind in ("hub", "path", "package") if kind in table]
+    kinds = [kind for kind in ("hub", "path", "package", "server") if kind in table]
     if len(kinds) != 1:
-        table.only(("hub", "path", "package", "file", "sha256"))
+        table.only(("hub", "path", "package", "server", "file", "sha256"))
         written = " and ".join(kinds) or "none of them"
-        raise table.error(None, f"one of hub, path and package is needed, {written} is written")
+        raise table.error(
+            None, f"one of hub, path, package and server is needed, {written} is written"
+        )
     if kinds == ["hub"]:
         table.only(["hub"])
         name, _, revision = table.text("hub").partition("@")
@@ -374,6 +382,9 @@ def _source(table: Table) -> Source:
         except RuntimeError:
             raise table.error("path", f"there is no home folder for {path!r}") from None
         return Source("path", path)
+    if kinds == ["server"]:
+        table.only(["server"])
+        return Source("server", table.text("server"))
     table.only(["package", "file", "sha256"])
     package, file, sha256 = table.text("package"), table.text("file"), table.text("sha256")
     if not _PACKAGE.fullmatch(package):

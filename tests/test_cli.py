@@ -130,7 +130,7 @@ def test_data_that_is_shipped_whole_is_not_marked_as_samples(
         (["eval", "--model", "tiny", "--tasks", " , "], 2, ["--tasks is empty"]),
         (["eval", "--model", "tiny", "--tasks", "mmlu", "--suite", "card"], 2, ["choose one"]),
         (["eval", "--model", "tiny", "--dtype", "fp32"], 2, ["unknown dtype 'fp32'"]),
-        (["eval", "--model", "tiny", "--backend", "vlm"], 2, ["unknown backend 'vlm'", "lm_eval"]),
+        (["eval", "--model", "tiny", "--backend", "vlm"], 2, ["unknown backend 'vlm'", "vllm"]),
         (["eval", "--model", "tiny", "--limit", "-3"], 2, ["--limit", "whole number"]),
         (["eval", "--model", "tiny", "--limit", "0"], 2, ["at least 1"]),
         (["eval", "--model", "tiny", "--noise-floor", "0"], 2, ["--noise-floor", "at least 1"]),

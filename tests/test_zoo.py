@@ -244,7 +244,11 @@ def test_unknown_model_offers_the_closest_and_says_where(shipped: Zoo) -> None:
             2,
             "chat_template: 'yes' is neither true nor false",
         ),
-        ("models:\n  a: {family: f, stage: base, source: {}}\n", 2, "one of hub, path and package"),
+        (
+            "models:\n  a: {family: f, stage: base, source: {}}\n",
+            2,
+            "one of hub, path, package and server",
+        ),
         (
             "models:\n  a: {family: f, stage: base, source: {hub: o/n, path: x}}\n",
             2,

@@ -2,24 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
-from harness.errors import UnknownName
+from harness.errors import UnknownName, UsageError
 from harness.types import Answer, Question, Request
 from harness.zoo import DTYPES
+
+if TYPE_CHECKING:
+    from harness.openai_api.terms import Terms
 
 BACKENDS: Mapping[str, str] = {
     "hf": "harness.backends.hf",
     "lm_eval": "harness.backends.lm_eval",
+    "vllm": "harness.backends.vllm",
+    "api": "harness.backends.api",
 }
 """Name to module; each module has a function ``load(options) -> Backend``."""
 
+ELSEWHERE = "elsewhere"
+"""The device of a model that this machine does not run."""
+
 HEADS = ("float32", "model")
 """Dtypes of the vocabulary projection: float32 whatever the model's, or the model's own."""
+
+
+class NoTokenizer(UsageError):
+    """The model's own tokens are needed, and whoever has the model lends nobody its tokenizer."""
+
+
+SECRETS = frozenset(
+    {"access_token", "api_key", "auth_token", "header", "headers", "hf_token", "key", "password"}
+    | {"secret", "token"}
+)
+"""Arguments of lm-eval's model classes that would be written into a record."""
+
+
+@dataclass(frozen=True)
+class LmEvalModel:
+    """One of lm-eval's model classes, as its users name it.
+
+    Attributes:
+        name: lm-eval's ``--model``.
+        arguments: its ``--model_args``, such as ``model=M,base_url=URL``.
+    """
+
+    name: str = "hf"
+    arguments: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,6 +70,7 @@ class LoadOptions:
             any.
         budget: tokens of a pass; ``None`` measures which number is fast.
         spread: whether a model may be spread over all GPUs that there are, layer by layer.
+        lm_eval: which of lm-eval's model classes answers, for the backend lm_eval.
     """
 
     path: Path
@@ -50,6 +83,20 @@ class LoadOptions:
     quantization: str | None = None
     budget: int | None = None
     spread: bool = False
+    lm_eval: LmEvalModel = LmEvalModel()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedOptions(LoadOptions):
+    """What the backend api needs besides: these hold a key, and stay in this process.
+
+    Attributes:
+        terms: the server that has the model.
+        chat: whether it is asked for chat completions.
+    """
+
+    terms: Terms
+    chat: bool
 
 
 @dataclass(frozen=True)
@@ -61,7 +108,8 @@ class BackendFacts:
         device: ``cpu``, ``cuda:0``, ...
         parameters: number of parameters; a packed weight is one.
         memory_bytes: bytes of all tensors, those beside packed weights included.
-        max_length: context in tokens.
+        max_length: context in tokens. All three are ``None`` where another program has the model
+            and does not say.
         plan: how questions are put into batches, in words.
         remark: what the user should know of that plan, such as why it is slow; else empty.
         budget: tokens of a pass, where there are passes; else 0.
@@ -70,9 +118,9 @@ class BackendFacts:
 
     dtype: str
     device: str
-    parameters: int
-    memory_bytes: int
-    max_length: int
+    parameters: int | None
+    memory_bytes: int | None
+    max_length: int | None
     plan: str = ""
     remark: str = ""
     budget: int = 0
@@ -127,6 +175,38 @@ class Backend(Protocol):
     def peak_memory(self) -> int | None:
         """Peak bytes since the reset, on the device that runs the model; ``None`` if unknown."""
         ...
+
+
+@runtime_checkable
+class Remote(Protocol):
+    """What a backend has besides that asks a program which may lack something, or be paid for."""
+
+    def cannot(self, kinds: Collection[type[Request]]) -> Mapping[type[Request], str]:
+        """The kinds of requests that cannot be answered, each with the reason; may ask for it."""
+        ...
+
+    def spent(self) -> str:
+        """What was asked so far, in words."""
+        ...
+
+
+def checked_arguments(arguments: str) -> str:
+    """Arguments of a model class of lm-eval's, which every record holds.
+
+    Raises:
+        UsageError: they could hold a secret, or are not of the form a=b,c=d. None is shown.
+    """
+    for argument in filter(None, arguments.split(",")):
+        name, equals, value = argument.partition("=")
+        if not equals or not name:
+            raise UsageError("--lm-eval-args takes NAME=VALUE, several separated by commas")
+        if name.strip() in SECRETS or "@" in value:
+            raise UsageError(
+                f"--lm-eval-args {name.strip()}=...: it could hold a secret, and arguments are "
+                "written into every record; lm-eval takes keys from the environment, as "
+                "OPENAI_API_KEY"
+            )
+    return arguments
 
 
 def check_backend(name: str) -> None:

@@ -94,7 +94,9 @@ def _by_hash(request: Request) -> Response:
     if isinstance(request, RollingLogLikelihood):
         return RollingLogProb(-3.0 * len(request.text.split()))
     if isinstance(request, GenerateUntil):
-        return Generation(f" The answer is {number:.3f}.\n#### {int(number * 100)}")
+        text = f" The answer is {number:.3f}.\n#### {int(number * 100)}"
+        ends = [at for stop in request.until if stop and (at := text.find(stop)) >= 0]
+        return Generation(text[: min(ends, default=len(text))])
     if isinstance(request, WindowLogLikelihood):
         return RollingLogProb(-(2.5 + number) * len(request.tokens))
     if isinstance(request, Divergence):

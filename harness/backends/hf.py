@@ -85,6 +85,11 @@ class EngineBackend:
         """The model as body and head, for two that are run side by side."""
         return self._loaded
 
+    @property
+    def max_length(self) -> int:
+        """Context in tokens."""
+        return self._encoder.max_length
+
     def vocabulary(self) -> Mapping[str, int]:
         """Every token's id."""
         vocabulary: Mapping[str, int] = self._encoder.tokenizer.get_vocab()
@@ -105,7 +110,7 @@ class EngineBackend:
                 generated[index] = question
             else:
                 scored[index] = question
-        tokenizer, length = self._encoder.tokenizer, self.facts.max_length
+        tokenizer, length = self._encoder.tokenizer, self.max_length
         if scored:
             score = SCORE[self._verdict.plan]
             yield from score(self._loaded, scored, length, self.budget)

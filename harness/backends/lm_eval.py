@@ -1,4 +1,5 @@
 """lm-eval's own `hf` model behind the Backend protocol: the reference for every other backend.
+Any other of its classes, or `hf` with arguments: `harness.backends.lm_eval_class`.
 
 Nothing is computed here that lm-eval does not compute: this module orders the requests by length,
 chooses batch sizes that fit into memory, silences progress bars, and counts tokens.
@@ -18,7 +19,7 @@ import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
-from harness.backends.backend import BackendFacts, LoadOptions
+from harness.backends.backend import Backend, BackendFacts, LmEvalModel, LoadOptions
 from harness.chat_template import render_as_lm_eval
 from harness.engine.model import load_model
 from harness.engine.quantized import check, measure
@@ -84,6 +85,7 @@ class LmEvalBackend:
             **({"kernels": footprint.kernels} if footprint.kernels else {}),
         }
         self._vocabulary = int(model.vocab_size)
+        self._max_length = int(model.max_length)
 
     def encode(self, requests: Sequence[Request]) -> list[Question]:
         """Tokens by lm-eval's own rules, uncut: lm-eval cuts when it answers."""
@@ -136,7 +138,7 @@ class LmEvalBackend:
         )
         start = 0
         while start < len(asked):
-            batch = self._batch_size(min(_length(asked[start][1]), self.facts.max_length))
+            batch = self._batch_size(min(_length(asked[start][1]), self._max_length))
             chunk = asked[start : start + batch * BATCHES_PER_CALL]
             start += len(chunk)
             self._lm.batch_size_per_gpu = batch
@@ -148,7 +150,7 @@ class LmEvalBackend:
             ]
             results = self._lm._loglikelihood_tokens(tokens)
             for (index, question), (logprob, greedy) in zip(chunk, results, strict=True):
-                count = min(_length(question) - 1, self.facts.max_length)
+                count = min(_length(question) - 1, self._max_length)
                 answer = LogProb(float(logprob), bool(greedy), question.truncated)
                 yield Answer(index, _finite(answer), count)
 
@@ -159,10 +161,10 @@ class LmEvalBackend:
             return self._encode_prompt(request)
         if isinstance(request, WindowLogLikelihood):
             refused = None
-            if len(request.tokens) > self.facts.max_length:
+            if len(request.tokens) > self._max_length:
                 refused = (
                     f"a window has {len(request.tokens)} tokens, "
-                    f"the model's context {self.facts.max_length}"
+                    f"the model's context {self._max_length}"
                 )
             return Question(request, (array("i", request.tokens),), refused=refused)
         if not isinstance(request, RollingLogLikelihood):
@@ -184,28 +186,30 @@ class LmEvalBackend:
         return Question(
             request,
             (array("i", context), array("i", continuation)),
-            truncated=len(context) + len(continuation) > self.facts.max_length + 1,
+            truncated=len(context) + len(continuation) > self._max_length + 1,
             refused=self._problem(len(context), len(continuation)),
         )
 
     def _encode_prompt(self, request: GenerateUntil) -> Question:
         ids = self._lm.tok_encode(request.context)
-        room = self.facts.max_length - request.max_new_tokens
+        room = self._max_length - request.max_new_tokens
         refused = None
         if room <= 0:
             refused = (
                 f"{request.max_new_tokens} new tokens leave no room for a prompt in a context "
-                f"of {self.facts.max_length}"
+                f"of {self._max_length}"
             )
+        elif not ids:
+            refused = "the prompt has no tokens"
         return Question(request, (array("i", ids),), truncated=len(ids) > room, refused=refused)
 
     def _problem(self, context: int, continuation: int) -> str | None:
         if not context or not continuation:
             return "the prompt has no tokens" if not context else "the continuation has no tokens"
-        if continuation > self.facts.max_length:
+        if continuation > self._max_length:
             return (
                 f"the continuation has {continuation} tokens, "
-                f"the model's context {self.facts.max_length}"
+                f"the model's context {self._max_length}"
             )
         return None
 
@@ -249,7 +253,7 @@ class LmEvalBackend:
             disable_tqdm=True,
         )
         for (index, question, request), text in zip(batch, texts, strict=True):
-            tokens = min(len(question.tokens[0]), self.facts.max_length - request.max_new_tokens)
+            tokens = min(len(question.tokens[0]), self._max_length - request.max_new_tokens)
             generated = len(self._lm.tok_encode(text, add_special_tokens=False)) if text else 0
             yield Answer(index, Generation(text, question.truncated), tokens, generated)
 
@@ -262,12 +266,17 @@ class LmEvalBackend:
         return max(1, min(MAX_BATCH, int(rows)))
 
 
-def load(options: LoadOptions) -> LmEvalBackend:
-    """Load an ordinary Hugging Face folder into lm-eval's `hf` model.
+def load(options: LoadOptions) -> Backend:
+    """Load an ordinary Hugging Face folder into lm-eval's `hf` model, or what else was named.
 
     Raises:
+        UsageError: lm-eval has no such class, or it cannot be asked so.
         WeightsError: transformers or lm-eval cannot load it, with their reason.
     """
+    if options.lm_eval != LmEvalModel():
+        from harness.backends.lm_eval_class import load_class
+
+        return load_class(options)
     import transformers
 
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]

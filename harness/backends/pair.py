@@ -41,7 +41,7 @@ class PairBackend:
             )
         self._scored, self._parent = scored, parent
         self.facts = scored.facts
-        self._room = min(scored.facts.max_length, parent.facts.max_length)
+        self._room = min(scored.max_length, parent.max_length)
         self.identity: Mapping[str, str] = {
             "backend": f"pair {VERSION}",
             "weights": f"{scored.identity['weights']} and {parent.identity['weights']}",

@@ -9,10 +9,13 @@ import shlex
 import signal
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
+from harness.backends.backend import checked_arguments
 from harness.catalog import Catalog, load_catalog
 from harness.commands.eval_runs import Attempt, score_all
 from harness.environment import program
@@ -20,11 +23,17 @@ from harness.errors import Interrupted, RecordError, UsageError
 from harness.executors.executor import Executor, check_executor
 from harness.executors.local import LOCAL
 from harness.job import Job, make_job
+from harness.openai_api import options as server_options
+from harness.openai_api.server import make_server
 from harness.progress import note
 from harness.records import Run, Settings
 from harness.run_folder import RunFolder, remove_unbegun
+from harness.served import served_name
 from harness.sources import presence
 from harness.zoo import ModelSpec, load_zoo
+
+if TYPE_CHECKING:
+    from harness.openai_api.terms import Terms
 
 DEFAULT_MODEL = "smol"
 RAY_OPTIONS = ("ray_address", "workers", "worker_cpus", "worker_gpus")
@@ -43,6 +52,10 @@ SETTINGS_OF_A_RUN = (
     "backend",
     "noise_floor",
     "reference",
+    "base_url",
+    "served_model",
+    "lm_eval_model",
+    "lm_eval_args",
 )
 
 
@@ -56,7 +69,9 @@ def run(options: argparse.Namespace) -> int:
     for name in _model_names(options, earlier):
         spec = zoo.get(name)
         settings = earlier.settings if earlier else _settings(options, spec, catalog)
-        jobs.append(make_job(spec, zoo, catalog, settings, options.models_dir))
+        terms = _terms(settings, options)
+        jobs.append(make_job(spec, zoo, catalog, settings, options.models_dir, terms))
+    _check_servers(jobs, options)
     if options.check:
         return 0
     if options.missing:
@@ -98,6 +113,17 @@ def _check_executor(options: argparse.Namespace) -> None:
     if given and options.executor == "local":
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise UsageError(f"{flags}: only --executor ray has workers; add it, or leave it out")
+
+
+def _check_servers(jobs: Sequence[Job], options: argparse.Namespace) -> None:
+    served = [job.spec.name for job in jobs if job.terms is not None]
+    if served and options.executor != "local":
+        raise UsageError(
+            f"--executor {options.executor}: {', '.join(served)} is asked of a server, which has "
+            "its own workers: leave --executor out"
+        )
+    if options.served_model and len(jobs) > 1:
+        raise UsageError("--served-model names one model: score them one by one with --model")
 
 
 def _end(attempts: Sequence[Attempt], executor: Executor, options: argparse.Namespace) -> int:
@@ -176,12 +202,12 @@ def _settings(options: argparse.Namespace, spec: ModelSpec, catalog: Catalog) ->
     configs = _dataset_configs(options.dataset_config, tasks)
     if configs and samples:
         raise UsageError("--dataset-config does not apply to the shipped samples: leave one out")
-    return Settings(
+    settings = Settings(
         tasks=tasks,
         suite=suite,
         limit=options.limit,
         num_fewshot=options.num_fewshot,
-        backend=options.backend or spec.backend,
+        backend=options.backend or ("api" if options.base_url else spec.backend),
         dtype=options.dtype or spec.dtype,
         head=options.head or "float32",
         data=_absolute(options.data if samples else data),
@@ -190,6 +216,35 @@ def _settings(options: argparse.Namespace, spec: ModelSpec, catalog: Catalog) ->
         noise_floor=options.noise_floor,
         reference=options.reference,
     )
+    return _elsewhere(settings, options, spec)
+
+
+def _elsewhere(settings: Settings, options: argparse.Namespace, spec: ModelSpec) -> Settings:
+    """The settings with those of a model that another program has."""
+    backend = settings.backend
+    if backend != "api" and (options.base_url or options.served_model):
+        raise UsageError(f"--base-url and --served-model are of the backend api, not of {backend}")
+    if backend != "lm_eval" and (options.lm_eval_model or options.lm_eval_args):
+        raise UsageError(
+            f"--lm-eval-model and --lm-eval-args are of the backend lm_eval, not of {backend}: "
+            "add --backend lm_eval"
+        )
+    if options.base_url:
+        # A slash at its end does not make another server: written as it is asked.
+        server = make_server(options.base_url, options.served_model or served_name(spec), None, {})
+        return replace(settings, base_url=server.url, served_model=server.model)
+    return replace(
+        settings,
+        lm_eval_model=options.lm_eval_model or settings.lm_eval_model,
+        lm_eval_args=checked_arguments(options.lm_eval_args or ""),
+    )
+
+
+def _terms(settings: Settings, options: argparse.Namespace) -> Terms | None:
+    """How the server is asked; a run that is finished has its own."""
+    if settings.backend != "api" or not settings.base_url or not settings.served_model:
+        return None
+    return server_options.terms(options, settings.base_url, settings.served_model)
 
 
 def _absolute(folder: str | None) -> str | None:
@@ -309,6 +364,7 @@ def _how_to_go_on(folder: RunFolder, options: argparse.Namespace, how: str) -> s
         for name in RAY_OPTIONS:
             value = getattr(options, name)
             command += [f"--{name.replace('_', '-')}", str(value)] if value is not None else []
+    command += ["--key-env", options.key_env] if options.key_env else []
     return f"{how}; finished tasks are kept ({', '.join(kept)}). To go on: {shlex.join(command)}"
 
 

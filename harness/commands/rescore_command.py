@@ -103,6 +103,10 @@ def _ask(earlier: Run, options: argparse.Namespace) -> str:
         ("--head", settings.head if settings.head != "float32" else None),
         ("--backend", settings.backend),
         ("--reference", settings.reference),
+        ("--base-url", settings.base_url),
+        ("--served-model", settings.served_model),
+        ("--lm-eval-model", settings.lm_eval_model if settings.lm_eval_model != "hf" else None),
+        ("--lm-eval-args", settings.lm_eval_args or None),
     ):
         command += [option, str(value)] if value is not None else []
     command += ["--samples"] if settings.samples else []

@@ -23,6 +23,11 @@ def run(options: argparse.Namespace) -> int:
     """Run the command."""
     check_backend(options.backend)
     check_dtype(options.dtype)
+    if options.backend == "api":
+        raise UsageError(
+            "what a server takes says nothing of the model alone: speed is probed on this machine, "
+            "with --backend hf or lm_eval"
+        )
     zoo = load_zoo(options.zoo)
     names = [name.strip() for given in options.models for name in given.split(",")]
     specs = [zoo.get(name) for name in filter(None, names)]

@@ -97,8 +97,11 @@ def _passes(
     questions: Sequence[Question], places: Sequence[int], facts: BackendFacts
 ) -> list[list[Batch]] | None:
     """Runs of whole passes after which another beginning follows; ``None`` where questions are
-    texts longer than a context, whose windows lie in several passes.
+    texts longer than a context, whose windows lie in several passes, and where nobody knows how
+    long a context is.
     """
+    if facts.max_length is None:
+        return None
     from harness.engine.passes import make_passes
     from harness.engine.spans import spans_of
     from harness.engine.trie import Node, build_trie, walk

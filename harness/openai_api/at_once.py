@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Generic, TypeVar
@@ -21,7 +21,7 @@ class _Done(Generic[Item, Result]):
 
 def at_once(
     supply: Callable[[], Item | None], work: Callable[[Item], Result], workers: int
-) -> Iterator[tuple[Item, Result]]:
+) -> Generator[tuple[Item, Result]]:
     """Do ``work`` on items in a bounded number of threads.
 
     Nothing is taken ahead: an item is asked for when a thread is free, in the caller's thread, so

@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -15,7 +15,7 @@ from typing import NoReturn, Protocol
 import httpx2
 
 from harness.errors import HarnessError, UsageError
-from harness.openai_api.chat import Chat, Reply, read_problem, read_reply
+from harness.openai_api.reply import Ask, Reply, read_problem
 from harness.openai_api.server import Server
 from harness.openai_api.within import within
 
@@ -94,10 +94,10 @@ class Meter(Protocol):
     caller's to count.
     """
 
-    def failed(self, chat: Chat, lost: bool) -> None:
+    def failed(self, ask: Ask, lost: bool) -> None:
         """An attempt ended without an answer; ``lost``: it may have to be paid for."""
 
-    def admit(self, chat: Chat) -> str | None:
+    def admit(self, ask: Ask) -> str | None:
         """Why there may be no further attempt, else ``None``: then it is under way."""
 
 
@@ -174,7 +174,7 @@ class Client:
     ) -> None:
         self._http.close()
 
-    def ask(self, chat: Chat) -> Asked:
+    def ask(self, ask: Ask) -> Asked:
         """Ask once, and again after 408, 429, 5xx, a time-out, a broken connection or answer.
 
         Raises:
@@ -187,17 +187,17 @@ class Client:
                 raise self._error(stopped, sent, lost)
             sent += 1
             try:
-                return Asked(self._attempt(chat), sent, lost)
+                return Asked(self._attempt(ask), sent, lost)
             except _Failed as failed:
                 lost += failed.lost
                 tries += failed.counts
                 if self._meter is not None:
-                    self._meter.failed(chat, failed.lost)
+                    self._meter.failed(ask, failed.lost)
                 if not failed.again or tries >= self._patience.attempts:
                     raise self._error(failed, sent, lost) from None
                 if failed.wait > LONGEST_WAIT:
                     raise self._error(failed, sent, lost) from None
-                denied = self._meter.admit(chat) if self._meter is not None else None
+                denied = self._meter.admit(ask) if self._meter is not None else None
                 if denied is not None:
                     raise self._error(failed, sent, lost, denied) from None
                 if failed.counts and self._stop.wait(self._pause(tries, failed)):
@@ -220,10 +220,10 @@ class Client:
         # Not all threads at the same moment.
         return self._stop.wait(left + random.uniform(0, self._patience.first_wait))
 
-    def _attempt(self, chat: Chat) -> Reply:
+    def _attempt(self, ask: Ask) -> Reply:
         limit, seconds = self._max_tokens, self._patience.timeout
         try:
-            status, headers, body = within(seconds, lambda: self._exchange(chat, limit))
+            status, headers, body = within(seconds, lambda: self._exchange(ask, limit))
         except (httpx2.TimeoutException, TimeoutError):
             late = f"no whole answer within {seconds:g} s"
             raise _Failed("time-out", late, lost=True) from None
@@ -240,16 +240,16 @@ class Client:
         if status != 200:
             self._refused(status, headers, body, limit)
         try:
-            return self._struck_out(read_reply(body))
+            return ask.read(body).struck_out(self.server.struck_out)
         except ValueError as error:
             said = f"{error}: {self._said(body, 80)}"
             raise _Failed(str(error), said, lost=True) from None
 
-    def _exchange(self, chat: Chat, limit: str) -> tuple[int, httpx2.Headers, str]:
-        payload = chat.payload(self.server.model)
+    def _exchange(self, ask: Ask, limit: str) -> tuple[int, httpx2.Headers, str]:
+        payload = ask.payload(self.server.model)
         payload[limit] = payload.pop("max_tokens")
         deadline = time.monotonic() + self._patience.timeout
-        url = f"{self.server.url}/chat/completions"
+        url = f"{self.server.url}{ask.path}"
         with self._http.stream("POST", url, json=payload) as response:
             body = bytearray()
             for chunk in response.iter_bytes():
@@ -263,17 +263,6 @@ class Client:
 
     def _text(self, body: bytearray) -> str:
         return self.server.struck_out(body.decode("utf-8", "replace"))
-
-    def _struck_out(self, reply: Reply) -> Reply:
-        """The reply without the key, which JSON can also spell in escapes of its letters."""
-        strike = self.server.struck_out
-        return replace(
-            reply,
-            text=strike(reply.text),
-            finish=strike(reply.finish),
-            refusal=strike(reply.refusal),
-            model=strike(reply.model),
-        )
 
     def _said(self, body: str, most: int = 300) -> str:
         """What an error's body says; without the key before it is cut, which could leave half."""

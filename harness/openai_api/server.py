@@ -101,7 +101,7 @@ def make_server(
             set; or its value cannot be a key. Neither secret is in the message.
     """
     if not model.strip():
-        raise UsageError("--model is empty; name the model as the server calls it")
+        raise UsageError("the model has no name; name it as the server calls it")
     return Server(_checked(url), model, _key(key_variable, environment))
 
 
@@ -109,18 +109,18 @@ def _checked(url: str) -> str:
     valid = "a base address is http:// or https://, a host and a path, as http://localhost:8000/v1"
     if set(url) & set("@?#"):
         raise UsageError(
-            "--endpoint holds @, ? or #: a user, a password, a query or a fragment would be "
-            f"written into every record; give a key by the environment ({KEY_VARIABLE}, or "
+            "the server's address holds @, ? or #: a user, a password, a query or a fragment would "
+            f"be written into every record; give a key by the environment ({KEY_VARIABLE}, or "
             f"--key-env); {valid}"
         )
     try:
         parts = urlsplit(url.strip())
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise UsageError(f"--endpoint is no address; {valid}") from None
+        raise UsageError(f"the server's address is none; {valid}") from None
     if parts.scheme not in ("http", "https") or not host:
-        raise UsageError(f"--endpoint {url!r} is no address; {valid}")
-    return url.strip().rstrip("/").removesuffix("/chat/completions")
+        raise UsageError(f"the server's address {url!r} is no address; {valid}")
+    return url.strip().rstrip("/").removesuffix("/completions").removesuffix("/chat")
 
 
 def _key(variable: str | None, environment: Mapping[str, str]) -> Key | None:

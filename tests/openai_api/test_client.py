@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 import pytest
 
 from harness.errors import UsageError
-from harness.openai_api.chat import Chat, Reply, read_problem, read_reply
+from harness.openai_api.chat import Chat, read_reply
 from harness.openai_api.client import ApiError, Asked, Client, Patience, seconds_to_wait
+from harness.openai_api.reply import Reply, read_problem
 from harness.openai_api.server import Key, Server
 from tests.openai_api.local_server import (
     DROPPED,

@@ -89,5 +89,5 @@ def test_a_key_that_is_given_for_the_name_of_its_variable_is_not_shown() -> None
 
 
 def test_an_empty_model_is_refused() -> None:
-    with pytest.raises(UsageError, match="--model is empty"):
+    with pytest.raises(UsageError, match="has no name"):
         make_server("http://host/v1", " ", None, {})

@@ -12,6 +12,7 @@ from typing import get_args
 
 from harness.errors import DataError, HarnessError, UsageError
 from harness.openai_api.chat import Chat
+from harness.openai_api.options import at_least, not_below, prices
 from harness.progress import note
 from harness.report.wording import counted
 from harness.zoo import load_zoo
@@ -69,23 +70,23 @@ def _parser() -> argparse.ArgumentParser:
         help="of model_zoo.yaml; with --endpoint, the server's",
     )
     parser.add_argument(
-        "--answers", type=shared.at_least(1), default=4, metavar="N", help="to each question (4)"
+        "--answers", type=at_least(1), default=4, metavar="N", help="to each question (4)"
     )
     parser.add_argument(
-        "--limit", type=shared.at_least(1), metavar="N", help="so many questions, drawn by the seed"
+        "--limit", type=at_least(1), metavar="N", help="so many questions, drawn by the seed"
     )
     parser.add_argument(
         "--temperature",
-        type=shared.not_below(0),
+        type=not_below(0),
         default=0.7,
         metavar="T",
         help="of the sampling (0.7)",
     )
     parser.add_argument(
-        "--seed", type=shared.at_least(0), default=0, metavar="N", help="of the first answer"
+        "--seed", type=at_least(0), default=0, metavar="N", help="of the first answer"
     )
     parser.add_argument(
-        "--max-tokens", type=shared.at_least(1), default=512, metavar="N", help="of an answer (512)"
+        "--max-tokens", type=at_least(1), default=512, metavar="N", help="of an answer (512)"
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help="holds ORG/NAME/CONFIG/SPLIT")
     local = parser.add_argument_group("a registered model")
@@ -124,7 +125,7 @@ def _from_server(
     path = shared.beside(options.out, REPLIES)
     ahead = forecast(wanted, terms.server, read_replies(path))
     print(f"asks {terms.server}")
-    print("\n".join(ahead.lines(shared.prices(options))), flush=True)
+    print("\n".join(ahead.lines(prices(options))), flush=True)
     if options.plan:
         return 0
     with open_replies(path, note) as replies:

@@ -13,34 +13,19 @@ from types import FrameType
 from harness.errors import HarnessError, Interrupted
 from harness.openai_api.at_once import at_once
 from harness.openai_api.chat import Chat
-from harness.openai_api.client import ApiError, Asked, Client, Patience
+from harness.openai_api.client import ApiError, Asked, Client
 from harness.openai_api.server import Server
+from harness.openai_api.spending import Spending
+from harness.openai_api.terms import Terms
 from harness.progress import open_progress
 from harness.report.wording import counted
 from training.ranking.replies import Kept, Replies
-from training.ranking.spending import Budget, Forecast, Spending, kept_of, prompt_tokens
+from training.ranking.spending import Forecast, kept_of, spent_before
 
 IN_VAIN = 10
 """Requests without an answer, one after the other, after which the rest is not asked. Where the
 server answers others, those that it refuses as they are do not count.
 """
-
-
-@dataclass(frozen=True)
-class Terms:
-    """On what terms a server is asked.
-
-    Attributes:
-        server: whom.
-        patience: how long and how often.
-        at_once: how many requests are under way at most.
-        budget: how much in all.
-    """
-
-    server: Server
-    patience: Patience
-    at_once: int
-    budget: Budget
 
 
 @dataclass(frozen=True)
@@ -118,7 +103,7 @@ def forecast(wanted: Wanted, server: Server, kept: Mapping[str, Kept]) -> Foreca
         if digest in kept:
             stored += 1
             continue
-        tokens_in += prompt_tokens(chat)
+        tokens_in += chat.prompt_tokens()
         usual += min(wanted.usual_out, chat.max_tokens)
         most += chat.max_tokens
     return Forecast(len(seen) - stored, stored, tokens_in, usual, most)
@@ -186,7 +171,7 @@ class _Run:
         self._wanted, self._terms, self._replies = wanted, terms, replies
         self.stop = threading.Event()
         self.fatal: ApiError | None = None
-        self.spending = Spending(terms.budget, [*replies.kept.values(), *replies.failed])
+        self.spending = spent_before(terms.budget, [*replies.kept.values(), *replies.failed])
         self._digests: list[str] = []
         self._begun: set[str] = set()
         self._failed_before = {one.asked for one in replies.failed}

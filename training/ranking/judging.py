@@ -12,7 +12,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from harness.errors import DataError
-from harness.openai_api.chat import CUT_OFF, REFUSED, Chat, Reply
+from harness.openai_api.chat import Chat
+from harness.openai_api.reply import CUT_OFF, REFUSED, Reply
 from training.ranking.questions import Question
 
 BLOCKS = (

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness.errors import UsageError
 from harness.openai_api.client import Patience
-from harness.openai_api.server import KEY_VARIABLE, make_server
+from harness.openai_api.options import add_prices, add_terms, at_least
+from harness.openai_api.server import make_server
+from harness.openai_api.spending import Budget
+from harness.openai_api.terms import Terms
 from training.data.files import SUFFIXES
-from training.ranking.asking import Terms
-from training.ranking.spending import Budget, Prices
-
-DAY = 86_400
-"""Seconds."""
 
 
 def add_server(parser: argparse.ArgumentParser, needed: bool) -> None:
@@ -26,32 +24,10 @@ def add_server(parser: argparse.ArgumentParser, needed: bool) -> None:
         required=needed,
         help="base address of an OpenAI-compatible server, as http://localhost:8000/v1",
     )
-    group.add_argument(
-        "--key-env",
-        metavar="NAME",
-        help=f"environment variable that holds the key (default: {KEY_VARIABLE}, if it is set)",
-    )
-    group.add_argument(
-        "--at-once", type=at_least(1), default=8, metavar="N", help="requests at a time (8)"
-    )
-    group.add_argument(
-        "--timeout",
-        type=seconds,
-        default=120.0,
-        metavar="S",
-        help="seconds for an answer (120), 86,400 at most",
-    )
-    group.add_argument(
-        "--attempts", type=at_least(1), default=6, metavar="N", help="times to ask, at most (6)"
-    )
+    add_terms(group)
     cost = parser.add_argument_group("the cost")
     cost.add_argument("--plan", action="store_true", help="say what it would cost, and stop")
-    cost.add_argument(
-        "--price-in", type=not_below(0), metavar="X", help="price of a million tokens read"
-    )
-    cost.add_argument(
-        "--price-out", type=not_below(0), metavar="X", help="price of a million tokens written"
-    )
+    add_prices(cost)
     cost.add_argument(
         "--budget-requests",
         type=at_least(1),
@@ -79,17 +55,6 @@ def terms(options: argparse.Namespace) -> Terms:
         options.at_once,
         Budget(options.budget_requests, options.budget_tokens),
     )
-
-
-def prices(options: argparse.Namespace) -> Prices | None:
-    """What tokens cost; ``None`` where no price is given.
-
-    Raises:
-        UsageError: only one of the two is.
-    """
-    if (options.price_in is None) != (options.price_out is None):
-        raise UsageError("--price-in and --price-out belong together; a price may be 0")
-    return None if options.price_in is None else Prices(options.price_in, options.price_out)
 
 
 def check_out(path: Path, inputs: Iterable[Path], beside_it: Sequence[str]) -> None:
@@ -129,37 +94,3 @@ def place(out: Path, complete: bool) -> Path:
 
 def _partial(out: Path) -> Path:
     return out.with_name(f"{out.stem}.partial{out.suffix}")
-
-
-def at_least(least: int) -> Callable[[str], int]:
-    """A whole number of so much or more, for argparse."""
-
-    def read(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number of {least} or more")
-        return int(text)
-
-    return read
-
-
-def not_below(least: float) -> Callable[[str], float]:
-    """A number of so much or more, for argparse."""
-
-    def read(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = float("nan")
-        if not least <= value < float("inf"):
-            raise argparse.ArgumentTypeError(f"{text!r} is no number of {least:g} or more")
-        return value
-
-    return read
-
-
-def seconds(text: str) -> float:
-    """More than 0 and a day at most, for argparse."""
-    value = not_below(0)(text)
-    if not 0 < value <= DAY:
-        raise argparse.ArgumentTypeError(f"{text!r} is not more than 0 and at most {DAY:,}")
-    return value

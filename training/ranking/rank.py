@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.openai_api.reply import estimated_tokens
 from harness.resampling import bootstrap
 from harness.storage import replacing
 from training.ranking.agreement import agreed_pairs, kendall_tau
@@ -19,7 +20,6 @@ from training.ranking.judging import Constitution, asked_to_rank, orders, read_r
 from training.ranking.questions import Question
 from training.ranking.replies import Kept
 from training.ranking.sifting import Rankable
-from training.ranking.spending import estimated_tokens
 
 PASSES = 2
 ASKED_IN_PART = "not asked, or not answered"

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError
+from harness.openai_api.options import at_least, not_below, prices
 from harness.openai_api.server import Server
+from harness.openai_api.spending import Prices
 from harness.progress import note
 from harness.report.wording import counted
 from harness.storage import write_atomic
@@ -20,7 +22,6 @@ from training.ranking.judging import read_constitution
 from training.ranking.rank import Judging, Verdicts, agreement, judge, wanted, write_rows
 from training.ranking.replies import open_replies, read_replies
 from training.ranking.sifting import Sifted, sift
-from training.ranking.spending import Prices
 
 CARD, REPLIES = "card.json", "rank.replies.jsonl"
 """What lies beside the result."""
@@ -36,7 +37,7 @@ def run(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     inputs = [*options.answers, *([options.constitution] if options.constitution else [])]
     shared.check_out(options.out, inputs, (CARD, REPLIES))
-    terms, prices = shared.terms(options), shared.prices(options)
+    terms, priced = shared.terms(options), prices(options)
     judging = Judging(
         read_constitution(options.constitution),
         options.seed,
@@ -51,7 +52,7 @@ def run(arguments: Sequence[str]) -> int:
     path = shared.beside(options.out, REPLIES)
     ahead = forecast(asked, terms.server, read_replies(path))
     print(f"asks {terms.server}")
-    print("\n".join(ahead.lines(prices)), flush=True)
+    print("\n".join(ahead.lines(priced)), flush=True)
     if options.plan:
         return 0
     with open_replies(path, note) as replies:
@@ -61,7 +62,7 @@ def run(arguments: Sequence[str]) -> int:
         outcome.check()  # what an earlier call wrote stays
     out = shared.place(options.out, outcome.complete)
     rows = write_rows(out, verdicts.ranked)
-    card = _card(sifted, verdicts, outcome, judging, terms.server, prices, rows)
+    card = _card(sifted, verdicts, outcome, judging, terms.server, priced, rows)
     card_path = shared.beside(out, CARD)
     write_atomic(card_path, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
     print("\n".join(_said(card, out, card_path)))
@@ -95,15 +96,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--unsolved", action="store_true", help="rank questions without a solution too"
     )
+    parser.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="draws the orders")
     parser.add_argument(
-        "--seed", type=shared.at_least(0), default=0, metavar="N", help="draws the orders"
-    )
-    parser.add_argument(
-        "--temperature", type=shared.not_below(0), default=0.0, metavar="T", help="of the judge (0)"
+        "--temperature", type=not_below(0), default=0.0, metavar="T", help="of the judge (0)"
     )
     parser.add_argument(
         "--max-tokens",
-        type=shared.at_least(1),
+        type=at_least(1),
         default=1024,
         metavar="N",
         help="of a judge's answer, its thoughts included (1024)",
@@ -131,7 +130,7 @@ def _card(
     outcome: Outcome,
     judging: Judging,
     server: Server,
-    prices: Prices | None,
+    priced: Prices | None,
     rows: int,
 ) -> dict[str, Any]:
     """All counts, and what the ranking depends on; no text of a question, and no key."""
@@ -161,7 +160,7 @@ def _card(
             "tokens_in": spending.tokens_in,
             "tokens_out": spending.tokens_out,
             "tokens_estimated": spending.estimated,
-            "cost": prices and round(prices.of(spending.tokens_in, spending.tokens_out), 6),
+            "cost": priced and round(priced.of(spending.tokens_in, spending.tokens_out), 6),
         },
         "judge": {
             "endpoint": server.url,

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from harness.errors import UsageError
-from harness.openai_api.chat import Reply
+from harness.openai_api.reply import Reply
 from harness.storage import UNDECODABLE, explained
 
 

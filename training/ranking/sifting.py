@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.openai_api.chat import CUT_OFF
+from harness.openai_api.reply import CUT_OFF
 from training.ranking.candidates import Answered
 from training.ranking.questions import Question
 

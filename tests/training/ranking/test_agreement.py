@@ -6,11 +6,12 @@ import doctest
 
 import pytest
 
-from training.ranking import agreement, judging, spending
+from harness.openai_api import client, reply, spending
+from training.ranking import agreement, judging
 from training.ranking.agreement import agreed_pairs, kendall_tau
 
 
-@pytest.mark.parametrize("module", [agreement, judging, spending])
+@pytest.mark.parametrize("module", [agreement, judging, client, reply, spending])
 def test_the_values_in_the_docstrings(module: object) -> None:
     tried = doctest.testmod(module)  # type: ignore[arg-type]
     assert tried.attempted and not tried.failed

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import DataError
-from harness.openai_api.chat import REFUSED, Reply
+from harness.openai_api.reply import REFUSED, Reply
 from training.ranking.judging import (
     CUT,
     EMPTY,

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from harness.openai_api.chat import Chat, Reply
+from harness.openai_api.chat import Chat
 from harness.openai_api.client import ApiError, Asked
+from harness.openai_api.reply import Reply
+from harness.openai_api.spending import Budget, Prices, Spending
 from training.ranking.replies import Kept
-from training.ranking.spending import (
-    Budget,
-    Forecast,
-    Prices,
-    Spending,
-    kept_of,
-    prompt_tokens,
-)
+from training.ranking.spending import Forecast, kept_of, spent_before
 
 CHAT = Chat((("system", "x" * 30), ("user", "y" * 31)), 100, 0.0, 0)
 """30 bytes are 10 tokens, 31 are 11, and 8 around each message: 37."""
 
 
 def test_a_prompt_s_tokens() -> None:
-    assert prompt_tokens(CHAT) == 37
+    assert CHAT.prompt_tokens() == 37
 
 
 def test_a_forecast_in_words() -> None:
@@ -76,7 +71,7 @@ def test_what_is_written_down_is_what_was_counted() -> None:
         spending.failed(CHAT, lost)
     assert spending.admit(CHAT) is None
     spending.answered(CHAT, said)
-    again = Spending(Budget(), [kept])
+    again = spent_before(Budget(), [kept])
     assert (again.requests, again.tokens_in, again.tokens_out) == (3, 114, 205)
     assert (spending.requests, spending.tokens_in, spending.tokens_out) == (3, 114, 205)
     failed = kept_of("bb", CHAT, ApiError("time-out", "late", attempts=4, lost=1))
@@ -85,7 +80,7 @@ def test_what_is_written_down_is_what_was_counted() -> None:
 
 def test_what_is_kept_from_earlier_calls_counts() -> None:
     kept = [Kept("aa", "", 100, 10, attempts=3), Kept("bb", "", 1, 2)]
-    spending = Spending(Budget(requests=4), kept)
+    spending = spent_before(Budget(requests=4), kept)
     assert (spending.requests, spending.tokens_in, spending.tokens_out) == (4, 101, 12)
     assert spending.refuses(CHAT) == "the budget of 4 requests admits no more"
 

@@ -1,0 +1,164 @@
+"""`harness eval` of models that another program has: a server, or a class of lm-eval's."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.backends.served import serving_tiny
+from tests.conftest import Command
+from tests.openai_api.local_server import LocalServer, Payload, Says, failure, serving
+
+SECRET = "sk-secret-4711"
+
+
+@pytest.fixture(scope="module")
+def tiny_server(tiny_model: Path) -> Iterator[LocalServer]:
+    with serving_tiny(tiny_model) as server:
+        yield server
+
+
+@pytest.fixture
+def served_zoo(tiny_zoo: Path) -> Path:
+    more = """  far:
+    family: tiny
+    stage: base
+    source: {server: tiny}
+"""
+    tiny_zoo.write_text(tiny_zoo.read_text("utf-8") + more, "utf-8")
+    return tiny_zoo
+
+
+def scores(run: str) -> dict[str, float]:
+    return {
+        name: estimate["value"]
+        for name, estimate in json.loads(run)["results"]["arc_easy"]["estimates"].items()
+    }
+
+
+WORK = ("--tasks", "arc_easy", "--samples", "--limit", "3", "--json")
+
+
+def test_a_served_model_scores_as_the_same_weights_here_and_its_key_is_nowhere(
+    harness: Command,
+    served_zoo: Path,
+    tiny_server: LocalServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    code, there, told = harness("eval", "--model", "far", "--base-url", tiny_server.url, *WORK)
+    assert code == 0 and tiny_server.keys[-1] == f"Bearer {SECRET}"
+    assert "were put to the server" in told and tiny_server.url in told
+    code, here, _ = harness("eval", "--model", "tiny", *WORK)
+    assert code == 0 and scores(there) == scores(here)
+    run = json.loads(there)
+    assert run["model"]["source"] == f"tiny of {tiny_server.url}"
+    assert run["settings"]["backend"] == "api" and run["identity"]["server"] == tiny_server.url
+    kept = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert kept and not [path for path in kept if SECRET.encode() in path.read_bytes()]
+    asked = len(tiny_server.asked)
+    code, again, _ = harness("eval", "--model", "far", "--base-url", tiny_server.url, *WORK)
+    assert code == 0 and scores(again) == scores(there)
+    assert len(tiny_server.asked) == asked + 3, "only the look whether it can be asked"
+
+
+def test_a_registered_model_that_is_served_elsewhere(
+    harness: Command, tiny_server: LocalServer
+) -> None:
+    words = ("--base-url", tiny_server.url + "/", "--served-model", "tiny")
+    code, out, _ = harness("eval", "--model", "tiny-sft", *words, *WORK)
+    run = json.loads(out)
+    assert code == 0, "it was never built here"
+    assert run["settings"]["base_url"] == tiny_server.url
+    assert tiny_server.asked[-1]["model"] == run["settings"]["served_model"] == "tiny"
+
+
+def test_a_spent_budget_ends_with_1_and_the_same_command_goes_on(
+    harness: Command, served_zoo: Path, tiny_model: Path
+) -> None:
+    with serving_tiny(tiny_model) as server:
+        words = ("eval", "--model", "far", "--base-url", server.url, *WORK)
+        code, _, told = harness(*words, "--budget-requests", "10")
+        assert code == 1 and len(server.asked) == 10
+        assert "the budget of 10 requests admits no more" in told and "journal" in told
+        code, out, _ = harness(*words)
+        assert code == 0 and json.loads(out)["status"] == "complete"
+        assert json.loads(out)["results"]["arc_easy"]["cost"]["stored"] == 7  # three were the look
+
+
+def test_tasks_that_a_server_cannot_be_asked_are_named_before_any_is(
+    harness: Command, served_zoo: Path
+) -> None:
+    def script(payload: Payload, number: int) -> Says:
+        body = {"choices": [{"index": 0, "text": " yes", "logprobs": None}]}
+        return Says(json.dumps(body).encode())
+
+    tasks = "arc_easy,hellaswag,gsm8k,wikitext2"
+    with serving(script) as server:
+        words = ("--base-url", server.url, "--tasks", tasks, "--samples", "--limit", "2")
+        code, _, told = harness("eval", "--model", "far", *words)
+    assert code == 2, told
+    assert "  arc_easy, hellaswag: it gives no log-probabilities of a prompt" in told
+    assert "  wikitext2: " in told
+    assert "What is left: --tasks gsm8k" in told
+    assert len(server.asked) <= 3
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--model", "far"], "--base-url URL"),
+        (["--model", "far", "--backend", "hf"], "has no weights here"),
+        (["--model", "tiny", "--backend", "hf", "--base-url", "http://h/v1"], "of the backend api"),
+        (["--model", "far", "--base-url", "http://me:pw@h/v1"], "holds @"),
+        (["--model", "far", "--base-url", "http://h/v1", "--budget-money", "1"], "--price-in"),
+        (["--model", "far", "--base-url", "http://h/v1", "--key-env", "NO_KEY"], "names no"),
+        (["--model", "tiny", "--lm-eval-args", "a=b"], "add --backend lm_eval"),
+        (["--model", "tiny", "--backend", "lm_eval", "--lm-eval-args", "api_key=x"], "a secret"),
+        (["--model", "tiny", "--backend", "lm_eval", "--lm-eval-args", "nonsense"], "NAME=VALUE"),
+        (["--model", "tiny", "--backend", "lm_eval", "--lm-eval-model", "dumy"], "'dummy'"),
+        (["--model", "tiny", "--backend", "lm_eval", "--lm-eval-model", "dummy"], "pretrained"),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    harness: Command, served_zoo: Path, words: list[str], said: str
+) -> None:
+    code, _, told = harness("eval", *words, *WORK)
+    assert code == 2 and said in told
+    assert "pw" not in told
+
+
+def test_a_server_that_refuses_is_told_in_words(harness: Command, served_zoo: Path) -> None:
+    with serving(lambda payload, number: failure(404, "no such model")) as server:
+        code, _, told = harness("eval", "--model", "far", "--base-url", server.url, *WORK)
+    assert code == 1 and "status 404: no such model" in told and "Traceback" not in told
+
+
+def test_any_class_of_lm_eval(harness: Command, served_zoo: Path, tmp_path: Path) -> None:
+    lm_eval = ("--backend", "lm_eval", "--lm-eval-model")
+    code, out, _ = harness("eval", "--model", "far", *lm_eval, "dummy", *WORK)
+    run = json.loads(out)
+    assert code == 0 and run["results"]["arc_easy"]["unscored"] == 0
+    assert run["model"]["source"].endswith("of lm-eval dummy")
+    words = ("hf", "--lm-eval-args", "batch_size=2,softmax_dtype=float32", "--dtype", "float32")
+    code, theirs, told = harness("eval", "--model", "tiny", *lm_eval, *words, *WORK)
+    assert code == 0, told
+    code, ours, _ = harness("eval", "--model", "tiny", *lm_eval[:2], "--dtype", "float32", *WORK)
+    assert scores(theirs) == scores(ours)
+    assert json.loads(theirs)["identity"] != json.loads(ours)["identity"]
+
+
+def test_a_model_of_a_server_is_no_parent_to_train_from(harness: Command, served_zoo: Path) -> None:
+    from harness.errors import WeightsError
+    from harness.sources import presence, resolve
+    from harness.zoo import load_zoo
+
+    zoo = load_zoo(Path(os.environ["HARNESS_ZOO"]))
+    assert "BASE_URL=URL" in presence(zoo.get("far"), zoo).detail
+    with pytest.raises(WeightsError, match="has no weights here"):
+        resolve(zoo.get("far"), zoo)
