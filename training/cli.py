@@ -1,4 +1,5 @@
 """``harness-train MODEL``: builds a model of the registry and the ancestors that are missing.
+``harness-train data MIXTURE`` makes a mixture of training data.
 
 Exit codes are those of `harness`: 0 done, 1 failed, 2 wrong use, 130 stopped by the user.
 """
@@ -6,7 +7,6 @@ Exit codes are those of `harness`: 0 done, 1 failed, 2 wrong use, 130 stopped by
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -20,6 +20,8 @@ from harness.report.wording import counted
 from harness.sources import resolve
 from harness.zoo import Step, Zoo, load_zoo
 from training.build import Site, build, check_plan
+from training.data_command import data_main
+from training.data_folder import data_folder
 from training.estimate import roughly
 from training.extras import extras_of, loading_kinds, missing
 from training.plan import Station, make_plan
@@ -27,9 +29,12 @@ from training.plan import Station, make_plan
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    options = _parser().parse_args(argv)
+    arguments = list(sys.argv[1:] if argv is None else argv)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
+        if arguments[:1] == ["data"]:
+            return data_main(arguments[1:])
+        options = _parser().parse_args(arguments)
         return _needs(options) if options.needs else _train(options)
     except HarnessError as error:
         print(f"harness-train: {error}", file=sys.stderr)
@@ -61,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _train(options: argparse.Namespace) -> int:
     zoo = load_zoo(options.zoo)
-    data = _data(options.data)
+    data = data_folder(options.data)
     plan = _plan(options, zoo)
     print(" -> ".join(station.spec.name for station in plan))
     for station in plan:
@@ -140,19 +145,6 @@ def _options(step: Step) -> list[str]:
         f"{name}: {value}" + ("" if name in step.options else " (default)")
         for name, value in all_options(step).items()
     ]
-
-
-def _data(given: Path | None) -> Path | None:
-    written = os.environ.get("HARNESS_DATA")
-    folder = given or (Path(written) if written else None)
-    if folder is None:
-        return None
-    if not folder.expanduser().is_dir():
-        raise UsageError(
-            f"the data folder {folder} does not exist; DATA=DIR (--data, HARNESS_DATA) names a "
-            "folder that holds data sets as DIR/ORG/NAME/CONFIG/SPLIT.jsonl[.gz]"
-        )
-    return folder.expanduser()
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

@@ -1,0 +1,146 @@
+"""Puts what was counted into a data card."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from harness.data_card import DataCard, Decontamination, Dropped, SourceCard, Stage
+from training.data.mixture.choosing import RULES as CHOSEN
+from training.data.mixture.declared import Mixture
+from training.data.mixture.finishing import Finished
+from training.data.mixture.refused import RULES
+from training.data.mixture.shards import Shard
+from training.data.mixture.surveying import Survey
+from training.data.mixture.tally import EXAMPLES, Tally
+from training.data.mixture.tests_index import TestsIndex, tested
+
+_CLEANING = ("too long", "personal data")
+
+
+def describe(
+    mixture: Mixture,
+    surveys: Sequence[Survey],
+    shards: Sequence[Sequence[Shard]],
+    finished: Finished,
+    tests: TestsIndex | None,
+    unchecked: Mapping[str, str],
+    identity: str,
+    limit: int | None,
+    versions: Mapping[str, str],
+) -> DataCard:
+    """The card of a mixture that was just made."""
+    worked = [_added(shard.tally for shard in each) for each in shards]
+    total = _added([*worked, *finished.tallies])
+    found = None
+    if tests is not None and mixture.ngram is not None:
+        found = Decontamination(mixture.ngram, tested(tests, total.tests), dict(unchecked))
+    return DataCard(
+        mixture=mixture.name,
+        about=mixture.about,
+        kind=mixture.kind,
+        use=mixture.use,
+        identity=identity,
+        settings=_settings(mixture),
+        sources=tuple(
+            _source(each, tally, finished, place)
+            for place, (each, tally) in enumerate(zip(surveys, worked, strict=True))
+        ),
+        stages=_stages(mixture, surveys, total, sum(finished.taken)),
+        masked={kind: count for kind, count in sorted(total.masked.items()) if count},
+        dropped=_examples(total),
+        decontamination=found,
+        lengths=finished.lengths,
+        splits=finished.splits,
+        versions=versions,
+        limit=limit,
+    )
+
+
+def _added(tallies: Iterable[Tally]) -> Tally:
+    total = Tally()
+    for tally in tallies:
+        total.add(tally)
+    return total
+
+
+def _source(survey: Survey, worked: Tally, finished: Finished, place: int) -> SourceCard:
+    source = survey.taken.source
+    return SourceCard(
+        name=source.name,
+        place=source.place,
+        format=source.format,
+        licence=source.licence,
+        files={survey.file.name: survey.sha256},
+        at_most=survey.taken.at_most,
+        rows=survey.rows,
+        drawn=survey.drawn,
+        dropped=_ordered(worked.counts + finished.tallies[place].counts),
+        taken_rows=finished.taken_rows[place],
+        taken=finished.taken[place],
+    )
+
+
+def _stages(
+    mixture: Mixture, surveys: Sequence[Survey], total: Tally, taken: int
+) -> tuple[Stage, ...]:
+    counts, unit = total.counts, mixture.kind
+    held, drawn = sum(each.rows for each in surveys), sum(each.drawn for each in surveys)
+    clean = total.cleaned - counts["contaminated"]
+    single = clean - counts["duplicate"] - counts["near-duplicate"]
+    cleaning = {rule: counts[rule] for rule in _CLEANING}
+    # Masking can leave two answers the same: what reading refused and what cleaning did add up.
+    cleaning["identical"] = total.read - total.cleaned - sum(cleaning.values())
+    reading = {
+        rule: counts[rule]
+        for rule in RULES
+        if rule not in (*_CLEANING, *CHOSEN.values(), "contaminated")
+    }
+    reading["identical"] -= cleaning["identical"]
+    return (
+        Stage("draw", "rows", held, "rows", drawn, {}, "at random, with some in reserve"),
+        Stage("read", "rows", drawn, unit, total.read, _some(reading)),
+        Stage("clean", unit, total.read, unit, total.cleaned, _some(cleaning)),
+        Stage("decontaminate", unit, total.cleaned, unit, clean, _some(counts, "contaminated")),
+        Stage(
+            "deduplicate", unit, clean, unit, single, _some(counts, "duplicate", "near-duplicate")
+        ),
+        Stage("take", unit, single, unit, taken, _some(counts, "spare", "equal share")),
+    )
+
+
+def _some(counts: Mapping[str, int], *rules: str) -> dict[str, int]:
+    wanted = rules or tuple(counts)
+    return {rule: counts[rule] for rule in wanted if counts[rule]}
+
+
+def _ordered(counts: Counter[str]) -> dict[str, int]:
+    return {rule: counts[rule] for rule in RULES if counts[rule]}
+
+
+def _examples(total: Tally) -> tuple[Dropped, ...]:
+    """A few of each rule; what was merely not needed says nothing."""
+    return tuple(
+        example
+        for rule in RULES
+        if rule not in ("spare", "equal share", "not wanted")
+        for example in total.examples.get(rule, ())[:EXAMPLES]
+    )
+
+
+def _settings(mixture: Mixture) -> dict[str, str]:
+    personal = {kind: action for kind, action in mixture.personal.items()}
+    return {
+        "seed": str(mixture.seed),
+        "longest row": f"{mixture.max_chars:,} characters"
+        + (f", {mixture.max_tokens:,} tokens of {mixture.tokenizer}" if mixture.max_tokens else ""),
+        "personal data": ", ".join(f"{kind}: {action}" for kind, action in personal.items()),
+        "near-duplicates": f"Jaccard {mixture.near:g} of word triples or more"
+        if mixture.near is not None
+        else "not looked for",
+        "test docs": f"{mixture.ngram} words in a row"
+        if mixture.ngram is not None
+        else "not looked for",
+        "rows that cannot be read": mixture.unreadable,
+        "too few rows": mixture.short,
+    }

@@ -1,0 +1,178 @@
+"""Writes the chosen rows into the files of their splits, and counts what they are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+
+from harness.data_card import Lengths, Split
+from training.data.mixture.choosing import DUPLICATE, NEAR, RULES, TAKEN, Choice
+from training.data.mixture.declared import Mixture
+from training.data.mixture.shards import Kept, Shard
+from training.data.mixture.tally import EXAMPLES, Tally
+
+EDGES = (0, 50, 100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800)
+PARTS = {"examples": ("prompt", "answer"), "pairs": ("prompt", "chosen", "rejected")}
+
+
+class _Meter(Protocol):
+    def start(self, title: str, total: int, unit: str) -> None: ...
+    def advance(self, count: int) -> None: ...
+
+
+@dataclass
+class Finished:
+    """What was written.
+
+    Attributes:
+        tallies: per source, what the choice left out.
+        taken: per source, examples or pairs; ``taken_rows``: rows that they came of.
+    """
+
+    splits: tuple[Split, ...] = ()
+    lengths: tuple[Lengths, ...] = ()
+    tallies: list[Tally] = field(default_factory=list)
+    taken: list[int] = field(default_factory=list)
+    taken_rows: list[int] = field(default_factory=list)
+
+
+def finish(
+    mixture: Mixture,
+    shards: Sequence[Sequence[Shard]],
+    kept: Sequence[Kept],
+    choice: Choice,
+    out: Path,
+    meter: _Meter,
+) -> Finished:
+    """Write ``<split>.jsonl`` for every split, in the order of the sources and their files.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    meter.start("writing", len(choice.fates), "rows")
+    measured = _Measured(mixture)
+    found = Finished()
+    with ExitStack() as stack:
+        files = [_File(stack.enter_context((out / f"{name}.jsonl").open("wb")))
+                 for name in mixture.splits]
+        start = 0
+        for taken, parts, arrays in zip(mixture.sources, shards, kept, strict=True):
+            tally, numbers = Tally(), set()
+            place = start
+            for shard in parts:
+                with shard.rows.open("rb") as lines:
+                    for line in lines:
+                        fate = int(choice.fates[place])
+                        if fate == TAKEN:
+                            row = json.loads(line)
+                            files[choice.splits[place]].write(line)
+                            measured.add(row)
+                            numbers.add(int(arrays.numbers[place - start]))
+                        else:
+                            _left_out(tally, fate, line, taken.source.name,
+                                      int(arrays.numbers[place - start]), kept, choice, place)
+                        place += 1
+                meter.advance(shard.tally.cleaned - sum(shard.tally.tests.values()))
+            found.tallies.append(tally)
+            found.taken.append(int(np.count_nonzero(choice.fates[start:place] == TAKEN)))
+            found.taken_rows.append(len(numbers))
+            start = place
+    every = Kept.joined(list(kept))
+    found.lengths = measured.lengths()
+    found.splits = tuple(
+        Split(
+            name=name,
+            percent=percent,
+            rows=file.rows,
+            questions=_questions(every, choice, number),
+            file=f"{name}.jsonl",
+            sha256=file.digest.hexdigest(),
+        )
+        for number, ((name, percent), file) in enumerate(
+            zip(mixture.splits.items(), files, strict=True)
+        )
+    )
+    return found
+
+
+class _File:
+    """A split's file, digested as it is written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self.digest, self.rows = file, hashlib.sha256(), 0
+
+    def write(self, line: bytes) -> None:
+        self._file.write(line)
+        self.digest.update(line)
+        self.rows += 1
+
+
+class _Measured:
+    """Lengths of the parts of rows."""
+
+    def __init__(self, mixture: Mixture) -> None:
+        self._parts = PARTS[mixture.kind]
+        self._lengths: dict[str, list[int]] = {part: [0] * len(EDGES) for part in self._parts}
+        self._totals = dict.fromkeys(self._parts, 0)
+
+    def add(self, row: dict[str, Any]) -> None:
+        for part in self._parts:
+            length = _prompt_length(row) if part == "prompt" else len(row[_COLUMNS[part]])
+            self._totals[part] += length
+            self._lengths[part][int(np.searchsorted(EDGES, length, side="right")) - 1] += 1
+
+    def lengths(self) -> tuple[Lengths, ...]:
+        return tuple(
+            Lengths(part, EDGES, tuple(self._lengths[part]), self._totals[part])
+            for part in self._parts
+        )
+
+
+_COLUMNS = {"answer": "output", "chosen": "chosen", "rejected": "rejected"}
+
+
+def _prompt_length(row: dict[str, Any]) -> int:
+    said = [row.get("system", ""), *(text for turn in row.get("history", []) for text in turn)]
+    return len(row["instruction"]) + sum(map(len, said))
+
+
+def _questions(every: Kept, choice: Choice, split: int) -> int:
+    mine = (choice.fates == TAKEN) & (choice.splits == split)
+    return len(np.unique(every.questions[mine]))
+
+
+def _left_out(
+    tally: Tally,
+    fate: int,
+    line: bytes,
+    source: str,
+    number: int,
+    kept: Sequence[Kept],
+    choice: Choice,
+    place: int,
+) -> None:
+    rule = RULES[fate]
+    if len(tally.examples.get(rule, ())) >= EXAMPLES:
+        tally.counts[rule] += 1
+        return
+    why = "not needed"
+    if fate in (DUPLICATE, NEAR):
+        why = f"repeats {_row_at(kept, int(choice.repeats[place]))}"
+    row = json.loads(line)
+    answer = row.get("output") or row.get("chosen", "")
+    tally.drop(rule, f"{source}, row {number}", why, f"{row['instruction']}\n{answer}")
+
+
+def _row_at(kept: Sequence[Kept], place: int) -> str:
+    for number, part in enumerate(kept):
+        if place < len(part.keys):
+            return f"source {number + 1}, row {int(part.numbers[place])}"
+        place -= len(part.keys)
+    raise IndexError(place)

@@ -1,0 +1,109 @@
+"""Texts as sequences of hashed words: what duplicates, test questions and splits are found by.
+
+A word is a run of letters, digits and underscores, or one character of a script that is written
+without spaces; case, width and all that stands between words do not count. The hashes are xxh3's,
+the same on every machine.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+Hashes = npt.NDArray[np.uint64]
+
+_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+_WORD = re.compile(rf"[^\W{_UNSPACED}]+|[{_UNSPACED}]")
+_BASE = np.uint64(0x9E3779B97F4A7C15)
+"""Odd, so that every place in a sequence counts."""
+_KNOWN_WORDS = 2_000_000
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Several texts as one array.
+
+    Attributes:
+        words: one hash per word, text after text.
+        offsets: where each text begins, and the end of the last: one more than there are texts.
+    """
+
+    words: Hashes
+    offsets: npt.NDArray[np.int64]
+
+
+def split_words(text: str) -> list[str]:
+    """The words of a text, normalized."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    return _WORD.findall(text.casefold())
+
+
+def hashed(texts: Sequence[str]) -> Texts:
+    """Hash the words of each text."""
+    lists = [list(map(_KNOWN.__getitem__, split_words(text))) for text in texts]
+    _KNOWN.forget_many()
+    offsets = np.zeros(len(lists) + 1, np.int64)
+    np.cumsum([len(words) for words in lists], out=offsets[1:])
+    flat = [word for words in lists for word in words]
+    return Texts(np.array(flat, np.uint64), offsets)
+
+
+def grams(words: Hashes, length: int) -> Hashes:
+    """A hash for every ``length`` words in a row: element i covers the words from i on; empty where
+    there are too few.
+    """
+    count = len(words) - length + 1
+    if count <= 0:
+        return np.empty(0, np.uint64)
+    found = words[:count].copy()
+    for place in range(1, length):
+        found *= _BASE
+        found += words[place : place + count]
+    # Neighbouring sums are alike in their low bits, which tables look at: mix them.
+    found ^= found >> np.uint64(32)
+    found *= _BASE
+    found ^= found >> np.uint64(29)
+    return found
+
+
+def starts_within(offsets: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.bool_]:
+    """Which of the `grams` of all texts lie within one text: those that reach into the next one
+    are none of anybody's.
+    """
+    total = int(offsets[-1])
+    inside = np.ones(max(total - length + 1, 0), np.bool_)
+    for end in offsets[1:-1]:
+        inside[max(int(end) - length + 1, 0) : int(end)] = False
+    return inside
+
+
+def key(text: str, seed: int = 0) -> int:
+    """64 bits of a text as it stands."""
+    return xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass"), seed)
+
+
+def question_key(text: str, seed: int = 0) -> int:
+    """64 bits of a question: equal for questions of the same words."""
+    return key(" ".join(split_words(text)) or text.strip(), seed)
+
+
+class _Known(dict[str, int]):
+    """Words that were met, with their hashes."""
+
+    def __missing__(self, word: str) -> int:
+        self[word] = found = xxhash.xxh3_64_intdigest(word.encode("utf-8", "surrogatepass"))
+        return found
+
+    def forget_many(self) -> None:
+        if len(self) > _KNOWN_WORDS:
+            self.clear()
+
+
+_KNOWN = _Known()
