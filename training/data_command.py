@@ -13,6 +13,7 @@ from pathlib import Path
 from harness.data_card import DataCard
 from harness.errors import UsageError
 from harness.progress import note
+from harness.report.data_pages import write_card_pages
 from harness.report.wording import counted
 from training.data.mixture.built import mixture_folder
 from training.data.mixture.declared import Mixture, find_mixture
@@ -41,7 +42,9 @@ def data_main(argv: Sequence[str]) -> int:
         card = make(mixture, Place(data, out, options.limit, note), meter)
     for line in _outcome(card):
         print(line)
+    page, _ = write_card_pages(card, options.reports)
     print(f"rows and data_card.json: {out}")
+    print(f"page: {page}")
     return 0
 
 
