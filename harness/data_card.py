@@ -217,6 +217,22 @@ def write_card(folder: Path, card: DataCard) -> None:
     write_atomic(folder / FILE, encode_card(card))
 
 
+def decode_card(content: bytes, name: str) -> DataCard:
+    """A card as its file has it; ``name`` is for messages.
+
+    Raises:
+        DataError: it is damaged, or of another version.
+    """
+    again = "`make data MIXTURE=NAME` makes the mixture again"
+    try:
+        schema = msgspec.json.decode(content, type=dict[str, Any]).get("schema")
+        if schema != SCHEMA:
+            raise DataError(f"{name} has schema {schema!r}, this version reads {SCHEMA}: {again}")
+        return msgspec.json.decode(content, type=DataCard)
+    except UNDECODABLE as error:
+        raise DataError(f"{name} is damaged ({error}): {again}") from None
+
+
 def read_card(folder: Path) -> DataCard | None:
     """The card of a folder of rows; ``None`` where there is none.
 
@@ -224,17 +240,10 @@ def read_card(folder: Path) -> DataCard | None:
         DataError: it is damaged, or of another version.
     """
     path = folder / FILE
-    again = "`make data MIXTURE=NAME` makes the mixture again"
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
-    try:
-        schema = msgspec.json.decode(content, type=dict[str, Any]).get("schema")
-        if schema != SCHEMA:
-            raise DataError(f"{path} has schema {schema!r}, this version reads {SCHEMA}: {again}")
-        return msgspec.json.decode(content, type=DataCard)
-    except UNDECODABLE as error:
-        raise DataError(f"{path} is damaged ({error}): {again}") from None
+    return decode_card(content, f"{path}")

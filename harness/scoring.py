@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.backends.backend import Backend
+from harness.data_card import card_digest
 from harness.errors import RecordError
 from harness.job import Job
 from harness.journal import open_journal
+from harness.learned import keep_cards, learned_from
 from harness.others import obtain
 from harness.ready import Ready, Tell, identity_of, make_others, make_ready, obtain_weights
 from harness.recipe import recipe_id
@@ -52,6 +54,7 @@ def score(
     if backend.facts.remark:
         tell(f"{job.spec.name}: {backend.facts.remark}")
     run = new_run(folder, job, artifact, ready, command)
+    keep_cards(folder.path, learned_from(job.spec, job.zoo))
     if earlier is not None:
         _check_same(earlier, run)
         run = replace(earlier, identity=run.identity, plan=_plans(earlier.plan, run.plan))
@@ -95,6 +98,7 @@ def new_run(
         add_bos=spec.add_bos,
         revision=artifact.revision,
         recipe_id=recipe_id(spec, job.zoo) if spec.step else None,
+        data_cards={name: card_digest(card) for name, card in learned_from(spec, job.zoo).items()},
     )
     return Run(
         id=folder.path.name,

@@ -1,8 +1,9 @@
-"""A data card in words: a sentence on top and tables, which a page and its Markdown twin draw alike."""
+"""A data card in words: a sentence and tables, which a page and its Markdown twin draw alike."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 
 from harness.data_card import DataCard, Lengths, SourceCard, Stage
 from harness.report.method_tables import Cell, Table
@@ -57,7 +58,9 @@ def cautions(card: DataCard) -> list[str]:
     """What a reader must not overlook."""
     found = []
     if card.limit is not None:
-        found.append(f"A trial: only the first {counted(card.limit, 'row')} of each source were read.")
+        found.append(
+            f"A trial: only the first {counted(card.limit, 'row')} of each source were read."
+        )
     if card.decontamination is not None:
         found += [
             f"Not held against {clean(task)}: {clean(why)}."
@@ -93,9 +96,7 @@ def card_tables(card: DataCard) -> list[Table]:
 
 def length_lines(lengths: Lengths) -> list[tuple[str, int]]:
     """Each bin in words, with its count; empty bins at the ends are left out."""
-    labels = [
-        f"{begin:,} to {end - 1:,}" for begin, end in zip(lengths.edges, lengths.edges[1:], strict=False)
-    ]
+    labels = [f"{begin:,} to {end - 1:,}" for begin, end in pairwise(lengths.edges)]
     labels.append(f"{lengths.edges[-1]:,} or more")
     filled = [place for place, count in enumerate(lengths.counts) if count]
     if not filled:
@@ -245,10 +246,14 @@ def _settings(card: DataCard) -> Table:
 
 def _files(card: DataCard) -> Table:
     tests = card.decontamination.tests if card.decontamination else ()
-    files = [(f"{source.place} ({name})", digest) for source in card.sources
-             for name, digest in source.files.items()]
-    files += [(f"{test.task}: {name}", digest) for test in tests
-              for name, digest in test.files.items()]
+    files = [
+        (f"{source.place} ({name})", digest)
+        for source in card.sources
+        for name, digest in source.files.items()
+    ]
+    files += [
+        (f"{test.task}: {name}", digest) for test in tests for name, digest in test.files.items()
+    ]
     return Table(
         "files",
         "Files",

@@ -43,8 +43,12 @@ def anchor(task: str) -> str:
     return "task-" + urllib.parse.quote(task, safe="", errors="replace").replace("%", ".")
 
 
-def leaderboard_html(board: Leaderboard, pages: str = "html") -> str:
-    """Render the leaderboard; ``pages`` is the folder of the runs' pages, relative to its own."""
+def leaderboard_html(
+    board: Leaderboard, pages: str = "html", cards: Mapping[str, str] | None = None
+) -> str:
+    """Render the leaderboard; ``pages`` is the folder of the runs' pages, relative to its own,
+    ``cards`` the page of each data card, by its digest.
+    """
 
     def run_href(run_id: str) -> str:
         # Quoted once more: the file's own name may hold percent signs.
@@ -60,6 +64,7 @@ def leaderboard_html(board: Leaderboard, pages: str = "html") -> str:
             "run_href": run_href,
             "suite_href": lambda suite: urllib.parse.quote(f"{suite}.html"),
             "model_name": model_name,
+            "card_href": lambda digest: urllib.parse.quote((cards or {}).get(digest, "")),
             "bar": _column_bar,
             "rival_bar": _rival_bar,
             "disk_of": _disk_of,

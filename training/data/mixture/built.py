@@ -1,13 +1,63 @@
-"""Mixtures that were made: where they lie, and the files of their splits."""
+"""Mixtures that were made: where they lie, their cards, and the files of their splits.
+
+A recipe names one as ``mixture``, or as ``mixture/split`` where it has several splits.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from harness.data_card import DataCard, read_card
+from harness.errors import DataError, UnknownName, UsageError
 from harness.prepared import cache_folder
+from training.data.mixture.declared import load_mixtures
 
 
 def mixture_folder(name: str, limit: int | None = None) -> Path:
     """Where a mixture is made unless it is said otherwise; one of some rows has its own place."""
     trial = f"-first-{limit}" if limit is not None else ""
     return cache_folder() / "mixtures" / f"{name}{trial}"
+
+
+def is_declared(name: str) -> bool:
+    """Whether a recipe's name for data stands for a mixture that is shipped."""
+    return name.partition("/")[0] in load_mixtures()
+
+
+def card_of(name: str) -> DataCard | None:
+    """The card of the mixture that a recipe names; ``None`` where no such was made.
+
+    Raises:
+        DataError: the card is damaged.
+    """
+    mixture = name.partition("/")[0]
+    if not mixture or mixture in (".", "..", "~") or Path(mixture).name != mixture:
+        return None
+    return read_card(mixture_folder(mixture))
+
+
+def rows_file(name: str) -> Path:
+    """The file of rows that a recipe names.
+
+    Raises:
+        DataError: the mixture was not made.
+        UsageError: it has several splits, and none is named.
+        UnknownName: it has no such split.
+    """
+    mixture, _, split = name.partition("/")
+    card = card_of(name)
+    if card is None:
+        raise DataError(
+            f"the mixture {mixture} is not made yet: "
+            f"`make data MIXTURE={mixture} DATA=dir` makes it"
+        )
+    files = {each.name: each.file for each in card.splits}
+    if not split and len(files) > 1:
+        raise UsageError(
+            f"data: {mixture} has the splits {', '.join(files)}; name one, as {mixture}/"
+            f"{next(iter(files))}"
+        )
+    split = split or next(iter(files))
+    if split not in files:
+        raise UnknownName("split", split, files, f"the mixture {mixture}")
+    return mixture_folder(mixture) / files[split]

@@ -14,7 +14,9 @@ from training.data.mixture.declared import Votes
 from training.data.mixture.refused import Refused
 from training.data.rows import Message, Pair
 
-_BLOCKS = frozenset(("p", "br", "div", "li", "ul", "ol", "pre", "blockquote", "tr", "h1", "h2", "h3"))
+_BLOCKS = frozenset(
+    ("p", "br", "div", "li", "ul", "ol", "pre", "blockquote", "tr", "h1", "h2", "h3")
+)
 
 
 @dataclass(frozen=True)

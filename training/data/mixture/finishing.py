@@ -60,8 +60,10 @@ def finish(
     measured = _Measured(mixture)
     found = Finished()
     with ExitStack() as stack:
-        files = [_File(stack.enter_context((out / f"{name}.jsonl").open("wb")))
-                 for name in mixture.splits]
+        files = [
+            _File(stack.enter_context((out / f"{name}.jsonl").open("wb")))
+            for name in mixture.splits
+        ]
         start = 0
         for taken, parts, arrays in zip(mixture.sources, shards, kept, strict=True):
             tally, numbers = Tally(), set()
@@ -76,8 +78,16 @@ def finish(
                             measured.add(row)
                             numbers.add(int(arrays.numbers[place - start]))
                         else:
-                            _left_out(tally, fate, line, taken.source.name,
-                                      int(arrays.numbers[place - start]), kept, choice, place)
+                            _left_out(
+                                tally,
+                                fate,
+                                line,
+                                taken.source.name,
+                                int(arrays.numbers[place - start]),
+                                kept,
+                                choice,
+                                place,
+                            )
                         place += 1
                 meter.advance(shard.tally.cleaned - sum(shard.tally.tests.values()))
             found.tallies.append(tally)

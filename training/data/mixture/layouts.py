@@ -1,7 +1,8 @@
 """The layouts of the sources, each read into prompts with answers or into pairs.
 
 - ``alpaca``, ``preference``, ``chat``: as in `training.data.formats`;
-- ``turns``: ``conversations``, a list of texts or of ``{from, value}``, question and answer in turn;
+- ``turns``: ``conversations``, a list of texts or of ``{from, value}``, which take
+  turns;
 - ``choices``: ``question``, ``choices`` and ``answer``: an index, a letter, or a label of the
   choices. The choices are lettered under the question, and the answer is the letter;
 - ``either``: ``prompt``, two answers ``a`` and ``b``, and ``label``, which says the better one;

@@ -111,7 +111,15 @@ def make(mixture: Mixture, place: Place, meter: Meter) -> DataCard:
             partial.mkdir(parents=True)
             finished = finish(mixture, shards, kept, choice, partial, meter)
             card = describe(
-                mixture, surveys, shards, finished, tests, unchecked, identity, place.limit, versions()
+                mixture,
+                surveys,
+                shards,
+                finished,
+                tests,
+                unchecked,
+                identity,
+                place.limit,
+                versions(),
             )
             _check_amounts(mixture, card)
             write_card(partial, card)
@@ -146,9 +154,7 @@ def _located(mixture: Mixture, data: Path | None) -> list[Path]:
     return found
 
 
-def _surveyed(
-    mixture: Mixture, files: Sequence[Path], place: Place, meter: Meter
-) -> list[Survey]:
+def _surveyed(mixture: Mixture, files: Sequence[Path], place: Place, meter: Meter) -> list[Survey]:
     with explained(place.out):
         sizes = [path.stat().st_size for path in files]
     meter.start("looking through the sources", sum(sizes), "bytes")
@@ -170,9 +176,7 @@ def _tests(mixture: Mixture, place: Place) -> tuple[TestsIndex | None, dict[str,
 
 def _worked(worker: Worker, surveys: Sequence[Survey], meter: Meter) -> list[list[Shard]]:
     meter.start("reading and cleaning", sum(each.drawn for each in surveys), "rows")
-    return [
-        list(worker.shards(number, each, meter.advance)) for number, each in enumerate(surveys)
-    ]
+    return [list(worker.shards(number, each, meter.advance)) for number, each in enumerate(surveys)]
 
 
 def _identity(

@@ -31,9 +31,7 @@ def signatures(texts: Texts) -> Signatures:
     counts = np.maximum(np.diff(texts.offsets) - (SHINGLE - 1), 0)
     offsets = np.zeros(len(counts) + 1, np.uint64)
     np.cumsum(counts, out=offsets[1:])
-    digests = RMinHash.digest_matrix_from_flat_token_hashes(
-        shingles, offsets, PERMUTATIONS, _SEED
-    )
+    digests = RMinHash.digest_matrix_from_flat_token_hashes(shingles, offsets, PERMUTATIONS, _SEED)
     found = np.array(digests.to_rows(), np.uint32).reshape(len(counts), PERMUTATIONS)
     found[counts == 0] = 0
     return found
@@ -44,8 +42,10 @@ def clusters(found: Signatures, threshold: float) -> npt.NDArray[np.int64]:
     least ``threshold``, and whatever hangs together by such.
     """
     able = np.flatnonzero(found.any(axis=1))
-    pairs = [_verified(*_candidates(found, able, start, rows), found, threshold)
-             for start, rows in _bands(threshold)]
+    pairs = [
+        _verified(*_candidates(found, able, start, rows), found, threshold)
+        for start, rows in _bands(threshold)
+    ]
     left = np.concatenate([pair[0] for pair in pairs])
     right = np.concatenate([pair[1] for pair in pairs])
     graph = coo_matrix((np.ones(len(left), np.int8), (left, right)), shape=(len(found),) * 2)

@@ -13,7 +13,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![\w-])")
-_NOBODYS = re.compile(r"(?:@|\.)(?:example\.(?:com|org|net|edu)|example|test|invalid|localhost)$", re.I)
+_NOBODYS = re.compile(
+    r"(?:@|\.)(?:example\.(?:com|org|net|edu)|example|test|invalid|localhost)$", re.I
+)
 _PHONE = re.compile(
     r"(?<![\w.+/*=^-])(?:"
     r"\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,5}"  # +41 21 693 11 11
@@ -22,7 +24,9 @@ _PHONE = re.compile(
     r"|0\d{1,3}(?:[ ./]\d{2,4}){3,4}"  # 021 693 11 11
     r")(?![\w/*=^]|[.-]\d)"
 )
-_CARD = re.compile(r"(?<![\w.,-])(?:\d{13,19}|\d{4}(?:[ -]\d{4}){2}[ -]\d{1,7}|\d{4}[ -]\d{6}[ -]\d{5})(?![\w-]|[.,]\d)")
+_CARD = re.compile(
+    r"(?<![\w.,-])(?:\d{13,19}|\d{4}(?:[ -]\d{4}){2}[ -]\d{1,7}|\d{4}[ -]\d{6}[ -]\d{5})(?![\w-]|[.,]\d)"
+)
 _IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)")
 _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4}(?![\w:.])")
 _ISSUERS = (
@@ -67,9 +71,7 @@ def luhn(digits: str) -> bool:
 
 def _is_card(text: str) -> bool:
     digits = re.sub(r"\D", "", text)
-    issued = any(
-        start.match(digits) and len(digits) in lengths for start, lengths in _ISSUERS
-    )
+    issued = any(start.match(digits) and len(digits) in lengths for start, lengths in _ISSUERS)
     return issued and luhn(digits)
 
 

@@ -6,7 +6,6 @@ with what the choice among them needs. Its counts are written last, so what has 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +13,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from harness.data_card import Dropped
 from harness.errors import DataError
-from harness.storage import UNDECODABLE, explained, replacing, write_atomic
+from harness.storage import UNDECODABLE, replacing, write_atomic
 from training.data.mixture.cleaning import (
     Count,
     actions,
@@ -25,7 +23,7 @@ from training.data.mixture.cleaning import (
     text_of,
     token_counter,
 )
-from training.data.mixture.declared import Mixture, Source
+from training.data.mixture.declared import Mixture
 from training.data.mixture.layouts import Row, rows_of
 from training.data.mixture.near import Signatures, signatures
 from training.data.mixture.reading import RawRow, Unreadable
@@ -176,7 +174,9 @@ class _Begun:
                     self.tally.masked,
                 )
             except Refused as error:
-                self.tally.drop(error.rule, f"{self._source.name}, {where}", str(error), text_of(row))
+                self.tally.drop(
+                    error.rule, f"{self._source.name}, {where}", str(error), text_of(row)
+                )
                 continue
             self._waiting.append((drawn, raw.number, clean))
         if len(self._waiting) >= _BATCH:
@@ -221,7 +221,10 @@ class _Begun:
             where = f"{self._source.name}, {self._file.name}, row {number}"
             self.tally.tests[doc.task] += 1
             self.tally.drop(
-                "contaminated", where, f"shares words with {doc.task}, doc {doc.number}", text_of(row)
+                "contaminated",
+                where,
+                f"shares words with {doc.task}, doc {doc.number}",
+                text_of(row),
             )
         seed = self._worker.mixture.seed
         rows = [waiting[place] for place in kept]

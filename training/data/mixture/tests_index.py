@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +60,7 @@ class TestSet:
     texts: tuple[tuple[str, ...], ...]
 
 
-def test_sets(
-    catalog: Catalog, mirror: Path | None
-) -> tuple[list[TestSet], dict[str, str]]:
+def test_sets(catalog: Catalog, mirror: Path | None) -> tuple[list[TestSet], dict[str, str]]:
     """The test docs of all tasks that are at hand, and why others are not. Data that several tasks
     share is the first one's.
 
