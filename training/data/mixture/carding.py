@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from harness.data_card import DataCard, Decontamination, Dropped, SourceCard, Stage
 from training.data.mixture.choosing import RULES as CHOSEN
@@ -18,29 +19,44 @@ from training.data.mixture.tests_index import TestsIndex, tested
 _CLEANING = ("too long", "personal data")
 
 
+@dataclass(frozen=True)
+class Held:
+    """What the rows were held against, and the tasks whose docs were not at hand, with why."""
+
+    tests: TestsIndex | None
+    unchecked: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Made:
+    """How the mixture was made; see `DataCard`."""
+
+    identity: str
+    limit: int | None
+    versions: Mapping[str, str]
+
+
 def describe(
     mixture: Mixture,
     surveys: Sequence[Survey],
     shards: Sequence[Sequence[Shard]],
     finished: Finished,
-    tests: TestsIndex | None,
-    unchecked: Mapping[str, str],
-    identity: str,
-    limit: int | None,
-    versions: Mapping[str, str],
+    held: Held,
+    made: Made,
 ) -> DataCard:
     """The card of a mixture that was just made."""
     worked = [_added(shard.tally for shard in each) for each in shards]
     total = _added([*worked, *finished.tallies])
     found = None
-    if tests is not None and mixture.ngram is not None:
-        found = Decontamination(mixture.ngram, tested(tests, total.tests), dict(unchecked))
+    if held.tests is not None:
+        ngram, tests = held.tests.ngram, tested(held.tests, total.tests)
+        found = Decontamination(ngram, tests, dict(held.unchecked))
     return DataCard(
         mixture=mixture.name,
         about=mixture.about,
         kind=mixture.kind,
         use=mixture.use,
-        identity=identity,
+        identity=made.identity,
         settings=_settings(mixture),
         sources=tuple(
             _source(each, tally, finished, place)
@@ -52,8 +68,8 @@ def describe(
         decontamination=found,
         lengths=finished.lengths,
         splits=finished.splits,
-        versions=versions,
-        limit=limit,
+        versions=made.versions,
+        limit=made.limit,
     )
 
 

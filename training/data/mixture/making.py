@@ -20,7 +20,7 @@ from harness.data_card import DataCard, read_card, write_card
 from harness.errors import DataError, Interrupted, UsageError
 from harness.report.wording import counted
 from harness.storage import alone, explained, write_atomic
-from training.data.mixture.carding import describe
+from training.data.mixture.carding import Held, Made, describe
 from training.data.mixture.choosing import choose
 from training.data.mixture.declared import Mixture
 from training.data.mixture.finishing import finish
@@ -110,17 +110,9 @@ def make(mixture: Mixture, place: Place, meter: Meter) -> DataCard:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
             finished = finish(mixture, shards, kept, choice, partial, meter)
-            card = describe(
-                mixture,
-                surveys,
-                shards,
-                finished,
-                tests,
-                unchecked,
-                identity,
-                place.limit,
-                versions(),
-            )
+            held = Held(tests, unchecked)
+            made = Made(identity, place.limit, versions())
+            card = describe(mixture, surveys, shards, finished, held, made)
             _check_amounts(mixture, card)
             write_card(partial, card)
             _place(partial, place.out)

@@ -1,4 +1,4 @@
-"""Reads a source's file row by row, however large it is: no file and no large row is ever held whole.
+"""Reads a source's file row by row: no file and no very large row is ever held whole.
 
 What cannot be read is not decided here: a row says what is wrong with it, and the mixture says
 whether that stops it or is dropped and counted.
@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from harness.errors import DataError
 
@@ -92,8 +92,8 @@ def raw_rows(path: Path, advance: Callable[[int], None] = lambda _: None) -> Ite
         raise DataError(f"{path}: a source is a file that ends in {', '.join(SUFFIXES)}")
     try:
         with path.open("rb") as packed:
-            file = gzip.open(packed) if path.suffix == ".gz" else packed
-            counted = _Counted(file, packed, advance)  # type: ignore[arg-type]
+            file = gzip.GzipFile(fileobj=packed) if path.suffix == ".gz" else packed
+            counted = _Counted(file, packed, advance)
             read = _lines if ".jsonl" in path.name else _listed
             yield from read(counted, path)
             counted.tell()
@@ -103,10 +103,15 @@ def raw_rows(path: Path, advance: Callable[[int], None] = lambda _: None) -> Ite
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
+class _Readable(Protocol):
+    def readline(self, size: int, /) -> bytes: ...
+    def read(self, size: int, /) -> bytes: ...
+
+
 class _Counted:
     """A file that tells how far it was read: a packed one in packed bytes."""
 
-    def __init__(self, file: IO[bytes], packed: IO[bytes], advance: Callable[[int], None]) -> None:
+    def __init__(self, file: _Readable, packed: IO[bytes], advance: Callable[[int], None]) -> None:
         self._file, self._packed, self._advance = file, packed, advance
         self._told = self._reads = 0
 

@@ -30,7 +30,7 @@ from training.data.mixture.reading import RawRow, Unreadable
 from training.data.mixture.refused import DECIDED, Refused
 from training.data.mixture.surveying import Survey
 from training.data.mixture.tally import Tally
-from training.data.mixture.tests_index import TestsIndex
+from training.data.mixture.tests_index import TestsIndex, shared_words
 from training.data.mixture.words import Hashes, hashed, key, question_key
 from training.data.mixture.written import line
 
@@ -174,9 +174,8 @@ class _Begun:
                     self.tally.masked,
                 )
             except Refused as error:
-                self.tally.drop(
-                    error.rule, f"{self._source.name}, {where}", str(error), text_of(row)
-                )
+                source = f"{self._source.name}, {where}"
+                self.tally.drop(error.rule, source, str(error), text_of(row))
                 continue
             self._waiting.append((drawn, raw.number, clean))
         if len(self._waiting) >= _BATCH:
@@ -216,14 +215,13 @@ class _Begun:
         near = self._worker.mixture.near is not None
         found = signatures(words) if near else np.empty((len(texts), 0), np.uint32)
         kept = [place for place in range(len(waiting)) if place not in hits]
-        for place, doc in hits.items():
+        for place, hit in hits.items():
             _, number, row = waiting[place]
-            where = f"{self._source.name}, {self._file.name}, row {number}"
-            self.tally.tests[doc.task] += 1
+            self.tally.tests[hit.doc.task] += 1
             self.tally.drop(
                 "contaminated",
-                where,
-                f"shares words with {doc.task}, doc {doc.number}",
+                f"{self._source.name}, {self._file.name}, row {number}",
+                shared_words(hit, texts[place], self._worker.mixture.ngram or 0),
                 text_of(row),
             )
         seed = self._worker.mixture.seed

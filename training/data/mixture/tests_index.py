@@ -19,6 +19,7 @@ import numpy.typing as npt
 from harness.catalog import Catalog
 from harness.data import DataFolders, Dataset, FoundData, on_disk
 from harness.data_card import Tested
+from harness.errors import DataError
 from training.data.mixture.reading import Unreadable, raw_rows
 from training.data.mixture.words import (
     Hashes,
@@ -42,6 +43,18 @@ class TestDoc:
 
     task: str
     number: int
+
+
+@dataclass(frozen=True)
+class Hit:
+    """What a row shares with a test doc.
+
+    Attributes:
+        at: the row's word from which on it does; ``None``: it asks a short question whole.
+    """
+
+    doc: TestDoc
+    at: int | None
 
 
 @dataclass(frozen=True)
@@ -126,8 +139,8 @@ class TestsIndex:
         """How many different sequences of words are looked for."""
         return len(self._grams)
 
-    def hits(self, texts: Texts, questions: Sequence[Sequence[str]]) -> dict[int, TestDoc]:
-        """The rows that share words with a test doc, with the first such doc.
+    def hits(self, texts: Texts, questions: Sequence[Sequence[str]]) -> dict[int, Hit]:
+        """The rows that share words with a test doc, each with the first place where it does.
 
         Args:
             texts: each row's whole text.
@@ -137,10 +150,10 @@ class TestsIndex:
         if self._short:
             for row, asked in enumerate(questions):
                 if row not in found and (doc := self._asked(asked)) is not None:
-                    found[row] = doc
-        return {row: self.docs[doc] for row, doc in sorted(found.items())}
+                    found[row] = (doc, None)
+        return {row: Hit(self.docs[doc], at) for row, (doc, at) in sorted(found.items())}
 
-    def _shared(self, texts: Texts) -> dict[int, int]:
+    def _shared(self, texts: Texts) -> dict[int, tuple[int, int | None]]:
         here = grams(texts.words, self.ngram)
         likely = self._table[here >> np.uint64(64 - _TABLE_BITS)]
         likely &= starts_within(texts.offsets, self.ngram)
@@ -150,18 +163,18 @@ class TestsIndex:
         nearest = np.searchsorted(self._grams, here[places])
         nearest[nearest == len(self._grams)] = 0
         same = self._grams[nearest] == here[places]
-        rows = np.searchsorted(texts.offsets, places[same], side="right") - 1
-        found: dict[int, int] = {}
-        for row, doc in zip(rows.tolist(), self._owners[nearest[same]].tolist(), strict=True):
-            found.setdefault(row, doc)
+        places, owners = places[same], self._owners[nearest[same]]
+        rows = np.searchsorted(texts.offsets, places, side="right") - 1
+        found: dict[int, tuple[int, int | None]] = {}
+        for row, doc, place in zip(rows.tolist(), owners.tolist(), places.tolist(), strict=True):
+            found.setdefault(row, (doc, place - int(texts.offsets[row])))
         return found
 
     def _asked(self, questions: Sequence[str]) -> int | None:
         for question in questions:
             for line in question.split("\n"):
-                if len(line) <= 40 * self.ngram and (short := _short_key(line, self.ngram)):
-                    if short in self._short:
-                        return self._short[short]
+                if (short := _short_key(line, self.ngram)) in self._short:
+                    return self._short[short]
         return None
 
     def _add(
@@ -181,6 +194,14 @@ class TestsIndex:
             if len(found):
                 parts.append(found)
                 owners.append(np.full(len(found), number, np.int32))
+
+
+def shared_words(hit: Hit, text: str, ngram: int) -> str:
+    """What a row shares, in words."""
+    if hit.at is None:
+        return f"asks {hit.doc.task}, doc {hit.doc.number}"
+    words = " ".join(split_words(text)[hit.at : hit.at + ngram])
+    return f"shares with {hit.doc.task}, doc {hit.doc.number}: {words}"
 
 
 def tested(index: TestsIndex, hits: Mapping[str, int]) -> tuple[Tested, ...]:
@@ -209,7 +230,7 @@ def _short_key(line: str, ngram: int) -> int:
 
 
 def _test_set(task: str, dataset: Dataset, found: FoundData) -> TestSet:
-    path = found.files[dataset.split] if dataset.split in found.files else None
+    path = found.files.get(dataset.split)
     texts: list[tuple[str, ...]] = []
     files: dict[str, str] = {}
     if path is not None:
@@ -218,19 +239,13 @@ def _test_set(task: str, dataset: Dataset, found: FoundData) -> TestSet:
             try:
                 row = raw.columns()
             except Unreadable as error:
-                raise _damaged(path, raw.number, error) from None
+                raise DataError(f"{path}, row {raw.number} {error}; fetch it again") from None
             if where is None or row.get(where[0]) == where[1]:
                 texts.append(tuple(_texts(row)))
         with path.open("rb") as file:
             name = f"{dataset.name}/{dataset.config or 'default'}/{path.name}"
             files[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return TestSet(task, found.origin, files, tuple(texts))
-
-
-def _damaged(path: Path, number: int, error: Unreadable) -> Exception:
-    from harness.errors import DataError
-
-    return DataError(f"{path}, row {number} {error}; fetch it again")
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Pairs of transcripts, as hh-rlhf writes them: ``Human:`` and ``Assistant:`` after a blank line."""
+"""Pairs of transcripts as hh-rlhf writes them: ``Human:``, ``Assistant:`` after blank lines."""
 
 from __future__ import annotations
 
