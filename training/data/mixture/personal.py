@@ -87,7 +87,8 @@ def _is_public_address(text: str) -> bool:
         return False
 
 
-_DIGIT = re.compile(r"\d")
+_LONG_NUMBER = re.compile(r"\d[\d ()./-]{5,}\d")
+"""What a phone or card number has in it: most texts need not be looked at any closer."""
 _PATTERNS = MappingProxyType(
     {"email": (_EMAIL,), "phone": (_PHONE,), "card": (_CARD,), "ip": (_IPV4, _IPV6)}
 )
@@ -102,8 +103,8 @@ _TRUE: Mapping[str, Callable[[str], bool]] = MappingProxyType(
 _WORTH_LOOKING: Mapping[str, Callable[[str], bool]] = MappingProxyType(
     {
         "email": lambda text: "@" in text,
-        "phone": lambda text: bool(_DIGIT.search(text)),
-        "card": lambda text: bool(_DIGIT.search(text)),
+        "phone": lambda text: bool(_LONG_NUMBER.search(text)),
+        "card": lambda text: bool(_LONG_NUMBER.search(text)),
         "ip": lambda text: text.count(".") > 2 or text.count(":") > 1,
     }
 )

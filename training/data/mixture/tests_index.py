@@ -8,7 +8,7 @@ exactly it; the shortest ones, under `LEAST_WORDS`, are everybody's.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,12 +117,13 @@ class TestsIndex:
         parts: list[Hashes] = []
         owners: list[npt.NDArray[np.int32]] = []
         for each in sets:
-            for number, texts in enumerate(each.texts, 1):
-                self._add(TestDoc(each.task, number), texts, parts, owners)
+            found, owner = self._add(each)
+            parts.append(found)
+            owners.append(owner)
         every = np.concatenate(parts) if parts else np.empty(0, np.uint64)
-        owner = np.concatenate(owners) if owners else np.empty(0, np.int32)
+        owning = np.concatenate(owners) if owners else np.empty(0, np.int32)
         self._grams, first = np.unique(every, return_index=True)
-        self._owners = owner[first]
+        self._owners = owning[first]
         self._table = np.zeros(2**_TABLE_BITS, np.bool_)
         self._table[self._grams >> np.uint64(64 - _TABLE_BITS)] = True
 
@@ -177,23 +178,19 @@ class TestsIndex:
                     return self._short[short]
         return None
 
-    def _add(
-        self,
-        doc: TestDoc,
-        texts: Iterable[str],
-        parts: list[Hashes],
-        owners: list[npt.NDArray[np.int32]],
-    ) -> None:
-        number = len(self.docs)
-        self.docs.append(doc)
-        for text in texts:
+    def _add(self, each: TestSet) -> tuple[Hashes, npt.NDArray[np.int32]]:
+        """Take in a task's docs; returns their sequences of words, and whose each one is."""
+        begin = len(self.docs)
+        self.docs += [TestDoc(each.task, number) for number in range(1, len(each.texts) + 1)]
+        texts = [(begin + place, text) for place, doc in enumerate(each.texts) for text in doc]
+        for number, text in texts:
             for line in text.split("\n"):
                 if short := _short_key(line, self.ngram):
                     self._short.setdefault(short, number)
-            found = grams(hashed([text]).words, self.ngram)
-            if len(found):
-                parts.append(found)
-                owners.append(np.full(len(found), number, np.int32))
+        words = hashed([text for _, text in texts])
+        counts = np.maximum(np.diff(words.offsets) - self.ngram + 1, 0)
+        found = grams(words.words, self.ngram)[starts_within(words.offsets, self.ngram)]
+        return found, np.repeat(np.array([number for number, _ in texts], np.int32), counts)
 
 
 def shared_words(hit: Hit, text: str, ngram: int) -> str:

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,10 @@ Hashes = npt.NDArray[np.uint64]
 
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
 _WORD = re.compile(rf"[^\W{_UNSPACED}]+|[{_UNSPACED}]")
+_ASCII = {
+    code: chr(code).lower() if chr(code).isalnum() or chr(code) == "_" else " "
+    for code in range(128)
+}
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 """Odd, so that every place in a sequence counts."""
 _KNOWN_WORDS = 2_000_000
@@ -40,19 +45,20 @@ class Texts:
 
 def split_words(text: str) -> list[str]:
     """The words of a text, normalized."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
-    return _WORD.findall(text.casefold())
+    if text.isascii():
+        return text.translate(_ASCII).split()  # three times as fast as the pattern, and the same
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
 def hashed(texts: Sequence[str]) -> Texts:
     """Hash the words of each text."""
-    lists = [list(map(_KNOWN.__getitem__, split_words(text))) for text in texts]
-    _KNOWN.forget_many()
+    lists = [split_words(text) for text in texts]
     offsets = np.zeros(len(lists) + 1, np.int64)
     np.cumsum([len(words) for words in lists], out=offsets[1:])
-    flat = [word for words in lists for word in words]
-    return Texts(np.array(flat, np.uint64), offsets)
+    hashes = map(_KNOWN.__getitem__, chain.from_iterable(lists))
+    words = np.fromiter(hashes, np.uint64, int(offsets[-1]))
+    _KNOWN.forget_many()
+    return Texts(words, offsets)
 
 
 def grams(words: Hashes, length: int) -> Hashes:
@@ -77,10 +83,9 @@ def starts_within(offsets: npt.NDArray[np.int64], length: int) -> npt.NDArray[np
     """Which of the `grams` of all texts lie within one text: those that reach into the next one
     are none of anybody's.
     """
-    total = int(offsets[-1])
-    inside = np.ones(max(total - length + 1, 0), np.bool_)
-    for end in offsets[1:-1]:
-        inside[max(int(end) - length + 1, 0) : int(end)] = False
+    count = max(int(offsets[-1]) - length + 1, 0)
+    ends = np.repeat(offsets[1:], np.diff(offsets))[:count]
+    inside: npt.NDArray[np.bool_] = np.arange(count) + length <= ends
     return inside
 
 
