@@ -33,6 +33,9 @@ FORMATS: Mapping[str, Kind] = {
 }
 """Each format and what comes of it; what they are is in `training.data.mixture.layouts`."""
 
+WORDED = ("alpaca", "preference", "choices", "either", "stack_exchange")
+"""Formats whose prompt is one column, which a template can word."""
+
 Action = Literal["mask", "drop", "keep"]
 PERSONAL = ("email", "phone", "card", "ip")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -182,6 +185,8 @@ def _source(sources: Table, name: str) -> Source:
     form = table.choice("format", sorted(FORMATS))
     if "votes" in table and form != "stack_exchange":
         raise table.error("votes", "only the format stack_exchange has votes")
+    if "template" in table and form not in WORDED:
+        raise table.error("template", f"the format {form} has no prompt of its own to word")
     where = table.table("where", "where") if "where" in table else None
     return Source(
         name=name,

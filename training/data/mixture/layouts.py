@@ -160,7 +160,7 @@ def _preference(row: FileRow, source: Source) -> list[Row]:
     sides = ("chosen", "rejected")
     if all(not isinstance(row.columns.get(side), list) for side in sides):
         _refuse_blank(row.columns, asked, *sides)
-        _refuse_identical(row.columns["chosen"], row.columns["rejected"])
+        _refuse_identical(row.columns.get("chosen"), row.columns.get("rejected"))
     return list(pairs_of(row, source.name))
 
 

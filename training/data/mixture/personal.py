@@ -81,6 +81,8 @@ def _is_phone(text: str) -> bool:
 
 
 def _is_public_address(text: str) -> bool:
+    if ":" in text and sum(map(bool, text.split(":"))) < 4:
+        return False  # a::b is an address by the letter, and a name in some languages
     try:
         return ipaddress.ip_address(text).is_global
     except ValueError:

@@ -6,9 +6,11 @@ with what the choice among them needs. Its counts are written last, so what has 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_origin
 
 import msgspec
 import numpy as np
@@ -249,10 +251,17 @@ class _Counts(msgspec.Struct):
 
 def _finished(stem: Path) -> Shard | None:
     try:
-        done = msgspec.json.decode(stem.with_suffix(".json").read_bytes(), type=_Counts)
+        content = stem.with_suffix(".json").read_bytes()
+        done = msgspec.json.decode(content, type=_Counts, dec_hook=_counter)
     except (OSError, *UNDECODABLE):
         return None
     return Shard(stem.with_suffix(".rows"), stem.with_suffix(".npz"), done.through, done.tally)
+
+
+def _counter(kind: type, value: dict[str, int]) -> Counter[str]:
+    """The one type of a tally that msgspec does not know."""
+    assert get_origin(kind) is Counter
+    return Counter(value)
 
 
 def _asked(row: Row) -> list[str]:

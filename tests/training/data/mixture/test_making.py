@@ -1,0 +1,395 @@
+"""Whole mixtures, from files to files: what is in them, what is not, and what is said of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.catalog import load_catalog
+from harness.data_card import DataCard, encode_card, read_card
+from harness.errors import DataError, UsageError
+from tests.conftest import REPOSITORY
+from tests.training.data.mixture.rows import (
+    Silent,
+    alpaca,
+    made,
+    mixture,
+    read,
+    source,
+    sources_of,
+    words,
+    write,
+)
+from training.data.formats import read_examples, read_pairs
+from training.data.mixture import surveying
+from training.data.mixture.declared import Taken
+from training.data.mixture.making import Place, make
+from training.data.mixture.tests_index import test_sets as sets_of_tests
+from training.data.mixture.words import question_key
+
+TWO_SIDES = {"chosen": words(30, "good"), "rejected": words(30, "bad")}
+
+
+def in_and_out(card: DataCard) -> None:
+    """Every stage's counts add up, and each stage takes what the one before left."""
+    for before, after in zip(card.stages, card.stages[1:], strict=False):
+        assert (before.came_out, before.unit_out) == (after.went_in, after.unit_in)
+    for stage in card.stages:
+        if stage.name not in ("draw", "read"):
+            assert stage.went_in - sum(stage.dropped.values()) == stage.came_out
+    assert card.stages[-1].came_out == card.rows == sum(each.taken for each in card.sources)
+
+
+def test_two_sources_become_one_file_and_a_card(tmp_path: Path) -> None:
+    one = write(tmp_path / "one.jsonl", alpaca(30, "one"))
+    two = write(tmp_path / "two.jsonl.gz", alpaca(20, "two"), zipped=True)
+    card = made(mixture(source(one, "one"), source(two, "two")), tmp_path / "out")
+    rows = read(tmp_path / "out" / "train.jsonl")
+    assert [row["group"] for row in rows] == ["one"] * 30 + ["two"] * 20
+    assert {k: v for k, v in rows[0].items() if k != "group"} == alpaca(1, "one")[0]
+    assert len(read_examples(tmp_path / "out" / "train.jsonl")) == 50
+    assert read_card(tmp_path / "out") == card
+    assert sources_of(card) == [("one", 30, 30), ("two", 20, 20)]
+    assert card.drops == {}
+    in_and_out(card)
+    assert sum(card.lengths[0].counts) == 50
+    assert not list(tmp_path.glob(".out.work")) and not list(tmp_path.glob(".out.partial"))
+
+
+def test_the_same_sources_make_the_same_files_in_whatever_order(tmp_path: Path) -> None:
+    rows = alpaca(300)
+    shuffled = random.Random(1).sample(rows, len(rows))
+    for name, content in (("a", rows), ("b", shuffled)):
+        path = write(tmp_path / name / "rows.jsonl", content)
+        made(mixture(Taken(source(path), 40)), tmp_path / f"out-{name}")
+    a, b = (read(tmp_path / f"out-{name}" / "train.jsonl") for name in "ab")
+    assert sorted(map(str, a)) == sorted(map(str, b))
+    again = write(tmp_path / "a" / "rows.jsonl", rows)
+    card = made(mixture(Taken(source(again), 40)), tmp_path / "out-c")
+    assert read(tmp_path / "out-c" / "train.jsonl") == a
+    assert card == read_card(tmp_path / "out-a")
+    other = made(mixture(Taken(source(again), 40), seed=2), tmp_path / "out-d")
+    assert other.rows == 40 and read(tmp_path / "out-d" / "train.jsonl") != a
+
+
+def test_a_mixture_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.jsonl", alpaca(5))
+    made(mixture(source(path)), tmp_path / "out")
+    before = (tmp_path / "out" / "train.jsonl").stat().st_mtime_ns
+    told: list[str] = []
+    make(mixture(source(path)), Place(None, tmp_path / "out", None, told.append), Silent())
+    assert (tmp_path / "out" / "train.jsonl").stat().st_mtime_ns == before
+    assert any("is there" in line for line in told)
+    write(path, alpaca(6))
+    assert made(mixture(source(path)), tmp_path / "out").rows == 6
+
+
+def test_what_is_dropped_is_made_up_for_from_the_reserve(tmp_path: Path) -> None:
+    """100 of 200 rows, some of which are empty: the draw has 25 more to take their place."""
+    rows = [dict(row, output="") if n % 10 == 0 else row for n, row in enumerate(alpaca(200))]
+    path = write(tmp_path / "rows.jsonl", rows)
+    card = made(mixture(Taken(source(path), 100)), tmp_path / "out")
+    assert card.sources[0].drawn == 125
+    assert card.rows == card.sources[0].taken_rows == 100
+    assert card.drops["empty"] + card.drops["spare"] == 25
+    in_and_out(card)
+
+
+def test_a_mixture_larger_than_its_sources(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.jsonl", alpaca(5))
+    with pytest.raises(DataError) as refused:
+        made(mixture(Taken(source(path), 9)), tmp_path / "out")
+    assert "a: 5 of 9 (it holds 5)" in str(refused.value)
+    assert "short: take" in str(refused.value)
+    assert not (tmp_path / "out").exists()
+    assert made(mixture(Taken(source(path), 9), short="take"), tmp_path / "out").rows == 5
+
+
+def test_duplicates_are_taken_once_the_first_source_first(tmp_path: Path) -> None:
+    rows = alpaca(10)
+    near = [dict(row, output=row["output"] + " and") for row in alpaca(3)]
+    near = [dict(row, instruction=words(60, row["instruction"])) for row in near]
+    nearer = [dict(row, output=row["output"] + " more") for row in near]
+    loud = [dict(row, output=row["output"].upper()) for row in rows[:4]]
+    one = write(tmp_path / "one.jsonl", [*rows, *near])
+    two = write(tmp_path / "two.jsonl", [*loud, *nearer, *alpaca(2, "new")])
+    card = made(mixture(source(one, "one"), source(two, "two")), tmp_path / "out")
+    assert sources_of(card) == [("one", 13, 13), ("two", 9, 2)]
+    assert card.drops == {"duplicate": 4, "near-duplicate": 3}
+    assert {each.rule for each in card.dropped} == {"duplicate", "near-duplicate"}
+    assert all(each.why.startswith("repeats source 1, row ") for each in card.dropped)
+    in_and_out(card)
+
+
+def test_the_answers_of_one_conversation_are_each_kept(tmp_path: Path) -> None:
+    said = [words(60, n) for n in range(2)]
+    talk = {"conversations": [*said, "And in one word?", "Seven."]}
+    path = write(tmp_path / "rows.jsonl", [talk])
+    card = made(mixture(source(path, format="turns")), tmp_path / "out")
+    assert (card.sources[0].taken_rows, card.rows, card.drops) == (1, 2, {})
+    second = read(tmp_path / "out" / "train.jsonl")[1]
+    assert second["history"] == [said] and second["output"] == "Seven."
+    assert [e.answer for e in read_examples(tmp_path / "out" / "train.jsonl")] == [
+        said[1],
+        "Seven.",
+    ]
+
+
+def test_personal_data_is_masked_dropped_or_kept_as_declared(tmp_path: Path) -> None:
+    mail = {"instruction": words(9, 1), "output": f"{words(9, 2)} jo@epfl.ch 8.8.8.8"}
+    card_number = {"instruction": words(9, 3), "output": f"{words(9, 4)} 4111 1111 1111 1111"}
+    path = write(tmp_path / "rows.jsonl", [mail, card_number])
+    declared = mixture(
+        source(path, personal={"ip": "keep"}),
+        personal={"email": "mask", "phone": "mask", "card": "drop", "ip": "mask"},
+    )
+    card = made(declared, tmp_path / "out")
+    (row,) = read(tmp_path / "out" / "train.jsonl")
+    assert row["output"] == f"{words(9, 2)} [email] 8.8.8.8"
+    assert card.masked == {"email": 1} and card.drops == {"personal data": 1}
+    assert "4111" not in encode_card(card).decode()  # nor in the example of what was dropped
+
+
+def test_answers_that_masking_makes_equal_are_identical(tmp_path: Path) -> None:
+    row = {"instruction": words(9, 1), "chosen": "Ask a@epfl.ch.", "rejected": "Ask b@epfl.ch."}
+    fine = {"instruction": words(9, 2), **TWO_SIDES}
+    path = write(tmp_path / "rows.jsonl", [row, fine])
+    card = made(mixture(source(path, format="preference"), kind="pairs"), tmp_path / "out")
+    assert card.drops == {"identical": 1} and card.stages[2].dropped == {"identical": 1}
+    in_and_out(card)
+
+
+def test_lengths_by_characters_and_tokens(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+
+    tokenizer = Tokenizer(WordLevel({"?": 0}, unk_token="?"))
+    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    rows = [
+        {"instruction": words(3, n), "output": words(count, -n)} for n, count in ((1, 7), (2, 8))
+    ]
+    rows.append({"instruction": "a", "output": "b" * 200})
+    path = write(tmp_path / "rows.jsonl", rows)
+    declared = mixture(source(path), max_chars=150, max_tokens=10, tokenizer=str(tmp_path))
+    card = made(declared, tmp_path / "out")
+    assert card.drops == {"too long": 2}
+    assert {each.why for each in card.dropped} == {"11 tokens", "202 characters"}
+    with pytest.raises(UsageError, match=r"name a tokenizer\.json"):
+        made(dataclasses.replace(declared, tokenizer="no"), tmp_path / "other")
+
+
+def planted(question: str) -> list[tuple[str, str, dict[str, Any]]]:
+    """The same question in every format, with the kind of mixture that takes it."""
+    said, other = words(20, "said"), words(20, "other")
+    return [
+        ("examples", "alpaca", {"instruction": "Solve.", "input": question, "output": said}),
+        ("examples", "alpaca", {"instruction": "Recite.", "output": f"{said} {question} {said}"}),
+        (
+            "examples",
+            "chat",
+            {
+                "messages": [
+                    {"role": "user", "content": question.upper()},
+                    {"role": "assistant", "content": said},
+                ]
+            },
+        ),
+        ("examples", "turns", {"conversations": [question, said]}),
+        ("examples", "choices", {"question": question, "choices": ["x", "y"], "answer": 0}),
+        ("pairs", "preference", {"prompt": question, "chosen": said, "rejected": other}),
+        ("pairs", "preference", {"prompt": said, "chosen": other, "rejected": question}),
+        ("pairs", "either", {"prompt": question, "a": said, "b": other, "label": 1}),
+        (
+            "pairs",
+            "transcripts",
+            {
+                "chosen": f"\n\nHuman: {question}\n\nAssistant: {said}",
+                "rejected": f"\n\nHuman: {question}\n\nAssistant: {other}",
+            },
+        ),
+        (
+            "pairs",
+            "stack_exchange",
+            {
+                "question": f"<p>{question.replace('<', '&lt;')}</p>",
+                "answers": [{"text": said, "score": 5}, {"text": other, "score": 0}],
+            },
+        ),
+    ]
+
+
+@pytest.mark.parametrize("place", range(10))
+def test_a_planted_test_question_is_found_in_every_format(tmp_path: Path, place: int) -> None:
+    sets, _ = sets_of_tests(load_catalog(REPOSITORY / "tasks"), None)
+    (stem,) = [each for each in sets if each.task == "stem"]
+    question = max(stem.texts[0], key=len)
+    kind, format, row = planted(question)[place]
+    clean = planted(words(40, "clean"))[place][2]
+    path = write(tmp_path / "rows.jsonl", [clean, row])
+    card = made(mixture(source(path, format=format), kind=kind), tmp_path / "out")
+    assert card.drops == {"contaminated": 1}
+    (found,) = card.dropped
+    assert found.where == "a, rows.jsonl, row 2"
+    # Preference pairs on the same questions are test docs too, and come first.
+    assert "shares with reward_accuracy, doc 1: " in found.why
+    assert card.decontamination is not None
+    assert [test.task for test in card.decontamination.tests if test.found] == ["reward_accuracy"]
+    in_and_out(card)
+
+
+def test_test_docs_that_are_not_at_hand_are_named(tmp_path: Path) -> None:
+    card = made(mixture(source(write(tmp_path / "a.jsonl", alpaca(2)))), tmp_path / "out")
+    assert card.decontamination is not None
+    assert "bbq" in card.decontamination.unchecked
+    origins = {test.task: test.origin for test in card.decontamination.tests}
+    assert (origins["gsm8k"], origins["stem"]) == ("samples", "shipped")
+
+
+def test_no_question_is_in_two_splits(tmp_path: Path) -> None:
+    """Four answers to each of 300 questions, some of them worded with other signs and cases."""
+    rows = [
+        {
+            "instruction": asked if answer % 2 else f"{asked.upper()} ?!",
+            "chosen": words(20, (asked, answer)),
+            "rejected": words(20, (answer, asked)),
+        }
+        for asked in (words(8, n) for n in range(300))
+        for answer in range(4)
+    ]
+    path = write(tmp_path / "rows.jsonl", rows)
+    shares = {"reward": 30, "sft": 30, "rl": 30, "test": 10}
+    card = made(
+        mixture(source(path, format="preference"), kind="pairs", splits=shares), tmp_path / "out"
+    )
+    questions = {}
+    for split in card.splits:
+        found = read(tmp_path / "out" / split.file)
+        questions[split.name] = {question_key(row["instruction"]) for row in found}
+        assert (len(found), len(questions[split.name])) == (split.rows, split.questions)
+        assert split.rows == 4 * split.questions
+    assert sum(map(len, questions.values())) == len(set().union(*questions.values())) == 300
+    # Binomial: 3.5 standard deviations of 300 questions at 30% are 28, at 10% 18.
+    sizes = {name: len(found) for name, found in questions.items()}
+    assert all(abs(sizes[name] - 90) < 28 for name in ("reward", "sft", "rl"))
+    assert abs(sizes["test"] - 30) < 18
+
+
+def test_a_conversation_stays_in_one_split(tmp_path: Path) -> None:
+    talks = [
+        {"conversations": [words(8, n), words(30, (n, 1)), words(9, (n, 2)), words(30, (n, 3))]}
+        for n in range(40)
+    ]
+    path = write(tmp_path / "rows.jsonl", talks)
+    card = made(mixture(source(path, format="turns"), splits={"a": 50, "b": 50}), tmp_path / "out")
+    assert all(split.rows == 2 * split.questions for split in card.splits)
+
+
+def test_sources_of_a_share_give_equally_many(tmp_path: Path) -> None:
+    paths = [
+        write(tmp_path / f"{n}.jsonl", alpaca(count, str(n))) for n, count in ((1, 50), (2, 8))
+    ]
+    one, two = (source(path, path.stem, share="sites") for path in paths)
+    card = made(mixture(Taken(one, 20), Taken(two, 20), short="take"), tmp_path / "out")
+    assert [each.taken_rows for each in card.sources] == [8, 8]
+    assert card.drops["equal share"] == 12
+    in_and_out(card)
+
+
+def test_a_licence_that_forbids_the_use_stops_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.jsonl", alpaca(3))
+    free = source(path, "free")
+    bound = dataclasses.replace(free, name="bound", licence="cc-by-nc-4.0")
+    with pytest.raises(UsageError) as refused:
+        made(mixture(free, bound, use="commercial"), tmp_path / "out")
+    assert "bound (cc-by-nc-4.0)" in str(refused.value) and "free" not in str(refused.value)
+    made(mixture(free, bound), tmp_path / "out")
+
+
+BAD = [
+    ("encoding", b'{"instruction": "\xe9", "output": "x"}', "not UTF-8"),
+    ("not JSON", b'{"instruction": ', "not JSON"),
+    ("malformed", b'{"instruction": "x", "output": 3}', "a number"),
+    ("malformed", b'{"question": "x"}', "none of the formats"),
+    ("too large", b'{"instruction": "' + b"x" * 17_000_000 + b'"}', "larger than 16 MiB"),
+]
+
+
+@pytest.mark.parametrize(("rule", "line", "said"), BAD)
+def test_a_row_that_cannot_be_read_stops_it_or_is_counted(
+    tmp_path: Path, rule: str, line: bytes, said: str
+) -> None:
+    path = write(tmp_path / "rows.jsonl", alpaca(2))
+    path.write_bytes(path.read_bytes() + line + b"\n")
+    with pytest.raises(DataError) as refused:
+        made(mixture(source(path)), tmp_path / "out")
+    assert f"{path}, row 3: " in str(refused.value) and said in str(refused.value)
+    assert "unreadable: drop" in str(refused.value)
+    card = made(mixture(source(path), unreadable="drop"), tmp_path / "out")
+    assert (card.rows, card.drops) == (2, {rule: 1})
+    in_and_out(card)
+
+
+def test_a_file_that_ends_in_a_row(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.jsonl", alpaca(3))
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError, match=r"row 3: is the last and ends in its middle: the file was"):
+        made(mixture(source(path)), tmp_path / "out")
+
+
+def test_rows_without_answers_and_equal_pairs_are_always_counted(tmp_path: Path) -> None:
+    rows = [
+        {"instruction": words(5, 1), "chosen": "", "rejected": "x"},
+        {"instruction": words(5, 2), "chosen": "x", "rejected": " x"},
+        {"instruction": words(5, 3), **TWO_SIDES},
+    ]
+    path = write(tmp_path / "rows.jsonl", rows)
+    card = made(mixture(source(path, format="preference"), kind="pairs"), tmp_path / "out")
+    assert card.drops == {"empty": 1, "identical": 1}
+    assert len(read_pairs(tmp_path / "out" / "train.jsonl")) == 1
+
+
+def test_nothing_left_is_an_error(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.jsonl", [{"instruction": "x", "output": ""}])
+    with pytest.raises(DataError, match="nothing is left"):
+        made(mixture(source(path)), tmp_path / "out")
+    path.write_text("\n\n")
+    with pytest.raises(DataError, match="holds no rows"):
+        made(mixture(source(path)), tmp_path / "out")
+
+
+def test_a_trial_reads_the_first_rows_of_each_source(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.jsonl", alpaca(30))
+    card = made(mixture(source(path)), tmp_path / "out", limit=4)
+    assert (card.limit, card.sources[0].rows, card.rows) == (4, 4, 4)
+
+
+def test_the_draw_takes_the_smallest_keys(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.jsonl", alpaca(500))
+    found = surveying.survey(Taken(source(path), 100), path, 1, None)
+    drawn = [key for _, key in found.drawn_rows()]
+    every = surveying.survey(Taken(source(path), None), path, 1, None)
+    keys = sorted(key for _, key in every.drawn_rows())
+    assert (found.rows, found.drawn, every.drawn) == (500, 125, 500)
+    assert sorted(drawn) == keys[:125]
+    assert json.loads(next(iter(found.drawn_rows()))[0].content)
+
+
+@pytest.mark.slow
+def test_real_gsm8k_train(tmp_path: Path, real_data: Path) -> None:
+    from training.data.mixture.declared import find_mixture
+
+    declared = find_mixture("gsm8k-arc")
+    only = dataclasses.replace(declared, sources=declared.sources[:1])
+    card = made(only, tmp_path / "out", data=real_data)
+    assert card.sources[0].rows == 7_473
+    assert card.rows + sum(card.drops.values()) == 7_473
+    assert card.drops["contaminated"] >= 10
+    in_and_out(card)
+    assert len(read_examples(tmp_path / "out" / "train.jsonl")) == card.rows
