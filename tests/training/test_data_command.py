@@ -1,4 +1,4 @@
-"""``harness-train data``: what it prints, and how recipes, lineages and reports use what it makes."""
+"""``harness-train data``: what it prints, and how recipes, lineages and reports use its rows."""
 
 from __future__ import annotations
 
