@@ -253,3 +253,37 @@ def test_the_page_says_what_the_card_says_and_nothing_can_break_out(place: Place
     assert (entry.path, entry.title) == ("data/gsm8k-arc.html", "Training data: gsm8k-arc")
     assert json.loads((mixture_folder("gsm8k-arc") / FILE).read_text())["mixture"] == "gsm8k-arc"
     assert len(read(mixture_folder("gsm8k-arc") / "train.jsonl")) == 3
+
+
+@pytest.mark.slow
+def test_a_model_learns_from_a_mixture_and_its_report_shows_the_card(
+    place: Place, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole way: sources, mixture, training, scoring, report."""
+    from harness.cli import main as harness
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    zoo = tmp_path / "zoo.yaml"
+    zoo.write_text(
+        f"""models:
+  tiny: {{family: tiny, stage: base, source: {{path: {tiny_model}}}}}
+  tiny-sft:
+    parent: tiny
+    step: {{kind: sft, data: parts/sft, template: plain, precision: float32, batch_size: 4,
+           accumulation: 1, warmup_steps: 1, epochs: 1, max_length: 512}}
+"""
+    )
+    assert main(["tiny-sft", "--zoo", str(zoo)]) == 1  # the mixture is not made yet
+    assert place.make("parts") == 0
+    assert main(["tiny-sft", "--zoo", str(zoo)]) == 0
+    reports = ["--reports", str(place.reports)]
+    given = ["--zoo", str(zoo), "--model", "tiny-sft", "--tasks", "stem", "--limit", "2"]
+    assert harness(["eval", *given, *reports]) == 0
+    card = read_card(mixture_folder("parts"))
+    assert card is not None
+    page = f"data/parts-{card_digest(card)[:8]}.html"
+    assert (place.reports / page).exists()
+    board = (place.reports / "leaderboard.html").read_text("utf-8")
+    assert f'learned from <a href="{page}">parts/sft</a>' in board
+    (found,) = (place.reports / "html").glob("*.html")
+    assert f'<a href="../{page}">parts/sft, data card' in found.read_text("utf-8")
