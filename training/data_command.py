@@ -16,8 +16,9 @@ from harness.progress import note
 from harness.report.data_pages import write_card_pages
 from harness.report.wording import counted
 from training.data.mixture.built import mixture_folder
-from training.data.mixture.declared import Mixture, find_mixture
+from training.data.mixture.declared import Mixture
 from training.data.mixture.making import Place, check_licences, make
+from training.data.mixture.mixtures_file import find_mixture
 from training.data_folder import data_folder
 from training.meter import open_meter
 

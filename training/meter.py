@@ -20,6 +20,7 @@ from harness.progress import LINE_EVERY_SECONDS
 from harness.report.wording import size
 
 BYTES = "bytes"
+SHOW_EVERY_SECONDS = 0.1
 
 
 class BarMeter:
@@ -36,6 +37,7 @@ class BarMeter:
         )
         self._current: TaskID | None = None
         self._unit, self._done, self._total = "", 0, 0
+        self._shown = 0.0
 
     def __enter__(self) -> BarMeter:
         self._bars.start()
@@ -47,19 +49,26 @@ class BarMeter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._show()
         self._bars.stop()
 
     def start(self, title: str, total: int, unit: str) -> None:
         """A part of the work begins."""
+        self._show()
         self._unit, self._done, self._total = unit, 0, total
         self._current = self._bars.add_task(title, total=total, done="")
 
     def advance(self, count: int) -> None:
         """So much more of it is done."""
-        assert self._current is not None
         self._done += count
-        done = _words(self._done, self._total, self._unit)
-        self._bars.update(self._current, advance=count, done=done)
+        if time.monotonic() - self._shown > SHOW_EVERY_SECONDS:
+            self._show()
+
+    def _show(self) -> None:
+        self._shown = time.monotonic()
+        if self._current is not None:
+            done = _words(self._done, self._total, self._unit)
+            self._bars.update(self._current, completed=self._done, done=done)
 
 
 class LineMeter:

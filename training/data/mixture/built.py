@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.data_card import DataCard, read_card
 from harness.errors import DataError, UnknownName, UsageError
 from harness.prepared import cache_folder
-from training.data.mixture.declared import load_mixtures
+from training.data.mixture.mixtures_file import load_mixtures
 
 
 def mixture_folder(name: str, limit: int | None = None) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 
 from harness.data_card import Lengths, Split
-from training.data.mixture.choosing import DUPLICATE, NEAR, RULES, TAKEN, Choice
+from training.data.mixture.choosing import RULES, TAKEN, Choice
 from training.data.mixture.declared import Mixture
 from training.data.mixture.shards import Kept, Shard
 from training.data.mixture.tally import EXAMPLES, Tally
@@ -66,34 +66,21 @@ def finish(
         ]
         start = 0
         for taken, parts, arrays in zip(mixture.sources, shards, kept, strict=True):
-            tally, numbers = Tally(), set()
-            place = start
-            for shard in parts:
-                with shard.rows.open("rb") as lines:
-                    for line in lines:
-                        fate = int(choice.fates[place])
-                        if fate == TAKEN:
-                            row = json.loads(line)
-                            files[choice.splits[place]].write(line)
-                            measured.add(row)
-                            numbers.add(int(arrays.numbers[place - start]))
-                        else:
-                            _left_out(
-                                tally,
-                                fate,
-                                line,
-                                taken.source.name,
-                                int(arrays.numbers[place - start]),
-                                kept,
-                                choice,
-                                place,
-                            )
-                        place += 1
-                meter.advance(shard.tally.cleaned - sum(shard.tally.tests.values()))
-            found.tallies.append(tally)
-            found.taken.append(int(np.count_nonzero(choice.fates[start:place] == TAKEN)))
-            found.taken_rows.append(len(numbers))
-            start = place
+            left_out, rows, count = Tally(), set(), 0
+            for line in _lines(parts, arrays, choice, start):
+                meter.advance(1)
+                if line.fate == TAKEN:
+                    files[line.split].write(line.content)
+                    measured.add(json.loads(line.content))
+                    rows.add(line.number)
+                    count += 1
+                else:
+                    where = f"{taken.source.name}, row {line.number}"
+                    _leave_out(left_out, line, where, _repeated(mixture, kept, line.repeats))
+            found.tallies.append(left_out)
+            found.taken.append(count)
+            found.taken_rows.append(len(rows))
+            start += len(arrays.keys)
     every = Kept.joined(list(kept))
     found.lengths = measured.lengths()
     found.splits = tuple(
@@ -158,31 +145,49 @@ def _questions(every: Kept, choice: Choice, split: int) -> int:
     return len(np.unique(every.questions[mine]))
 
 
-def _left_out(
-    tally: Tally,
-    fate: int,
-    line: bytes,
-    source: str,
-    number: int,
-    kept: Sequence[Kept],
-    choice: Choice,
-    place: int,
-) -> None:
-    rule = RULES[fate]
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A row of a shard, and what becomes of it: see `Choice`."""
+
+    content: bytes
+    number: int
+    fate: int
+    split: int
+    repeats: int
+
+
+def _lines(shards: Sequence[Shard], arrays: Kept, choice: Choice, start: int) -> Iterator[_Line]:
+    """A source's rows; ``start`` is the place of its first one among those of all sources."""
+    place = 0
+    for shard in shards:
+        with shard.rows.open("rb") as file:
+            for content in file:
+                here = start + place
+                yield _Line(
+                    content,
+                    int(arrays.numbers[place]),
+                    int(choice.fates[here]),
+                    int(choice.splits[here]),
+                    int(choice.repeats[here]),
+                )
+                place += 1
+
+
+def _leave_out(tally: Tally, line: _Line, where: str, repeated: str) -> None:
+    rule = RULES[line.fate]
     if len(tally.examples.get(rule, ())) >= EXAMPLES:
-        tally.counts[rule] += 1
+        tally.counts[rule] += 1  # the text is not read for a count
         return
-    why = "not needed"
-    if fate in (DUPLICATE, NEAR):
-        why = f"repeats {_row_at(kept, int(choice.repeats[place]))}"
-    row = json.loads(line)
+    row = json.loads(line.content)
     answer = row.get("output") or row.get("chosen", "")
-    tally.drop(rule, f"{source}, row {number}", why, f"{row['instruction']}\n{answer}")
+    why = f"repeats {repeated}" if repeated else "not needed"
+    tally.drop(rule, where, why, f"{row['instruction']}\n{answer}")
 
 
-def _row_at(kept: Sequence[Kept], place: int) -> str:
-    for number, part in enumerate(kept):
-        if place < len(part.keys):
-            return f"source {number + 1}, row {int(part.numbers[place])}"
+def _repeated(mixture: Mixture, kept: Sequence[Kept], place: int) -> str:
+    """Source and row of a place among all rows; empty for none (-1)."""
+    for taken, part in zip(mixture.sources, kept, strict=True):
+        if 0 <= place < len(part.keys):
+            return f"{taken.source.name}, row {int(part.numbers[place])}"
         place -= len(part.keys)
-    raise IndexError(place)
+    return ""

@@ -122,7 +122,7 @@ def test_duplicates_are_taken_once_the_first_source_first(tmp_path: Path) -> Non
     assert sources_of(card) == [("one", 13, 13), ("two", 9, 2)]
     assert card.drops == {"duplicate": 4, "near-duplicate": 3}
     assert {each.rule for each in card.dropped} == {"duplicate", "near-duplicate"}
-    assert all(each.why.startswith("repeats source 1, row ") for each in card.dropped)
+    assert all(each.why.startswith("repeats one, row ") for each in card.dropped)
     in_and_out(card)
 
 
@@ -383,7 +383,7 @@ def test_the_draw_takes_the_smallest_keys(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_real_gsm8k_train(tmp_path: Path, real_data: Path) -> None:
-    from training.data.mixture.declared import find_mixture
+    from training.data.mixture.mixtures_file import find_mixture
 
     declared = find_mixture("gsm8k-arc")
     only = dataclasses.replace(declared, sources=declared.sources[:1])

@@ -11,7 +11,7 @@ import pytest
 
 from tests.training.data.mixture.rows import made, read, words, write
 from training.data.formats import read_examples, read_pairs
-from training.data.mixture.declared import find_mixture
+from training.data.mixture.mixtures_file import find_mixture
 
 Row = Mapping[str, Any]
 ROWS = 6

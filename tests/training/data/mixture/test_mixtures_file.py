@@ -8,9 +8,10 @@ import pytest
 
 from harness.errors import RegistryError, UnknownName
 from harness.report.card_words import RULES as WORDS
-from training.data.mixture.declared import WORDED, find_mixture, load_mixtures
+from training.data.mixture.declared import WORDED
 from training.data.mixture.layouts import PROMPT_COLUMN
 from training.data.mixture.licences import FORBIDDEN
+from training.data.mixture.mixtures_file import find_mixture, load_mixtures
 from training.data.mixture.refused import DECIDED, RULES
 
 SOURCES = """sources:
