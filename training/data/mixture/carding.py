@@ -70,6 +70,7 @@ def describe(
         splits=finished.splits,
         versions=made.versions,
         limit=made.limit,
+        notes=tuple(f"{each.taken.source.name}: {each.torn}." for each in surveys if each.torn),
     )
 
 

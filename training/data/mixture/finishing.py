@@ -17,6 +17,7 @@ from training.data.mixture.choosing import RULES, TAKEN, Choice
 from training.data.mixture.declared import Mixture
 from training.data.mixture.shards import Kept, Shard
 from training.data.mixture.tally import EXAMPLES, Tally
+from training.data.mixture.words import Hashes
 
 EDGES = (0, 50, 100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800)
 PARTS = {"examples": ("prompt", "answer"), "pairs": ("prompt", "chosen", "rejected")}
@@ -81,14 +82,14 @@ def finish(
             found.taken.append(count)
             found.taken_rows.append(len(rows))
             start += len(arrays.keys)
-    every = Kept.joined(list(kept))
+    questions = np.concatenate([part.questions for part in kept])
     found.lengths = measured.lengths()
     found.splits = tuple(
         Split(
             name=name,
             percent=percent,
             rows=file.rows,
-            questions=_questions(every, choice, number),
+            questions=_count(questions, choice, number),
             file=f"{name}.jsonl",
             sha256=file.digest.hexdigest(),
         )
@@ -140,9 +141,9 @@ def _prompt_length(row: dict[str, Any]) -> int:
     return len(row["instruction"]) + sum(map(len, said))
 
 
-def _questions(every: Kept, choice: Choice, split: int) -> int:
-    mine = (choice.fates == TAKEN) & (choice.splits == split)
-    return len(np.unique(every.questions[mine]))
+def _count(questions: Hashes, choice: Choice, split: int) -> int:
+    """Different questions of a split."""
+    return len(np.unique(questions[(choice.fates == TAKEN) & (choice.splits == split)]))
 
 
 @dataclass(frozen=True, slots=True)

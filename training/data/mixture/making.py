@@ -150,10 +150,18 @@ def _surveyed(mixture: Mixture, files: Sequence[Path], place: Place, meter: Mete
     with explained(place.out):
         sizes = [path.stat().st_size for path in files]
     meter.start("looking through the sources", sum(sizes), "bytes")
-    return [
+    found = [
         survey(taken, path, mixture.seed, place.limit, meter.advance)
         for taken, path in zip(mixture.sources, files, strict=True)
     ]
+    if mixture.unreadable == "stop":
+        for each in found:
+            if each.torn:  # whether or not that row is drawn: others are missing
+                raise DataError(
+                    f"{each.taken.source.name}: {each.file}, {each.torn}. Fetch it again, or "
+                    "declare `unreadable: drop` to take what there is"
+                )
+    return found
 
 
 def _tests(mixture: Mixture, place: Place) -> tuple[TestsIndex | None, dict[str, str]]:

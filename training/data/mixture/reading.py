@@ -143,6 +143,7 @@ def _lines(file: _Counted, path: Path) -> Iterator[RawRow]:
             line, rest = line[:1000], line
             while rest and not rest.endswith(b"\n"):
                 rest = file.readline(_CHUNK)
+            ended = bool(rest)
         if content := line.strip():
             yield RawRow(number, content, too_large, ended)
 

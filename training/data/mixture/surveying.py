@@ -14,7 +14,7 @@ import xxhash
 
 from harness.errors import DataError
 from training.data.mixture.declared import Taken
-from training.data.mixture.reading import SUFFIXES, RawRow, raw_rows
+from training.data.mixture.reading import SUFFIXES, RawRow, Unreadable, raw_rows
 from training.data.mixture.words import key
 
 RESERVE = 0.25
@@ -30,6 +30,9 @@ class Survey:
         rows: that it holds.
         drawn: of these.
         limit: the largest key that was drawn.
+        seed: of its keys.
+        first: only so many rows were looked at; ``None`` for all.
+        torn: what is wrong with the last row of a file that was cut off; empty for a whole one.
     """
 
     taken: Taken
@@ -40,6 +43,7 @@ class Survey:
     limit: int
     seed: int
     first: int | None
+    torn: str = ""
 
     def drawn_rows(self) -> Iterator[tuple[RawRow, int]]:
         """The drawn rows in the order of the file, with their keys."""
@@ -98,9 +102,10 @@ def survey(
     """
     own_seed = key(taken.source.name, seed)
     keys = array("Q")
+    row = None
     for row in islice(raw_rows(file, advance), first):
         keys.append(_draw_key(row, own_seed))
-    if not keys:
+    if row is None:
         raise DataError(f"{taken.source.name}: {file} holds no rows")
     drawn, limit = len(keys), 2**64 - 1
     if taken.at_most is not None:
@@ -111,7 +116,17 @@ def survey(
             drawn = int(np.count_nonzero(found <= np.uint64(limit)))
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    return Survey(taken, file, digest, len(keys), drawn, limit, own_seed, first)
+    return Survey(taken, file, digest, len(keys), drawn, limit, own_seed, first, _torn(row))
+
+
+def _torn(last: RawRow) -> str:
+    if last.ended:
+        return ""
+    try:
+        last.columns()
+    except Unreadable as error:
+        return f"row {last.number} {error}"
+    return ""
 
 
 def _draw_key(row: RawRow, seed: int) -> int:

@@ -339,8 +339,13 @@ def test_a_row_that_cannot_be_read_stops_it_or_is_counted(
 def test_a_file_that_ends_in_a_row(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.jsonl", alpaca(3))
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(DataError, match=r"row 3: is the last and ends in its middle: the file was"):
-        made(mixture(source(path)), tmp_path / "out")
+    with pytest.raises(DataError, match=r"row 3 is the last and ends in its middle: the file was"):
+        made(mixture(Taken(source(path), 1)), tmp_path / "out")
+    card = made(mixture(source(path), unreadable="drop"), tmp_path / "out")
+    assert (card.rows, card.drops) == (2, {"not JSON": 1})
+    assert card.notes == ("a: row 3 is the last and ends in its middle: the file was cut off.",)
+    path.write_bytes(write(path, alpaca(3)).read_bytes()[:-1])  # only the last line feed is missing
+    assert made(mixture(source(path)), tmp_path / "out").rows == 3
 
 
 def test_rows_without_answers_and_equal_pairs_are_always_counted(tmp_path: Path) -> None:
