@@ -64,8 +64,9 @@ def main() -> None:
     print(f"whole mixture: {seconds:,.0f} s, {options.rows / seconds:,.0f} rows/s")
     print(f"peak memory: {peak:,.0f} MiB")
     planted = options.rows // EVERY
-    for rule in ("duplicate", "near-duplicate", "contaminated"):
-        print(f"{rule}: {card.drops.get(rule, 0):,} found, {planted:,} planted")
+    copies = card.drops.get("duplicate", 0) + card.drops.get("near-duplicate", 0)
+    print(f"copies: {copies:,} found, {2 * planted:,} planted")
+    print(f"test questions: {card.drops.get('contaminated', 0):,} found, {planted:,} planted")
 
 
 def generated(rows: int, question: str) -> Iterator[dict[str, str]]:
