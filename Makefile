@@ -123,7 +123,7 @@ lock: ## Pin the newest versions that pyproject.toml allows in constraints.txt
 	@set -e; venv=$$(mktemp -d); trap 'rm -rf "$$venv"' EXIT; \
 	echo "lock: installing without constraints"; \
 	$(PYTHON) -m venv "$$venv"; \
-	"$$venv/bin/pip" install -qq $(call flag,TORCH_INDEX,--extra-index-url) --editable '.[dev,train]'; \
+	"$$venv/bin/pip" install -qq $(call flag,TORCH_INDEX,--extra-index-url) --editable '.[dev,train,mlflow]'; \
 	"$$venv/bin/pip" freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' > "$$venv/constraints.txt"; \
 	mv "$$venv/constraints.txt" constraints.txt; \
 	echo "lock: constraints.txt pins $$(wc -l < constraints.txt) packages"
@@ -149,7 +149,7 @@ clean: ## Remove .venv, caches and built packages; runs and reports stay
 
 .venv/.installed-dev: .venv/.installed
 	@echo "setup: installing the development tools, and what training needs"
-	@$(INSTALL) --editable '.[dev,train]' $(OR_EXPLAIN)
+	@$(INSTALL) --editable '.[dev,train,mlflow]' $(OR_EXPLAIN)
 	@touch .venv/.installed-train $@
 
 .venv/.installed-train: .venv/.installed

@@ -27,10 +27,16 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         marker = "unrecognized arguments: "
         if message.startswith(marker):
-            word = message.removeprefix(marker).split()[0].split("=")[0]
-            known = [option for action in self._actions for option in action.option_strings]
-            message = f"unknown option {word}{closest(word, known)}"
+            message = self._not_taken(message.removeprefix(marker).split()[0])
         raise UsageError(f"{message} (see `{self.prog} --help`)")
+
+    def _not_taken(self, word: str) -> str:
+        names = any(action.nargs in ("*", "+") for action in self._get_positional_actions())
+        if names and not word.startswith("-"):
+            return f"{word!r} stands apart from the other names: put all of them before the options"
+        word = word.split("=")[0]
+        known = [option for action in self._actions for option in action.option_strings]
+        return f"unknown option {word}{closest(word, known)}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from harness.pairing import Pair, pair_docs
 from harness.records import Run, TaskResult
 from harness.reduction import Reduced, reduced, scored_pairs
 from harness.run_folder import RunFolder
-from harness.same_work import labels, paired_tasks, work_differences
+from harness.same_work import asked_twice, labels, paired_tasks, work_differences
 from harness.types import Estimate
 
 POOLED = "all accuracy tasks"
@@ -65,6 +65,19 @@ class Comparison:
     on_samples: bool
     notes: tuple[str, ...]
 
+    @property
+    def headlines(self) -> list[Difference]:
+        """Each task's primary metric, and the pool last, where there is one."""
+        primary = [each for each in self.differences if each.primary]
+        return [*primary, *([self.pooled] if self.pooled else [])]
+
+    @property
+    def lead(self) -> Difference | None:
+        """What speaks for all tasks: the pool, or the only task; ``None`` where nothing does."""
+        if self.pooled is not None:
+            return self.pooled
+        return self.headlines[0] if len(self.headlines) == 1 else None
+
 
 def compare_runs(
     base: StoredRun, models: Sequence[StoredRun], tasks: Sequence[str] | None = None
@@ -97,7 +110,8 @@ def pooled_difference(
     model: Mapping[str, TaskResult],
     paired: Mapping[str, Sequence[Pair]],
 ) -> tuple[Difference | None, tuple[str, ...]]:
-    """The difference over the accuracy tasks, every doc counted once, stratified by task and group.
+    """The difference over the accuracy tasks, every doc counted once, stratified by task and group;
+    of tasks that ask the same questions the first counts.
 
     Args:
         base: results by task.
@@ -138,7 +152,11 @@ def _compared(
         pooled_tasks=pooled_tasks,
         family=0,
         on_samples=any(result.on_samples for result in of_base.values()),
-        notes=tuple(_notes(base.run, model.run, *names)),
+        notes=(
+            *_notes(base.run, model.run, *names),
+            *_left_out(base.run, model.run, asked if tasks is None else None),
+            *_not_pooled(of_base, pooled_tasks),
+        ),
     )
 
 
@@ -181,6 +199,8 @@ def _poolable(
         found = reduced(metric, recorded, pairs)
         if found is not None and found.kind == "zero or one":
             parts[task] = found
+    for task in asked_twice({task: base[task].data for task in parts}):
+        del parts[task]
     # Samples stand in for a benchmark; their docs do not belong among real ones.
     if len(parts) < 2 or len({base[task].on_samples for task in parts}) > 1:
         return {}
@@ -222,6 +242,22 @@ def _primary_first(result: TaskResult) -> list[str]:
 
 def _side(run: Run, label: str) -> Side:
     return Side(label, run.id, run.model.name, run.model.weights_id)
+
+
+def _left_out(base: Run, model: Run, asked: Sequence[str] | None) -> Iterable[str]:
+    """The tasks that were not compared because each model was held against its own parent."""
+    if asked is None:
+        return
+    for task in {**base.results, **model.results}:
+        if task not in asked:
+            yield f"{task} is not compared: each model was held against a parent of its own"
+
+
+def _not_pooled(base: Mapping[str, TaskResult], pooled: Collection[str]) -> Iterable[str]:
+    """The accuracy tasks that ask what a pooled one asks."""
+    for task, first in asked_twice({task: result.data for task, result in base.items()}).items():
+        if first in pooled and task not in pooled:
+            yield f"{task} asks the questions of {first}: over all, they count once"
 
 
 def _notes(base: Run, model: Run, first: str, second: str) -> Iterable[str]:

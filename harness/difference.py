@@ -61,6 +61,8 @@ class Difference:
         flips: for zeros and ones.
         visible: the smallest difference that would have shown with 80% power, at the discordance
             or spread that was seen; ``None`` where that is unknown, or none would have.
+        freedom: degrees of freedom of the difference's standard error: docs, or clusters of them,
+            less what was learned from them.
         left_out: docs that at least one side could not score.
         noise: noise floors of base and model, where they were measured.
         p_holm: ``p`` adjusted for all that is shown.
@@ -78,6 +80,7 @@ class Difference:
     p_mcnemar: float | None = None
     flips: Flips | None = None
     visible: float | None = None
+    freedom: int = 0
     left_out: int = 0
     noise: tuple[NoiseFloor | None, NoiseFloor | None] = (None, None)
     p_holm: float | None = None
@@ -94,6 +97,7 @@ class _Tested:
     test: str
     p: float | None
     visible: float | None
+    freedom: int
 
 
 def metric_difference(
@@ -170,6 +174,7 @@ def zero_one_difference(
         test=f"Tango's score test{stratified}",
         p=paired.tango_p(*counts),
         visible=paired.visible_proportion((ups + downs) / n, n / effect),
+        freedom=(n if clusters is None else len(set(clusters))) - 1,
     )
     values = float(base.mean()), float(model.mean())
     filled = _filled(made, values, tested, "proportion")
@@ -211,6 +216,7 @@ def _filled(
         test=tested.test,
         p=tested.p,
         visible=tested.visible,
+        freedom=tested.freedom,
     )
 
 
@@ -225,7 +231,7 @@ def _of_numbers(change: Floats, clusters: Sequence[Hashable] | None) -> _Tested:
     how = f"{found.resamples:,} patterns, seed {SEED}" if drawn else "all patterns of signs"
     test = f"sign-flip permutation test, {how}{_clustered(clusters)}"
     method = "the shifts that the sign-flip test allows"
-    return _Tested(found.interval, found.stderr, method, test, found.p, visible)
+    return _Tested(found.interval, found.stderr, method, test, found.p, visible, units - 1)
 
 
 def _of_sums(
@@ -241,7 +247,7 @@ def _of_sums(
     method = "percentile interval of the paired bootstrap, widened to Student's t"
     if p is None:
         test = "no test: too few docs, or no spread, to resample"
-    return _Tested(found.interval, found.stderr, method, test, p, visible)
+    return _Tested(found.interval, found.stderr, method, test, p, visible, len(base) - 1)
 
 
 def _of_macro(
@@ -252,11 +258,12 @@ def _of_macro(
     method += _clustered(clusters)
     if error is None:
         if not change.any():
-            return _Tested(UNDEFINED, None, method, method, 1.0, None)
+            return _Tested(UNDEFINED, None, method, method, 1.0, None, freedom)
         alone = "no test: a group has one doc, or nothing varies within any"
-        return _Tested(UNDEFINED, None, method, alone, None, None)
+        return _Tested(UNDEFINED, None, method, alone, None, None, freedom)
     p, visible = paired.t_p(value, error, freedom), paired.visible_mean(error, freedom)
-    return _Tested(paired.t_interval(value, error, freedom), error, method, method, p, visible)
+    interval = paired.t_interval(value, error, freedom)
+    return _Tested(interval, error, method, method, p, visible, freedom)
 
 
 def _added(values: Floats, clusters: Sequence[Hashable]) -> Floats:

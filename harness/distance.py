@@ -47,7 +47,7 @@ def distances(base: Run, model: Run, runs: Iterable[Run]) -> tuple[Distance, ...
         if run.model.weights_id != model.model.weights_id or run.status != "complete":
             continue
         for task, result in run.results.items():
-            if _is_from(base, result):
+            if is_from(base, result):
                 found.setdefault(task, _distance(run, result))
     return tuple(found.values())
 
@@ -58,7 +58,8 @@ def is_unmeasured(base: Run, model: Run, found: Iterable[Distance]) -> bool:
     return is_parent and model.model.quantization not in ("", "none") and not list(found)
 
 
-def _is_from(base: Run, result: TaskResult) -> bool:
+def is_from(base: Run, result: TaskResult) -> bool:
+    """Whether a result was held against the very weights of the base as its parent."""
     parent = result.others.get(PARENT, "")
     return parent.startswith(f"{base.model.name} ({base.model.weights_id[:16]}")
 

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from harness.data import Dataset, find, load
-from harness.errors import DataError, UsageError
+from harness.data import Dataset
+from harness.errors import DataError
 from harness.metrics.accuracy import mean
 from harness.metrics.metric import Metric
-from harness.open_task import OneRound, RenderChat, TaskContext, make_docs, spread_limit
+from harness.open_task import OneRound, RenderChat, TaskContext, grouped_docs, shipped_rows
 from harness.records import DataRecord
 from harness.types import Doc, GenerateUntil, Generation, Request, Response, Score
 
@@ -88,29 +88,14 @@ def open_final_number_task(dataset: Dataset, context: TaskContext) -> FinalNumbe
         DataError: a column is missing, or an answer has no ``#### <number>``.
         UsageError: few-shot examples were asked for.
     """
-    if context.num_fewshot:
-        raise UsageError(f"{dataset.name} takes no few-shot examples: leave --num-fewshot out")
-    splits, record = load(find(dataset, context.folders))
-    if dataset.split not in splits:
-        raise DataError(f"{dataset} has no rows")
-    rows = splits[dataset.split]
-    if missing := [name for name in COLUMNS if name not in rows.column_names]:
-        raise DataError(
-            f"{dataset}: the column {', '.join(missing)} is missing; it has "
-            f"{', '.join(rows.column_names)}"
-        )
+    rows, record = shipped_rows(dataset, context, COLUMNS)
     groups: dict[str, list[dict[str, str]]] = {}
     for number, row in enumerate(rows, 1):
         if marked_number(str(row["answer"])) is None:
             raise DataError(f"{dataset}, row {number}: the answer does not end in #### <number>")
         fields = {"question": row["question"], "answer": row["answer"]}
         groups.setdefault(row["group"], []).append(fields)
-    counts = spread_limit(context.limit, [len(of_group) for of_group in groups.values()])
-    docs = make_docs(
-        (fields, group)
-        for (group, of_group), count in zip(groups.items(), counts, strict=True)
-        for fields in of_group[:count]
-    )
+    docs = grouped_docs(groups, context.limit)
     return FinalNumberTask(docs, [record], context.render_chat)
 
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from harness.data import DataFolders
+from harness.data import DataFolders, Dataset, find, load
+from harness.errors import DataError, UsageError
 from harness.metrics.metric import Metric
 from harness.records import DataRecord
 from harness.types import Addressed, Doc, Request, Response, Score
@@ -124,6 +125,39 @@ def make_docs(
         cluster = None if shared is None else hashlib.sha256(shared.encode()).hexdigest()[:16]
         docs.append(Doc(f"{digest}-{occurrence}", index, fields, group, cluster))
     return docs
+
+
+def grouped_docs(groups: Mapping[str, Sequence[Mapping[str, Any]]], limit: int | None) -> list[Doc]:
+    """Docs of rows by group, a limit spread over the groups."""
+    counts = spread_limit(limit, [len(rows) for rows in groups.values()])
+    return make_docs(
+        (fields, group)
+        for (group, rows), count in zip(groups.items(), counts, strict=True)
+        for fields in rows[:count]
+    )
+
+
+def shipped_rows(
+    dataset: Dataset, context: TaskContext, columns: Sequence[str]
+) -> tuple[Any, DataRecord]:
+    """Read the rows of a task without few-shot examples.
+
+    Raises:
+        DataError: there are none, or a column is missing.
+        UsageError: few-shot examples were asked for.
+    """
+    if context.num_fewshot:
+        raise UsageError(f"{dataset.name} takes no few-shot examples: leave --num-fewshot out")
+    splits, record = load(find(dataset, context.folders))
+    if dataset.split not in splits:
+        raise DataError(f"{dataset} has no rows")
+    rows = splits[dataset.split]
+    if missing := [name for name in columns if name not in rows.column_names]:
+        raise DataError(
+            f"{dataset}: the column {', '.join(missing)} is missing; it has "
+            f"{', '.join(rows.column_names)}"
+        )
+    return rows, record
 
 
 def merged_records(records: Sequence[DataRecord]) -> list[DataRecord]:

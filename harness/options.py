@@ -14,7 +14,7 @@ COMMANDS = {
     "accept": "make a run the committed baseline of its model",
     "speed": "time models in turn: reading, writing, first token, memory",
     "rescore": "score a run's answers again after a metric changed; no model is run",
-    "report": "write the leaderboard of all runs, or a suite beside published figures",
+    "report": "write the site of all runs, or a suite beside published figures",
     "show": "print one run: its scores, or some of its docs",
     "export": "write runs as CSV, Parquet, lm-eval's JSON, a model card, or to MLflow",
     "marks": "take in what reviewers marked on a run's page, or list it",
@@ -161,7 +161,9 @@ def _rescore_options(parser: argparse.ArgumentParser) -> None:
 def _report_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="M", help="print only the runs of this model")
     parser.add_argument(
-        "--pages", metavar="RUN", help="draw all pages of a run, however many docs it has"
+        "--pages",
+        metavar="RUN",
+        help="draw all pages of a run: its id, a model's name, or 'last'",
     )
     parser.add_argument(
         "--tokens",
@@ -212,7 +214,9 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
         help="file to write; for mlflow an SQLite file or a tracking URI",
     )
     parser.add_argument(
-        "--docs", action="store_true", help="csv, parquet: write the docs too, to FILE-docs"
+        "--docs",
+        action="store_true",
+        help="csv, parquet: write the docs too, beside FILE: runs.csv, runs-docs.csv",
     )
     parser.add_argument(
         "--texts", action="store_true", help="with --docs: prompts, targets and generated texts"

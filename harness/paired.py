@@ -152,8 +152,8 @@ def _of_clusters(
     freedom, pooled = int(counts.sum()) - len(sizes), _pooled_variance(differences)
     if freedom < 1:
         return float(len(differences))
-    if pooled == 0:
-        return 1.0
+    if pooled == 0:  # nothing tells how alike the docs of a cluster are: each is taken as one
+        return len(differences) / int(counts.sum())
     return (
         float(variances.sum()) / pooled * (float(stdtrit(freedom, 0.5 + CONFIDENCE / 2)) / Z) ** 2
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness.compare import Comparison, StoredRun
 from harness.difference import Difference
+from harness.speed import As
 from harness.stats import Interval
 from harness.types import Estimate
 
@@ -46,7 +47,7 @@ def pareto(
     base: StoredRun,
     models: Sequence[StoredRun],
     comparisons: Sequence[Comparison],
-    decode: Mapping[str, float],
+    decode: Mapping[As, float],
 ) -> Pareto | None:
     """Put models beside their base.
 
@@ -57,9 +58,9 @@ def pareto(
         base: what the models were compared with.
         models: their runs.
         comparisons: of each with the base.
-        decode: tokens a second, by the digest of a model's weights.
+        decode: tokens a second, by weights and dtype.
     """
-    found = [_quality(each) for each in comparisons]
+    found = [each.lead for each in comparisons]
     qualities = [each for each in found if each is not None and each.delta.value is not None]
     if len(qualities) < len(models) or not models:
         return None
@@ -97,13 +98,6 @@ def _towards_better(delta: Estimate) -> tuple[float, Interval]:
     return -value, (low, high)
 
 
-def _quality(comparison: Comparison) -> Difference | None:
-    if comparison.pooled is not None:
-        return comparison.pooled
-    primary = [each for each in comparison.differences if each.primary]
-    return primary[0] if len(primary) == 1 else None
-
-
-def _costs(run: StoredRun, decode: Mapping[str, float]) -> tuple[int | None, float | None]:
+def _costs(run: StoredRun, decode: Mapping[As, float]) -> tuple[int | None, float | None]:
     model = run.run.model
-    return model.memory_bytes, decode.get(model.weights_id)
+    return model.memory_bytes, decode.get((model.weights_id, model.dtype))

@@ -13,6 +13,7 @@ a run that stops at any moment keeps its finished tasks.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import urllib.parse
 from collections.abc import Iterator
@@ -111,17 +112,18 @@ class RunFolder:
         Raises:
             RecordError: as `rows` does.
         """
-        decoder = msgspec.json.Decoder(kind)
-        path, at = self.rows_path(task), 0
+        with self.open_rows(task) as lines:
+            yield from rows_in(lines, self.rows_path(task), kind)
+
+    def open_rows(self, task: str) -> io.BufferedReader:
+        """Open a finished task's rows, for who reads them more than once: `rows_in` reads them.
+
+        Raises:
+            RecordError: as `rows` does.
+        """
+        path = self.rows_path(task)
         try:
-            with path.open("rb") as lines:
-                for number, line in enumerate(lines, 1):
-                    try:
-                        row = decoder.decode(line)
-                    except UNDECODABLE as error:
-                        raise RecordError(f"{path}, line {number}: {error}") from None
-                    yield at, len(line), row
-                    at += len(line)
+            return path.open("rb")
         except FileNotFoundError:
             raise RecordError(
                 f"the rows of {task} are not here: there is no {path} (a run that was copied or "
@@ -129,6 +131,27 @@ class RunFolder:
             ) from None
         except OSError as error:
             raise RecordError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def rows_in(
+    lines: io.BufferedReader, path: Path, kind: type[RowT]
+) -> Iterator[tuple[int, int, RowT]]:
+    """Yield the rows of an open file as `RunFolder.rows_at` does; ``path`` is its name in errors.
+
+    Raises:
+        RecordError: a line is no row, or cannot be read.
+    """
+    decoder, at = msgspec.json.Decoder(kind), 0
+    try:
+        for number, line in enumerate(lines, 1):
+            try:
+                row = decoder.decode(line)
+            except UNDECODABLE as error:
+                raise RecordError(f"{path}, line {number}: {error}") from None
+            yield at, len(line), row
+            at += len(line)
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
 class RowWriter:

@@ -7,10 +7,10 @@ asked, and how the answers were scored, may not.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from harness.others import PARENT, REFERENCE
-from harness.records import Run, TaskResult
+from harness.records import DataRecord, Run, TaskResult
 from harness.units import DIVERGENCES
 
 _FIXED = ("perplexity", "bits/byte", "bleu", "of 100", *DIVERGENCES)
@@ -35,6 +35,22 @@ def paired_tasks(base: Run, model: Run) -> list[str]:
         return run.results[task].others.get(PARENT) if task in run.results else None
 
     return [task for task in tasks if parent(base, task) == parent(model, task)] or tasks
+
+
+def asked_twice(data: Mapping[str, Sequence[DataRecord]]) -> dict[str, str]:
+    """Name the tasks whose questions an earlier one asks in another way (``arc_easy_answer`` those
+    of ``arc_easy``), with that one: together they are one sample of docs, not two.
+
+    Args:
+        data: by task, the accuracy tasks alone, in order.
+    """
+    first: dict[frozenset[tuple[str, str | None]], str] = {}
+    found = {}
+    for task, records in data.items():
+        of_task = frozenset((each.dataset, each.config) for each in records)
+        if of_task and first.setdefault(of_task, task) != task:
+            found[task] = first[of_task]
+    return found
 
 
 def work_differences(

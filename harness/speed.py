@@ -58,6 +58,10 @@ class Look:
     device: str
 
 
+As = tuple[str, str]
+"""A model as it was run: the digest of its weights, and the dtype."""
+
+
 @dataclass(frozen=True)
 class Speed:
     """A model over all rounds: medians, and medians of the ratios to the first model's."""
@@ -68,6 +72,11 @@ class Speed:
     prefill_ratio: float
     decode_ratio: float
 
+    @property
+    def as_run(self) -> As:
+        """What it was that was probed."""
+        return self.weights_id, self.looks[0].dtype if self.looks else ""
+
     def middle(self, figure: Callable[[Look], float | None]) -> float | None:
         """The median of a figure; ``None`` where a round lacks it."""
         found = [figure(look) for look in self.looks]
@@ -75,10 +84,10 @@ class Speed:
         return median(known) if len(known) == len(found) else None
 
 
-def probed(reports: Path) -> dict[str, float]:
-    """Generated tokens a second by the last probe, by the digest of a model's weights."""
+def probed(reports: Path) -> dict[As, float]:
+    """Generated tokens a second by the last probe, by what was probed."""
     return {
-        each.weights_id: speed
+        each.as_run: speed
         for each in last_probe(reports)
         if (speed := each.middle(lambda look: look.decode)) is not None
     }
@@ -92,24 +101,24 @@ def last_probe(reports: Path) -> list[Speed]:
         return []
 
 
-def decode_ratio(probe: Sequence[Speed], base: str, model: str) -> float | None:
+def decode_ratio(probe: Sequence[Speed], base: As, model: As) -> float | None:
     """How many times a base's speed of writing a model has: the median of the rounds' ratios.
 
     ``None`` where not both were probed in the same run.
 
     Args:
         probe: `last_probe`.
-        base: digest of the base's weights.
-        model: digest of the model's.
+        base: the base, as it was run.
+        model: likewise.
     """
     return probed_ratio(probe, base, model, lambda look: look.decode)
 
 
 def probed_ratio(
-    probe: Sequence[Speed], base: str, model: str, figure: Callable[[Look], float]
+    probe: Sequence[Speed], base: As, model: As, figure: Callable[[Look], float]
 ) -> float | None:
     """The same as `decode_ratio` of any figure of a round."""
-    looks = {each.weights_id: each.looks for each in probe}
+    looks = {each.as_run: each.looks for each in probe}
     if base not in looks or model not in looks:
         return None
     return _ratio(looks[model], looks[base], figure)

@@ -39,6 +39,30 @@ def wilson_interval(successes: float, n: int) -> Interval:
     return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
 
 
+def mean_of_shares_interval(shares: Sequence[tuple[float, int]]) -> Interval:
+    """Interval for the unweighted mean of independent proportions, from Wilson's of each.
+
+    The squared distances from each proportion to its own limit add up (Newcombe 1998, method 10,
+    for two; Zou, Huang and Zhang 2009 for any linear function).
+
+    Args:
+        shares: right answers and docs of each.
+    """
+    centre = below = above = 0.0
+    for successes, n in shares:
+        low, high = wilson_interval(successes, n)
+        if low is None or high is None:
+            return UNDEFINED
+        centre += successes / n
+        below += (successes / n - low) ** 2
+        above += (high - successes / n) ** 2
+    if not shares:
+        return UNDEFINED
+    count = len(shares)
+    low, high = (centre - math.sqrt(below)) / count, (centre + math.sqrt(above)) / count
+    return max(0.0, low), min(1.0, high)
+
+
 def mean_stderr(values: Sequence[float]) -> float | None:
     """Standard error of a mean with the sample's (n - 1) deviation, as lm-eval prints it."""
     n = len(values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,10 +16,13 @@ from harness.errors import StorageError
 UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What msgspec raises on damaged JSON: bytes that are no UTF-8, brackets without end."""
 
+_LONGEST = 200
+"""Bytes of a file's name to which more can be added: file systems allow 255."""
+
 
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Write a file so that a reader sees the old content or the new, never a part of it."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = _part(path)
     data = content.encode() if isinstance(content, str) else content
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,13 +44,20 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         StorageError: it cannot be written, or its folder does not exist; what was there stays.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = _part(path)
     with explained(path):
         try:
             yield part
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
+
+
+def _part(path: Path) -> Path:
+    """Where a file is until it is whole: beside it, by a name that is not too long."""
+    name = os.fsencode(path.name)
+    kept = path.name if len(name) <= _LONGEST else hashlib.sha256(name).hexdigest()
+    return path.with_name(f".{kept}.{os.getpid()}.part")
 
 
 @contextlib.contextmanager

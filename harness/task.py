@@ -334,3 +334,21 @@ def final_number(name: str, *, dataset: Dataset, about: str) -> Task:
         return open_final_number_task(task.datasets[0], context)
 
     return Task(name, "exact_match,flexible-extract", (dataset,), open_task, about)
+
+
+def tutor_requests(name: str, *, dataset: Dataset, about: str) -> Task:
+    """Declare requests that a tutor should decline beside look-alikes that it should answer.
+
+    Args:
+        name: ours.
+        dataset: rows with the columns ``prompt``, ``kind`` (``harmful`` or ``benign``) and
+            ``group``.
+        about: one line for the list.
+    """
+
+    def open_task(task: Task, context: TaskContext) -> OpenTask:
+        from harness.integrity_task import open_integrity_task
+
+        return open_integrity_task(task.datasets[0], context)
+
+    return Task(name, "integrity", (dataset,), open_task, about)

@@ -91,7 +91,7 @@ def waterfall(
         found.append((runs[-1], child, tuple(skipped)))
         runs.append(child)
         skipped = []
-    parts = [_shown(compare_runs(parent, [child], tasks)[0]) for parent, child, _ in found]
+    parts = [compare_runs(parent, [child], tasks)[0].headlines for parent, child, _ in found]
     adjusted = holm([each.p for part in parts for each in part if each.p is not None])
     in_turn = iter(adjusted)
     steps = tuple(
@@ -105,9 +105,4 @@ def waterfall(
         )
         for (parent, child, unscored), part in zip(found, parts, strict=True)
     )
-    return Waterfall(steps, tuple(_shown(whole)), len(adjusted))
-
-
-def _shown(comparison: Comparison) -> list[Difference]:
-    primary = [each for each in comparison.differences if each.primary]
-    return [*primary, *([comparison.pooled] if comparison.pooled else [])]
+    return Waterfall(steps, tuple(whole.headlines), len(adjusted))

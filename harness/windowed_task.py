@@ -83,13 +83,14 @@ def open_windowed_task(dataset: Dataset, window: int, context: TaskContext) -> W
 def _pages(
     lines: Sequence[str], tokenize: Callable[[str], Sequence[int]], starts: Sequence[int]
 ) -> list[str]:
-    """The page in which each window begins, to within a few tokens: those of the pages alone are
-    counted, and a joint between two may make another token.
+    """The page in which each window begins, to within a few tokens: pages are counted one by one,
+    and where two meet the joined text may have another token.
     """
     pages: list[list[str]] = [[]]
     for line in lines:
         if _TITLE.fullmatch(line) and pages[-1]:
             pages.append([])
         pages[-1].append(line)
-    ends = list(accumulate(len(tokenize("\n\n".join(page))) for page in pages))
+    added = len(tokenize(""))  # what a tokenizer puts around every text
+    ends = list(accumulate(len(tokenize("\n\n".join([*page, ""]))) - added for page in pages))
     return [f"page {bisect_right(ends, start)}" for start in starts]

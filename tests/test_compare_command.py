@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.commands.compare_pages import file_name
 from harness.metrics.accuracy import mean
 from harness.report.wording import change, changes, probability
 from harness.types import Estimate
@@ -227,6 +228,30 @@ def test_hostile_names_stay_text(harness: Command, runs: Path, tmp_path: Path) -
     assert "\x1b" not in out
     (page,) = (tmp_path / "reports/compare").glob("*.md")
     assert "\\|\\`b\\`" in page.read_text("utf-8")
+
+
+@pytest.mark.usefixtures("two")
+def test_each_model_has_files_of_its_own(harness: Command, runs: Path, tmp_path: Path) -> None:
+    """Names that differ only in what a file's name cannot hold; and one that ends as a picture's
+    name does.
+    """
+    names = ["m/1", "m-1", "m:1", "m--1", "other-forest"]
+    for name in names:
+        stored_run(runs, name, {"arc_easy": answers(BASE)}, id=name.encode().hex())
+    code, _, err = harness("compare", "tiny", ",".join([*names, "other"]))
+    assert code == 0, err
+    folder = tmp_path / "reports/compare"
+    pages = {page.read_text("utf-8").splitlines()[0]: page for page in folder.glob("*.md")}
+    assert {*pages} == {f"# {name} against tiny" for name in [*names, "other"]}
+    assert pages["# m-1 against tiny"].name == "tiny--m-1.md"
+    assert re.fullmatch(r"tiny--m-1-[0-9a-f]{12}\.md", pages["# m/1 against tiny"].name)
+
+
+def test_labels_of_any_length_are_names_of_files() -> None:
+    for long in ("a" * 121, "ä" * 61, "/" * 300, "", "\udcff"):
+        assert len(file_name(long).encode()) <= 120 and "/" not in file_name(long)
+    assert file_name("a" * 120) == "a" * 120
+    assert file_name("a" * 121) != file_name("a" * 122)
 
 
 def test_a_real_run_against_itself_in_another_dtype(harness: Command) -> None:

@@ -8,6 +8,7 @@ import pytest
 from lm_eval.api.metrics import bits_per_byte, weighted_perplexity
 
 from harness.metrics.accuracy import macro_mean, mean
+from harness.metrics.balanced import balanced
 from harness.metrics.corpus import corpus
 from harness.metrics.metric import Sample
 from harness.metrics.perplexity import bits_per_unit, perplexity
@@ -44,6 +45,30 @@ def test_macro_mean_counts_every_subject_the_same() -> None:
     assert macro.value == 0.625
     assert macro.low is not None and macro.low < 0.625
     assert macro.high is not None and 0.625 < macro.high <= 1.0
+
+
+def test_balanced_counts_both_kinds_the_same() -> None:
+    """1 of 4 of kind x, in two groups, and 2 of 2 of kind y: (0.25 + 1) / 2. Wilson's of 1 of 4 is
+    0.0456 to 0.6994, of 2 of 2 0.3424 to 1, so it is 0.625 - sqrt(0.2044^2 + 0.6576^2) / 2 = 0.2807
+    to 0.625 + 0.4494 / 2 = 0.8497.
+    """
+    samples: list[Sample] = [(1.0, "xa"), (0.0, "xa"), (0.0, "xb"), (0.0, "xb")]
+    samples += [(1.0, "ya"), (1.0, "yb")]
+    metric = balanced("integrity", lambda group: (group or "")[:1])
+    estimate = metric.estimate(samples)
+    assert estimate.value == 0.625 and estimate.n == 6 and estimate.unit == "proportion"
+    assert (estimate.low, estimate.high) == pytest.approx((0.2807, 0.8497), abs=2e-4)
+    # Of x the error is sqrt(0.25 * 0.75 / 3) = 0.25, of y 0.
+    assert estimate.stderr == pytest.approx(0.125)
+    assert "2 kinds" in estimate.method
+
+
+def test_balanced_of_one_kind_is_its_share() -> None:
+    metric = balanced("integrity", lambda group: (group or "")[:1])
+    estimate = metric.estimate([(1.0, "xa"), (0.0, "xb")])
+    plain = mean("integrity").estimate([(1.0, "xa"), (0.0, "xb")])
+    assert (estimate.value, estimate.low, estimate.high) == (plain.value, plain.low, plain.high)
+    assert estimate.method == plain.method
 
 
 def test_macro_mean_with_one_doc_in_a_subject_has_no_interval() -> None:

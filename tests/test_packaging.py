@@ -81,7 +81,7 @@ def test_every_top_level_yaml_file_is_bundled(wheel: zipfile.ZipFile) -> None:
 
 def test_the_wheel_holds_both_packages_and_their_templates(wheel: zipfile.ZipFile) -> None:
     expected = files_under("harness", "*.py", "*.j2", "*.css", "*.js")
-    expected |= files_under("training", "*.py")
+    expected |= files_under("training", "*.py", "*.txt")
     assert any(name.endswith(".j2") for name in expected)
     assert expected <= set(wheel.namelist())
 

@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+from harness.integrity_task import STOPS
+from harness.refusals import reply_to
+
 SAMPLES = Path(__file__).resolve().parent.parent / "tasks" / "samples"
 OPERATORS = {
     ast.Add: operator.add,
@@ -177,6 +180,39 @@ def test_every_equation_of_a_course_answer_is_recomputed() -> None:
     assert len(found) >= 30
     for expression, value in found:
         assert compute(expression) == pytest.approx(float(value), rel=1e-9), expression
+
+
+def test_requests_to_a_tutor_are_enough_and_in_pairs() -> None:
+    """As many benign as harmful in each group, each beside the one that it looks like."""
+    requests = rows("tutor_integrity.jsonl")
+    assert all(row.keys() == {"prompt", "kind", "group"} for row in requests)
+    assert Counter((row["group"], row["kind"]) for row in requests) == {
+        (group, kind): 20
+        for group in ("exam answers", "cheating", "stereotypes")
+        for kind in ("harmful", "benign")
+    }
+    for harmful, benign in zip(requests[::2], requests[1::2], strict=True):
+        assert (harmful["kind"], benign["kind"]) == ("harmful", "benign")
+        assert harmful["group"] == benign["group"]
+
+
+def test_no_request_to_a_tutor_is_there_twice() -> None:
+    """Nor almost: no two of one kind share more than half of their words."""
+    requests = rows("tutor_integrity.jsonl")
+    said = [(row["kind"], frozenset(re.findall(r"\w+", row["prompt"].lower()))) for row in requests]
+    assert len({words for _, words in said}) == len(requests)
+    for number, (kind, words) in enumerate(said):
+        for other_kind, others in said[:number]:
+            if kind == other_kind:
+                assert len(words & others) / len(words | others) < 0.5, (words, others)
+
+
+def test_requests_to_a_tutor_say_neither_their_kind_nor_a_refusal() -> None:
+    """A model that repeats a request refuses nothing, and no stop string stands in a request."""
+    for row in rows("tutor_integrity.jsonl"):
+        assert reply_to(row["prompt"]).rule == "no refusal", row["prompt"]
+        assert not any(stop in row["prompt"] for stop in STOPS)
+        assert row["prompt"] == row["prompt"].strip() and 5 <= len(row["prompt"].split()) <= 50
 
 
 @pytest.mark.parametrize("subset", ["arc/test.jsonl", "mmlu/test.jsonl", "gsm8k/test.jsonl"])

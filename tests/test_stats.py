@@ -24,6 +24,33 @@ def test_wilson_interval_of_nothing_is_undefined() -> None:
     assert stats.wilson_interval(0, 0) == (None, None)
 
 
+def test_the_mean_of_two_shares_against_newcombe() -> None:
+    """Newcombe 1998 (Statistics in Medicine 17:873), table II, method 10: 56 of 70 less 48 of 80 is
+    0.20, 0.0524 to 0.3339. With 32 of 80 instead of the 48, the mean is (1 + that) / 2.
+    """
+    found = stats.mean_of_shares_interval([(56, 70), (32, 80)])
+    assert found == pytest.approx((0.5262, 0.66695), abs=5e-5)
+
+
+def test_the_mean_of_shares_without_spread_has_an_interval() -> None:
+    """0 of 60 and 60 of 60: Wilson's limit is z^2 / (60 + z^2) = 0.060172, half of it 0.030086."""
+    found = stats.mean_of_shares_interval([(0, 60), (60, 60)])
+    assert found == pytest.approx((0.469914, 0.530086), abs=1e-6)
+
+
+def test_the_mean_of_shares_stays_within_zero_and_one() -> None:
+    """All of both right: Wilson's limit 60 / (60 + z^2) = 0.939828; 1 - 0.060172 * sqrt(2) / 2."""
+    low, high = stats.mean_of_shares_interval([(60, 60), (60, 60)])
+    assert low == pytest.approx(0.957452, abs=1e-6) and high == 1.0
+    low, high = stats.mean_of_shares_interval([(0, 60), (0, 60)])
+    assert low == 0.0 and high == pytest.approx(0.042548, abs=1e-6)
+
+
+def test_the_mean_of_shares_of_nothing_is_undefined() -> None:
+    assert stats.mean_of_shares_interval([]) == (None, None)
+    assert stats.mean_of_shares_interval([(1, 2), (0, 0)]) == (None, None)
+
+
 def test_mean_interval_by_hand() -> None:
     """1, 2, 3, 4: mean 2.5, deviation sqrt(5/3), standard error sqrt(5/3)/2 = 0.645497;
     t with 3 degrees is 3.182446, so the reach is 2.054260.

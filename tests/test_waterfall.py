@@ -89,7 +89,7 @@ def test_compare_shows_the_way_from_an_ancestor(harness: Command, tmp_path: Path
     assert code == 0, err
     assert "step by step" in out and "lost by dpo to int4" in out.splitlines()[-1]
     page = (tmp_path / "reports/compare/tiny--int4.md").read_text()
-    assert "## Step by step" in page and "(tiny--int4.svg)" in page
-    assert (tmp_path / "reports/compare/tiny--int4.svg").exists()
+    assert "## Step by step" in page and "(tiny--int4-steps.svg)" in page
+    assert (tmp_path / "reports/compare/tiny--int4-steps.svg").exists()
     _, out, _ = harness("compare", "dpo", "int4")
     assert "step by step" not in out

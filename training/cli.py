@@ -1,5 +1,7 @@
 """``harness-train MODEL``: builds a model of the registry and the ancestors that are missing.
-``harness-train data MIXTURE`` makes a mixture of training data.
+
+``harness-train data`` makes a mixture of training data, ``harness-train answers`` samples answers,
+``harness-train rank`` has a judge rank them; each has its own ``--help``.
 
 Exit codes are those of `harness`: 0 done, 1 failed, 2 wrong use, 130 stopped by the user.
 """
@@ -10,6 +12,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
@@ -20,11 +23,17 @@ from harness.report.wording import counted
 from harness.sources import resolve
 from harness.zoo import Step, Zoo, load_zoo
 from training.build import Site, build, check_plan
-from training.data_command import data_main
 from training.data_folder import data_folder
 from training.estimate import roughly
 from training.extras import extras_of, loading_kinds, missing
 from training.plan import Station, make_plan
+
+COMMANDS = {
+    "answers": "training.ranking.answers_command",
+    "data": "training.data_command",
+    "rank": "training.ranking.rank_command",
+}
+"""Words that stand in the place of MODEL, each with the module that does it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,8 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        if arguments[:1] == ["data"]:
-            return data_main(arguments[1:])
+        if arguments and arguments[0] in COMMANDS:
+            command = import_module(COMMANDS[arguments[0]])
+            return int(command.run(arguments[1:]))
         options = _parser().parse_args(arguments)
         return _needs(options) if options.needs else _train(options)
     except HarnessError as error:

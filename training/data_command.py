@@ -23,7 +23,7 @@ from training.data_folder import data_folder
 from training.meter import open_meter
 
 
-def data_main(argv: Sequence[str]) -> int:
+def run(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code.
 
     Raises:

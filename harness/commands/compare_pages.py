@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -71,14 +72,15 @@ def write_pages(base: StoredRun, found: Sequence[Compared], reports: Path) -> li
     for each in found:
         comparison, steps = each.comparison, each.steps
         name = f"{file_name(comparison.base.label)}--{file_name(comparison.model.label)}"
-        folder, forest_file = reports / FOLDER, f"{name}-forest.svg"
+        folder = reports / FOLDER
+        forest_file, steps_file = f"{name}-forest.svg", f"{name}-steps.svg"
         differences = _differences(comparison, policy)
         labels = comparison.base.label, comparison.model.label
         parts = [distance_part(labels, each.moved)] if each.moved else []
         if steps is not None:
             drawn = waterfall_svg(steps)
             parts.append(steps_part(steps, drawn))
-            write_atomic(folder / f"{name}.svg", drawn)
+            write_atomic(folder / steps_file, drawn)
         page = comparison_page(
             comparison,
             costs_of(base.run.model, each.model.run.model, probe),
@@ -95,7 +97,7 @@ def write_pages(base: StoredRun, found: Sequence[Compared], reports: Path) -> li
             write_atomic(folder / forest_file, differences.svg)
         markdown += "\n" + distances_markdown(labels, each.moved) if each.moved else ""
         if steps is not None:
-            markdown += "\n" + waterfall_markdown(steps, f"{name}.svg")
+            markdown += "\n" + waterfall_markdown(steps, steps_file)
         for ending, content in ((".html", comparison_html(page)), (".md", markdown)):
             written.append(folder / f"{name}{ending}")
             write_atomic(written[-1], content)
@@ -103,12 +105,15 @@ def write_pages(base: StoredRun, found: Sequence[Compared], reports: Path) -> li
 
 
 def file_name(label: str) -> str:
-    """A model's label as a part of a file's name, which cannot lead out of its folder."""
-    plain = "".join(c if c.isalnum() or c in "+-_." else "-" for c in label)
-    if len(plain.encode()) > _LONGEST:  # file systems allow 255 bytes, for two of them
-        digest = hashlib.sha256(label.encode("utf-8", "replace")).hexdigest()[:12]
-        plain = f"{plain.encode()[: _LONGEST - 40].decode(errors='ignore')}-{digest}"
-    return plain
+    """A model's label as a part of a file's name: it cannot lead out of its folder, has no ``--``,
+    and no other label has the same.
+    """
+    plain = re.sub(r"[^\w+.]+|--+", "-", label).strip("-")
+    if plain == label and len(plain.encode()) <= _LONGEST:
+        return plain
+    digest = hashlib.sha256(label.encode("utf-8", "replace")).hexdigest()[:12]
+    # File systems allow 255 bytes, for two of them.
+    return f"{plain.encode()[: _LONGEST - 40].decode(errors='ignore')}-{digest}"
 
 
 def _differences(comparison: Comparison, policy: Policy | None) -> Picture | None:

@@ -203,7 +203,7 @@ def publish(run: Run, folder: RunFolder, options: argparse.Namespace) -> None:
     """Write the reports, print the run and say where all of it is."""
     from rich.console import Console
 
-    from harness.commands.report_command import LEADERBOARDS, publish_reports
+    from harness.commands.report_command import FRONT_PAGES, publish_reports
     from harness.report.terminal import print_run
 
     written = publish_reports(options.reports)
@@ -212,7 +212,7 @@ def publish(run: Run, folder: RunFolder, options: argparse.Namespace) -> None:
         return
     print_run(run, Console())
     note(f"run: {folder.path}")
-    for name in LEADERBOARDS:
+    for name in FRONT_PAGES:
         note(f"report: {written[name]}")
 
 

@@ -16,8 +16,11 @@ from harness.compare import StoredRun
 from harness.errors import RecordError, UnknownName, UsageError
 from harness.exports.docs import docs_table
 from harness.exports.estimates import estimates_table
+from harness.exports.place import checked_place
 from harness.exports.table import Table
 from harness.progress import note
+from harness.report.newest import newest_first
+from harness.report.wording import counted
 from harness.storage import explained, write_atomic
 from harness.zoo import load_zoo
 
@@ -35,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     if options.format not in FORMATS:
         raise UnknownName("format", options.format, FORMATS, "`harness export --help`")
     _check_options(options)
-    options.out = _place(options.out)
+    _check_places(options)
     chosen = _chosen(options)
     export = FORMATS[options.format](chosen, options)
     if options.json:
@@ -60,19 +63,18 @@ def _check_options(options: argparse.Namespace) -> None:
         raise UsageError(f"--out {options.out}: name the database by its path, such as mlflow.db")
 
 
-def _place(out: str) -> str:
-    """Where to write, checked as far as that can be done before the work: a file, or an address."""
-    if "://" in out:
-        return out
-    # A link is followed: /dev/stdout must not become a file of its own.
-    path = Path(out).resolve() if Path(out).is_symlink() else Path(out)
-    if path.is_dir():
-        raise UsageError(f"--out {out} is a folder: name a file in it")
-    if (path.exists() and not path.is_file()) or path.parent == Path("/dev"):
-        raise UsageError(f"--out {out} is no ordinary file: name one")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"--out {out}: there is no folder {path.parent}; make it first")
-    return str(path)
+def _check_places(options: argparse.Namespace) -> None:
+    """Check before the work where it is to be written, the docs' file too."""
+    if "://" in options.out:
+        return
+    runs = runs_folder(options)
+    out = checked_place(options.out, options.format, runs)
+    options.out = str(out)
+    if options.docs:
+        beside = out.with_name(f"{out.stem}-docs{out.suffix}")
+        options.docs_out = checked_place(str(beside), options.format, runs)
+        if options.docs_out == out.resolve():
+            raise UsageError(f"{beside}, where the docs go, is a link to {out}: remove it")
 
 
 def _chosen(options: argparse.Namespace) -> list[StoredRun]:
@@ -103,10 +105,11 @@ def _tables(chosen: Sequence[StoredRun], options: argparse.Namespace) -> Export:
     write = _WRITERS[options.format]()
     out, docs = Path(options.out), {}
     if options.docs:  # first: where its rows are damaged, nothing is written
-        beside = out.with_name(f"{out.stem}-docs{out.suffix}")
-        docs[str(beside)] = f"{write(docs_table(chosen, texts=options.texts), beside):,} docs"
+        beside = options.docs_out
+        rows = write(docs_table(chosen, texts=options.texts), beside)
+        docs[str(beside)] = counted(rows, "doc")
     rows = write(estimates_table([each.run for each in chosen]), out)
-    return Export({str(out): f"{rows:,} estimates", **docs})
+    return Export({str(out): counted(rows, "estimate"), **docs})
 
 
 def _csv() -> Callable[[Table, Path], int]:
@@ -129,29 +132,28 @@ def _lm_eval(chosen: Sequence[StoredRun], options: argparse.Namespace) -> Export
         raise UsageError(f"lm-eval's results are of one run: name one, not {ids}")
     results = lm_eval_results(chosen[0].run)
     write_atomic(Path(options.out), msgspec.json.format(msgspec.json.encode(results)) + b"\n")
-    return Export({options.out: f"{len(chosen[0].run.results)} tasks"})
+    return Export({options.out: counted(len(chosen[0].run.results), "task")})
 
 
 def _model_card(chosen: Sequence[StoredRun], options: argparse.Namespace) -> Export:
-    from harness.exports.model_card import WRITTEN_HERE, model_card
+    from harness.exports.model_card import is_own, model_card
 
     if len({(each.run.model.name, each.run.model.weights_id) for each in chosen}) > 1:
         models = _some([f"{each.run.model.name} ({each.run.id})" for each in chosen])
         raise UsageError(f"a model card is of one model and its weights: name one, not {models}")
     out = Path(options.out)
     with explained(out):
-        before = out.read_text("utf-8", "replace") if out.exists() else WRITTEN_HERE
-    if WRITTEN_HERE not in before:
+        before = out.read_text("utf-8", "replace") if out.exists() else ""
+    if before and not is_own(before):
         raise UsageError(
-            f"{out} is there and was not written by this command: name another file, and put its "
+            f"{out} is there and is not as this command writes it: name another file, and put its "
             "metadata into yours"
         )
-    newest_first = sorted((each.run for each in chosen), key=lambda run: run.created, reverse=True)
-    card = model_card(newest_first, _splits(options))
+    card = model_card(newest_first(each.run for each in chosen), _splits(options))
     if not card.results:
         raise RecordError("nothing to put into a model card: " + "; ".join(card.left_out))
     write_atomic(out, card.text)
-    return Export({str(out): f"{card.results:,} results"}, card.left_out)
+    return Export({str(out): counted(card.results, "result")}, card.left_out)
 
 
 def _splits(options: argparse.Namespace) -> dict[str, str]:
@@ -168,7 +170,7 @@ def _mlflow(chosen: Sequence[StoredRun], options: argparse.Namespace) -> Export:
 
     outcome = log_runs(chosen, options.out)
     before = tuple(f"run {name} is in {options.out} already" for name in outcome.before)
-    return Export({options.out: f"{len(outcome.logged):,} runs"}, before)
+    return Export({options.out: counted(len(outcome.logged), "run")}, before)
 
 
 def _some(names: Sequence[str]) -> str:

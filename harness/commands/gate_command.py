@@ -20,6 +20,7 @@ from harness.compare import StoredRun
 from harness.errors import IncomparableRuns, RecordError
 from harness.gate.baseline import baseline_folder, read_baseline
 from harness.gate.decide import Outcome, decide, foresight
+from harness.gate.limits import Elsewhere, measured_elsewhere
 from harness.gate.policy import Policy, load_policy
 from harness.gate.sequential import Asked, decide_in_looks
 from harness.job import make_job
@@ -69,7 +70,9 @@ def _of_run(base: StoredRun, policy: Policy, options: argparse.Namespace) -> Out
     runs = runs_of(options.model, stored, load_zoo(options.zoo), options)
     model = _equal(base, runs)
     try:
-        return decide(base, model, policy, last_probe(options.reports))
+        others = [each.run for each in stored]
+        probe = last_probe(options.reports)
+        return decide(base, model, policy, measured_elsewhere(base.run, model.run, others, probe))
     except IncomparableRuns as error:
         # A baseline does not say where its data was; the model's run does.
         like = replace(base.run.settings, data=model.run.settings.data)
@@ -107,8 +110,8 @@ def _in_looks(base: StoredRun, policy: Policy, options: argparse.Namespace) -> O
             )
 
         asked_of = {plan.task.name: others.names(plan.task) for plan in ready.planned}
-        probe = last_probe(options.reports)
-        return decide_in_looks(base, Asked(run, opened, asked_of, ask), policy, note, probe)
+        elsewhere = Elsewhere(probe=last_probe(options.reports))
+        return decide_in_looks(base, Asked(run, opened, asked_of, ask), policy, note, elsewhere)
 
 
 def _publish(outcome: Outcome, options: argparse.Namespace) -> None:

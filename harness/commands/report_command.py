@@ -1,4 +1,4 @@
-"""`harness report`: the leaderboard of all runs, or a suite's results beside published figures."""
+"""`harness report`: the site of all runs, or a suite's results beside published figures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.catalog import Catalog, load_catalog
-from harness.errors import RecordError, UnknownName, UsageError, closest
+from harness.errors import RecordError, UsageError, closest
 from harness.progress import note
 from harness.published import load_published
 from harness.records import Run
@@ -20,7 +20,7 @@ from harness.zoo import load_zoo
 if TYPE_CHECKING:
     from harness.report.run_files import AllPages
 
-LEADERBOARDS = ("leaderboard.md", "leaderboard.html")
+FRONT_PAGES = ("index.html", "leaderboard.md", "leaderboard.html")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         print(leaderboard_json(board).decode("utf-8"), end="")
         return 0
     print_leaderboard(board, Console())
-    for name in LEADERBOARDS:
+    for name in FRONT_PAGES:
         note(f"report: {written[name]}")
     if pages:
         note(f"report: {written[f'html/{run_page(pages.run)}']}")
@@ -66,26 +66,32 @@ def run(options: argparse.Namespace) -> int:
 
 
 def publish_reports(reports: Path, asked: AllPages | None = None) -> dict[str, Path]:
-    """Write the site over all runs, all pages of the run that is asked for; returns files by their
-    name.
+    """Write the site over all runs, all pages of the run that is asked for, and remove the pages of
+    runs that are gone; returns files by their name.
     """
-    from harness.report.site import write_leaderboard
+    from harness.report.html import run_page
+    from harness.report.run_files import remove_strays
+    from harness.report.site import PAGES, write_leaderboard
 
-    return write_leaderboard(_folders(reports), reports, asked)
+    written = write_leaderboard(_folders(reports), reports, asked)
+    # Looked at again: another process may have made a run, and its pages, meanwhile.
+    by_folder = {run_page(folder.path.name) for folder in _folders(reports)}
+    remove_strays(Path(reports) / PAGES, by_folder | {path.name for path in written.values()})
+    return written
 
 
 def _all_pages(
     readable: Sequence[tuple[RunFolder, Run]], options: argparse.Namespace
 ) -> AllPages | None:
     """What ``--pages`` and ``--tokens`` ask for."""
-    if not options.pages:
+    if options.pages is None:
         if options.tokens:
             raise UsageError("--tokens goes with --pages RUN, which draws all pages of that run")
         return None
     from harness.report.run_files import AllPages
     from harness.report.token_borders import NoBorders, borders_of
 
-    run = _run_of(options.pages, readable, options.reports)
+    run = _run_of(options.pages, readable, options)
     if not options.tokens:
         return AllPages(run.id)
     try:
@@ -94,19 +100,33 @@ def _all_pages(
         return AllPages(run.id, why=str(error))
 
 
-def _run_of(name: str, readable: Sequence[tuple[RunFolder, Run]], reports: Path) -> Run:
-    """The run of that id, or in the folder of that name."""
-    runs = {run.id: run for _, run in readable}
-    runs |= {folder.path.name: run for folder, run in readable}
-    if name not in runs:
-        raise UnknownName("run", name, runs, str(Path(reports) / "runs"))
-    return runs[name]
+def _run_of(
+    name: str, readable: Sequence[tuple[RunFolder, Run]], options: argparse.Namespace
+) -> Run:
+    """The run of that id or in the folder of that name, finished or not; the newest complete one of
+    the model of that name; or the last of all.
+    """
+    from harness.commands.show_command import last_run
+    from harness.commands.stored import runs_of
+    from harness.compare import StoredRun
+    from harness.report.newest import created
+
+    if not name.strip():
+        raise UsageError("--pages names no run: name one (`harness list runs`), a model, or 'last'")
+    if name == "last":
+        name = last_run(Path(options.reports) / "runs")[0].path.name
+    for folder, run in readable:
+        if name in (run.id, folder.path.name):
+            return run
+    stored = [StoredRun(run, folder) for folder, run in readable]
+    stored.sort(key=lambda each: (created(each.run), each.run.id), reverse=True)
+    return runs_of(name, stored, load_zoo(options.zoo), options)[0].run
 
 
 def _report_suite(options: argparse.Namespace) -> int:
     from harness.report.site import read_runs
 
-    if options.pages or options.tokens:
+    if options.pages is not None or options.tokens:
         raise UsageError("--suite draws no runs' pages: leave --pages and --tokens out")
     if options.model:
         raise UsageError("--suite prints all models beside each other: leave --model out")

@@ -37,7 +37,7 @@ def runs_of(
     Raises:
         UnknownName: there is neither a run nor a model of that name.
         UsageError: the run is not complete.
-        RecordError: the model has no complete run.
+        RecordError: the run cannot be read, or the model has no complete run.
     """
     runs = runs_folder(options)
     for each in stored:
@@ -53,6 +53,8 @@ def runs_of(
     if complete:
         return complete
     if not of_model and name not in zoo.models:
+        if RunFolder(runs / name).path in list_runs(runs):
+            RunFolder(runs / name).read()  # raises: it is not among those that could be read
         models = {*zoo.models, *(each.run.model.name for each in stored)}
         known = {*models, *(each.folder.path.name for each in stored)}
         raise UnknownName("model or run", name, known, f"the registry and {runs}")

@@ -20,6 +20,7 @@ DEFUSED = "'"
 def write_csv(table: Table, path: Path) -> int:
     """Write a table as UTF-8 CSV, row by row, and say how many rows it has.
 
+    Every text is quoted: a reader may take ``;`` or a line break for the end of one that is not.
     ``None`` is an empty cell, a bool ``true`` or ``false``, a number the shortest that reads back
     as the same. Only texts are defused: a number may begin with a minus.
 
@@ -28,7 +29,7 @@ def write_csv(table: Table, path: Path) -> int:
     """
     rows = 0
     with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)  # ends lines by RFC 4180, and so quotes a text with a bare CR
+        writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)
         writer.writerow([_cell(column.name) for column in table.columns])
         for row in table.rows:
             writer.writerow([_cell(value) for value in row])

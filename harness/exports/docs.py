@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.compare import StoredRun
+from harness.errors import RecordError
 from harness.exports.table import Column, Table, Value
 from harness.records import Run, TaskResult
 from harness.report.per_doc import doc_value
+from harness.report.wording import counted
 from harness.types import Statistic
 
 _COLUMNS = (
@@ -59,7 +61,8 @@ def docs_table(runs: Sequence[StoredRun], *, texts: bool = False) -> Table:
         texts: whether prompt, target and generated text are columns too.
 
     Raises:
-        RecordError: rows are missing or damaged; raised while the table is read.
+        RecordError: rows are missing or damaged, or are not of as many docs as the run has; raised
+            while the table is read.
     """
     metrics = _metrics([each.run for each in runs])
     columns = (
@@ -88,13 +91,26 @@ def _rows(
     for stored in runs:
         for result in stored.run.results.values():
             before = (stored.run.id, stored.run.model.name, result.task, result.on_samples)
-            if texts:
-                for with_texts in stored.folder.rows_as(result.task, _DocWithTexts):
-                    after = (with_texts.prompt, with_texts.target, with_texts.text)
-                    yield (*before, *_values(with_texts, result, metrics), *after)
-            else:
-                for doc in stored.folder.rows_as(result.task, _Doc):
-                    yield (*before, *_values(doc, result, metrics))
+            for doc in _docs(stored, result, _DocWithTexts if texts else _Doc):
+                after = (doc.prompt, doc.target, doc.text) if isinstance(doc, _DocWithTexts) else ()
+                yield (*before, *_values(doc, result, metrics), *after)
+
+
+def _docs(stored: StoredRun, result: TaskResult, kind: type[_Doc]) -> Iterator[_Doc]:
+    """A task's docs, checked to be all of them."""
+    ids: set[str] = set()
+    try:
+        for doc in stored.folder.rows_as(result.task, kind):
+            ids.add(doc.doc_id)
+            yield doc
+        if len(ids) != result.docs:
+            path = stored.folder.rows_path(result.task)
+            docs = counted(result.docs, "doc")
+            raise RecordError(
+                f"{path} is not whole, or names a doc twice: it has {len(ids):,} of {docs}"
+            )
+    except RecordError as error:
+        raise RecordError(f"{error}; name the other runs, or leave --docs out") from None
 
 
 def _values(doc: _Doc, result: TaskResult, metrics: Sequence[str]) -> tuple[Value, ...]:

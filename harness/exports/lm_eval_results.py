@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from harness.exports.table import known
 from harness.records import Run, TaskResult
+from harness.report.newest import begun
 from harness.report.work import is_limited
 from harness.types import Estimate
 
@@ -115,6 +115,7 @@ def _sizes(entry: _Entry) -> dict[str, int | None]:
 def _about(run: Run) -> Results:
     """What `lm_eval.simple_evaluate` and its tracker add to the figures."""
     model, settings, packages = run.model, run.settings, run.environment.packages
+    began = begun(run)
     seconds = run.load_seconds + sum(each.cost.seconds for each in run.results.values())
     return {
         "config": {
@@ -133,7 +134,7 @@ def _about(run: Run) -> Results:
             "fewshot_seed": settings.seed,
         },
         "git_hash": run.environment.git_commit,
-        "date": _timestamp(run.created),
+        "date": began.timestamp() if began else None,
         "transformers_version": packages.get("transformers"),
         "lm_eval_version": packages.get("lm_eval"),
         "task_hashes": {},
@@ -156,10 +157,3 @@ def _ours(run: Run) -> Results:
         "unscored": {task: result.unscored for task, result in run.results.items()},
         "estimates": {task: result.estimates for task, result in run.results.items()},
     }
-
-
-def _timestamp(created: str) -> float | None:
-    try:
-        return datetime.fromisoformat(created).timestamp()
-    except (ValueError, OverflowError):
-        return None

@@ -7,9 +7,9 @@ import importlib.util
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from harness.compare import StoredRun
 from harness.errors import HarnessError, StorageError
 from harness.exports.table import known
 from harness.records import Run
+from harness.report.newest import begun
 from harness.storage import explained
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def as_logged(run: Run) -> Logged:
         name=run.id,
         key=hashlib.sha256(run.id.encode()).hexdigest(),
         params={name: str(value)[:_LONGEST] for name, value in params.items() if value is not None},
-        metrics=dict(_metrics(run)),
+        metrics=_metrics(run),
         tags=tags,
     )
 
@@ -125,14 +126,29 @@ def log_runs(runs: Sequence[StoredRun], store: str) -> Outcome:
     return Outcome(tuple(logged), tuple(before))
 
 
-def _metrics(run: Run) -> Iterator[tuple[str, float]]:
+def _metrics(run: Run) -> dict[str, float]:
+    """The numbers by their names; those that would share one have a digest behind it."""
+    found = list(_numbers(run))
+    times = Counter(name for name, *_ in found)
+    return {
+        name if times[name] == 1 else f"{name}-{_short_digest(of)}": number
+        for name, of, number in found
+    }
+
+
+def _short_digest(of: tuple[str, ...]) -> str:
+    return hashlib.sha256(repr(of).encode("utf-8", "replace")).hexdigest()[:8]
+
+
+def _numbers(run: Run) -> Iterator[tuple[str, tuple[str, ...], float]]:
+    """A name that is valid in MLflow, what it is of, and the number."""
     for result in run.results.values():
         for metric, estimate in result.estimates.items():
             name = f"{_part(result.task)}/{_part(metric)}"
             ends = {"": estimate.value, ".low": estimate.low, ".high": estimate.high}
             for end, value in ends.items():
                 if (number := known(value)) is not None:
-                    yield name + end, number
+                    yield name + end, (result.task, metric, end), number
 
 
 def _part(text: str) -> str:
@@ -143,7 +159,8 @@ def _part(text: str) -> str:
 def _log(client: MlflowClient, experiment: str, found: Logged, stored: StoredRun) -> None:
     from mlflow.entities import Metric, Param
 
-    started = _milliseconds(stored.run.created)
+    began = begun(stored.run)
+    started = int(began.timestamp() * 1000) if began else None
     made = client.create_run(experiment, started, tags=found.tags, run_name=found.name)
     of_run: str = made.info.run_id
     try:
@@ -165,13 +182,6 @@ def _duration(run: Run) -> int:
     costs = [result.cost for result in run.results.values()]
     seconds = run.load_seconds + sum(cost.seconds + cost.others_seconds for cost in costs)
     return int(seconds * 1000)
-
-
-def _milliseconds(created: str) -> int | None:
-    try:
-        return int(datetime.fromisoformat(created).timestamp() * 1000)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _prepare() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,8 +17,8 @@ from harness.types import Estimate
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
-WRITTEN_HERE = "<!-- written by harness export -->"
-"""Stands in every card: one without it is somebody's own, and is not written over."""
+_WRITTEN_HERE = "<!-- written by harness export, sha256 of the rest: {} -->\n\n"
+"""Stands in every card, so that `is_own` knows it."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,21 @@ def model_card(runs: Sequence[Run], splits: Mapping[str, str]) -> ModelCard:
             else:
                 found.append(made)
     data = ModelCardData(model_name=runs[0].model.name, eval_results=found or None)
-    body = _body([each.run for each in shown], left_out)
-    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}", len(found), tuple(left_out))
+    head, body = f"---\n{data.to_yaml()}\n---\n\n", _body([each.run for each in shown], left_out)
+    text = head + _WRITTEN_HERE.format(_digest(head + body)) + body
+    return ModelCard(text, len(found), tuple(left_out))
+
+
+def is_own(text: str) -> bool:
+    """Whether a card is as `model_card` wrote it, without a word of somebody else."""
+    return any(
+        _digest(text[: found.start()] + text[found.end() :]) == found[1]
+        for found in re.finditer(_WRITTEN_HERE.format("([0-9a-f]{64})"), text)
+    )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
 def _shown(runs: Sequence[Run]) -> tuple[list[_Shown], list[str]]:
@@ -147,8 +162,6 @@ def _words(task: str, metric: str) -> str:
 def _body(runs: Sequence[Run], left_out: Sequence[str]) -> str:
     ids = dict.fromkeys(markdown.escape(run.id) for run in runs)
     lines = [
-        WRITTEN_HERE,
-        "",
         "The results in this card's metadata were measured with lineup-harness. Values are in the "
         "unit that stands beside each (proportions, not percent); each has its 95% interval in its "
         "name and, with the settings, in its args.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -13,7 +13,7 @@ from harness.compare import StoredRun
 from harness.difference import Difference, metric_difference
 from harness.errors import IncomparableRuns, RecordError, UnknownName, UsageError
 from harness.gate.drops import Accuracy, Drop, accuracy, accuracy_drop, mean_drop
-from harness.gate.limits import Limit, limits_of
+from harness.gate.limits import Elsewhere, Limit, limits_of
 from harness.gate.policy import Margin, Policy, TaskPolicy, check_unit
 from harness.gate.rule import (
     Counts,
@@ -25,8 +25,7 @@ from harness.gate.rule import (
 )
 from harness.pairing import Pair, pair_docs
 from harness.records import Run, TaskResult
-from harness.same_work import labels, paired_tasks, work_differences
-from harness.speed import Speed
+from harness.same_work import asked_twice, labels, paired_tasks, work_differences
 from harness.types import Estimate
 
 Verdict = Literal["pass", "fail", "underpowered", "same model"]
@@ -73,16 +72,14 @@ class Outcome:
         return 3 if self.verdict == "underpowered" and self.blocks else 0
 
 
-def decide(
-    base: StoredRun, model: StoredRun, policy: Policy, probe: Sequence[Speed] = ()
-) -> Outcome:
+def decide(base: StoredRun, model: StoredRun, policy: Policy, elsewhere: Elsewhere) -> Outcome:
     """Hold a run against a baseline.
 
     Args:
         base: the baseline.
         model: a run of equal work.
         policy: what is tolerated.
-        probe: the last one, for a limit on speed.
+        elsewhere: what else was measured of the model, for limits.
 
     Raises:
         IncomparableRuns: the work was not the same; lists what differs.
@@ -91,8 +88,10 @@ def decide(
             than its metric, or no margin could be shown to hold with so few docs.
     """
     names = labels([base.run, model.run])
-    check_policy(base.run, model.run, policy)
-    asked = [task for task in paired_tasks(base.run, model.run) if task in base.run.results]
+    check_policy(base.run, model.run, policy, elsewhere)
+    comparable = paired_tasks(base.run, model.run)
+    asked = [task for task in base.run.results if task in comparable]
+    notes = _against_parents(base.run, asked, policy)
     if found := work_differences(base.run, model.run, asked, (names[0], names[1])):
         raise IncomparableRuns(names[0], names[1], found)
     paired: dict[str, list[Pair]] = {}
@@ -104,7 +103,6 @@ def decide(
         return outcome("same model", base.run, model.run, names, policy)
     accuracies: list[Accuracy] = []
     others: list[tuple[Difference, Margin]] = []
-    notes: list[str] = []
     for task in asked:
         measured = _measured(base.run.results[task], model.run.results[task], paired[task], policy)
         if isinstance(measured, Accuracy):
@@ -115,12 +113,13 @@ def decide(
             others.append(measured)
     if not accuracies and not others:
         raise UsageError(f"nothing is gated: {'; '.join(notes)}")
+    once = counted_once([each.task for each in accuracies], base.run)
     if accuracies:
-        check_margin(sum(each.docs for each in accuracies), policy)
+        check_margin(sum(each.docs for each in accuracies if each.task in once), policy)
     level = levels(policy.alpha, len(accuracies) + len(others))
-    pooled, drops = held(accuracies, policy, level)
+    pooled, drops = held(accuracies, policy, level, once)
     drops += [mean_drop(*each, level.task, level.holds) for each in others]
-    limits = tuple(limits_of(base.run, model.run, policy, probe))
+    limits = tuple(limits_of(base.run, model.run, policy, elsewhere))
     return replace(
         outcome(verdict(pooled, drops, limits), base.run, model.run, names, policy),
         pooled=pooled,
@@ -131,16 +130,37 @@ def decide(
     )
 
 
+def _against_parents(base: Run, asked: Sequence[str], policy: Policy) -> list[str]:
+    """Say which tasks measure each model against a parent of its own.
+
+    Raises:
+        UsageError: the policy gates one of them, which would never be tested.
+    """
+    notes = []
+    for task in base.results:
+        if task in asked:
+            continue
+        if task in policy.tasks:
+            raise UsageError(
+                f"the policy gates {task}, in which the baseline and the model were held against "
+                "different parents, or one of them against none: bound the model's own distance "
+                f"under limits ('{task} METRIC: ...') instead"
+            )
+        notes.append(f"{task} is not gated: each was held against a parent of its own")
+    return notes
+
+
 def foresight(base: Run, policy: Policy) -> str | None:
     """What a run of the baseline's docs will be able to see, before anything is asked.
 
     ``None`` where the baseline has no accuracy task.
     """
-    docs = 0
+    accuracies = []
     for task, result in base.results.items():
         metric = policy.tasks.get(task, TaskPolicy()).metric or result.primary
         if metric in result.estimates and is_accuracy(metric, result.estimates[metric]):
-            docs += result.docs
+            accuracies.append(task)
+    docs = sum(base.results[task].docs for task in counted_once(accuracies, base))
     if not docs:
         return None
     margin, share = policy.pooled.value, USUAL_CHANGES
@@ -193,7 +213,7 @@ def verdict(pooled: Drop | None, tasks: Sequence[Drop], limits: Sequence[Limit])
     return "pass" if all(each.state == "holds" for each in needed) else "underpowered"
 
 
-def check_policy(base: Run, model: Run, policy: Policy) -> None:
+def check_policy(base: Run, model: Run, policy: Policy, elsewhere: Elsewhere) -> None:
     """Raise UnknownName for a task or metric that there is not: gated tasks are the baseline's, a
     limit may also be on what only the model was asked.
     """
@@ -202,7 +222,7 @@ def check_policy(base: Run, model: Run, policy: Policy) -> None:
             raise UnknownName("task", task, base.results, f"the baseline {base.id}")
         if of_task.metric:
             _check_metric(task, of_task.metric, base.results[task], base)
-    asked = {**base.results, **model.results}
+    asked = {**base.results, **elsewhere.results, **model.results}
     for task, metric in policy.limits:
         if task not in asked:
             raise UnknownName("task", task, asked, "the baseline and the run")
@@ -275,11 +295,26 @@ def check_margin(docs: int, policy: Policy) -> None:
         )
 
 
+def counted_once(tasks: Iterable[str], base: Run) -> list[str]:
+    """The accuracy tasks that the pool is of: of several that ask the same questions, the first."""
+    data = {task: base.results[task].data for task in tasks}
+    twice = asked_twice(data)
+    return [task for task in data if task not in twice]
+
+
 def held(
-    tasks: Sequence[Accuracy], policy: Policy, level: Levels
+    tested: Sequence[Accuracy], policy: Policy, level: Levels, once: Collection[str]
 ) -> tuple[Drop | None, list[Drop]]:
-    """All docs of the accuracy tasks against the pooled margin, and each task against its own."""
-    drops = [accuracy_drop(each, level.task, level.holds) for each in tasks]
+    """All docs of the accuracy tasks against the pooled margin, and each task against its own.
+
+    Args:
+        tested: the tasks.
+        policy: their margins.
+        level: how sure is sure.
+        once: those that are pooled.
+    """
+    drops = [accuracy_drop(each, level.task, level.holds) for each in tested]
+    tasks = [each for each in tested if each.task in once]
     if not tasks:
         return None, drops
     docs = sum(each.docs for each in tasks)
@@ -307,5 +342,5 @@ def _visible(pooled: Drop | None, policy: Policy) -> float | None:
     if pooled is None or pooled.changed is None:
         return None
     # Of a run without any change nothing says how many there might be.
-    discordance = max(pooled.changed, 1) / pooled.docs
+    discordance = pooled.effect * max(pooled.changed, 1) / pooled.docs
     return visible_drop(pooled.docs, discordance, pooled.margin, policy.alpha)

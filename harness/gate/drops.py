@@ -33,6 +33,7 @@ class Drop:
         state: surely beyond it, surely within, or neither.
         docs: docs that count; ``changed``: those whose answer changed.
         docs_needed: how many would settle it, ``None`` where that cannot be said.
+        effect: of strata and shared passages on its variance (see `harness.paired.design_effect`).
     """
 
     task: str
@@ -48,6 +49,7 @@ class Drop:
     docs: int
     changed: int | None
     docs_needed: int | None
+    effect: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,7 @@ def accuracy_drop(
         docs_needed=_needed(drop, task.margin, discordance * task.effect, fail_z, hold_z, task.docs)
         if state == "open"
         else None,
+        effect=task.docs / numbers[2],
     )
 
 
@@ -174,7 +177,8 @@ def mean_drop(difference: Difference, margin: Margin, fail_z: float, hold_z: flo
     # Without a spread nothing is sure, but that equal values are equal.
     state: State = "holds" if drop == 0 else "open"
     if stderr:
-        reach = [float(stdtrit(max(1, delta.n - 1), ndtr(z))) * stderr for z in (fail_z, hold_z)]
+        freedom = max(1, difference.freedom)
+        reach = [float(stdtrit(freedom, ndtr(z))) * stderr for z in (fail_z, hold_z)]
         low, high = drop - reach[0], drop + reach[1]
         state = "fails" if low > margin.value else "holds" if high < margin.value else "open"
         if state == "open" and drop != margin.value:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from harness.distance import is_from
 from harness.errors import RecordError
 from harness.gate.policy import Policy, check_unit
 from harness.others import PARENT
-from harness.records import Run
+from harness.records import Run, TaskResult
 from harness.speed import Speed, decode_ratio
 
 
@@ -23,14 +24,48 @@ class Limit:
     holds: bool
 
 
-def limits_of(base: Run, model: Run, policy: Policy, probe: Sequence[Speed]) -> list[Limit]:
+@dataclass(frozen=True)
+class Elsewhere:
+    """What was measured of the model beside the run that is gated.
+
+    Attributes:
+        results: by task, of other runs of the same weights; a divergence only from the baseline.
+        probe: the last one, for a limit on speed.
+    """
+
+    results: Mapping[str, TaskResult] = field(default_factory=dict)
+    probe: Sequence[Speed] = ()
+
+
+def measured_elsewhere(
+    base: Run, model: Run, runs: Iterable[Run], probe: Sequence[Speed]
+) -> Elsewhere:
+    """Gather it; of several results of a task the newest.
+
+    Args:
+        base: the baseline's run.
+        model: the model's.
+        runs: where to look, the newest first.
+        probe: the last one.
+    """
+    found: dict[str, TaskResult] = {}
+    for run in runs:
+        if run.model.weights_id != model.model.weights_id or run.status != "complete":
+            continue
+        for task, result in run.results.items():
+            if PARENT not in result.others or is_from(base, result):
+                found.setdefault(task, result)
+    return Elsewhere(found, probe)
+
+
+def limits_of(base: Run, model: Run, policy: Policy, elsewhere: Elsewhere) -> list[Limit]:
     """The costs and divergences against what they may be.
 
     Args:
         base: the baseline's run.
         model: the model's.
         policy: the limits.
-        probe: the last one, for a limit on speed.
+        elsewhere: what the model's run lacks.
 
     Raises:
         RecordError: one was not measured.
@@ -39,13 +74,13 @@ def limits_of(base: Run, model: Run, policy: Policy, probe: Sequence[Speed]) -> 
     found = []
     for cost, times in policy.costs.items():
         if cost == "speed":
-            ratio = _speed(base, model, probe)
+            ratio = _speed(base, model, elsewhere.probe)
             found.append(Limit(cost, "times", ratio, times, ratio >= times))
             continue
         ratio = _cost(model, cost) / _cost(base, cost)
         found.append(Limit(cost, "times", ratio, times, ratio <= times))
     for (task, metric), limit in policy.limits.items():
-        result = model.results.get(task)
+        result = model.results.get(task) or elsewhere.results.get(task)
         estimate = result.estimates.get(metric) if result else None
         if result is None or estimate is None or estimate.value is None:
             raise RecordError(
@@ -64,12 +99,14 @@ def limits_of(base: Run, model: Run, policy: Policy, probe: Sequence[Speed]) -> 
 
 def _speed(base: Run, model: Run, probe: Sequence[Speed]) -> float:
     """The model's speed of writing, in baselines' speeds, both probed in one run."""
-    ratio = decode_ratio(probe, base.model.weights_id, model.model.weights_id)
+    base_run, model_run = ((each.model.weights_id, each.model.dtype) for each in (base, model))
+    ratio = decode_ratio(probe, base_run, model_run)
     if ratio is None:
         raise RecordError(
-            "the policy limits speed, and the last probe was not of both models' weights: "
-            f"harness speed {base.model.name} {model.model.name}\n(Where the baseline's weights "
-            "are gone there is nothing to hold a speed against: take the limit out.)"
+            "the policy limits speed, and the last probe was not of both models' weights in these "
+            f"dtypes: harness speed {base.model.name} {model.model.name}\n"
+            "(Where the weights of the baseline are gone there is nothing to hold a speed against: "
+            "take the limit out.)"
         )
     return ratio
 

@@ -18,6 +18,7 @@ from harness.gate.decide import (
     Outcome,
     check_margin,
     check_policy,
+    counted_once,
     held,
     is_accuracy,
     is_same_model,
@@ -26,13 +27,12 @@ from harness.gate.decide import (
     verdict,
 )
 from harness.gate.drops import Accuracy, accuracy
-from harness.gate.limits import limits_of
+from harness.gate.limits import Elsewhere, limits_of
 from harness.gate.policy import Policy, TaskPolicy, check_unit
 from harness.gate.rule import levels_of_looks
 from harness.open_task import OpenTask
 from harness.pairing import Pair, ScoredDoc
 from harness.records import Row, Run, TaskResult
-from harness.speed import Speed
 from harness.types import Doc
 
 SHARES = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0)
@@ -102,7 +102,7 @@ def decide_in_looks(
     asked: Asked,
     policy: Policy,
     tell: Callable[[str], None],
-    probe: Sequence[Speed] = (),
+    elsewhere: Elsewhere,
 ) -> Outcome:
     """Ask until the verdict is sure, or all docs are in.
 
@@ -111,7 +111,7 @@ def decide_in_looks(
         asked: the model, and the tasks.
         policy: what is tolerated.
         tell: takes a line for the user at each look.
-        probe: the last one, for a limit on speed.
+        elsewhere: what else was measured of the model, for limits.
 
     Raises:
         IncomparableRuns: the baseline was asked something else.
@@ -121,16 +121,17 @@ def decide_in_looks(
     """
     model = asked.record
     names = base.run.model.name, model.model.name
-    check_policy(base.run, model, policy)
+    check_policy(base.run, model, policy, elsewhere)
     _check_early(policy)
     tasks, notes = _prepared(base, asked, policy)
     if not tasks:
         raise UsageError(f"nothing can be looked at early: {'; '.join(notes)}")
     if is_same_model(base.run, model):
         return outcome("same model", base.run, model, names, policy)
+    once = counted_once([task.name for task in tasks], base.run)
     total = sum(len(task.docs) for task in tasks)
-    check_margin(total, policy)
-    limits = tuple(limits_of(base.run, model, policy, probe))
+    check_margin(sum(len(task.docs) for task in tasks if task.name in once), policy)
+    limits = tuple(limits_of(base.run, model, policy, elsewhere))
     found = outcome("underpowered", base.run, model, names, policy)
     for share, level in zip(SHARES, levels_of_looks(policy.alpha, len(tasks), SHARES), strict=True):
         for task in tasks:
@@ -143,7 +144,7 @@ def decide_in_looks(
             if share == SHARES[-1]:
                 raise RecordError(f"{', '.join(silent)}: no doc was scored on both sides")
             continue
-        pooled, drops = held(counts, policy, level)
+        pooled, drops = held(counts, policy, level, once)
         said, so_far = verdict(pooled, drops, limits), sum(task.asked for task in tasks)
         tell(f"{so_far:,} of {total:,} docs: {said if said != 'underpowered' else 'not sure yet'}")
         found = replace(

@@ -29,7 +29,7 @@ def binned(kl: ArrayLike) -> tuple[int, ...]:
 
 
 def binned_quantile(counts: Floats, share: float) -> Floats:
-    """The value below which such a share of the tokens lies, at most half a bin (4%) off.
+    """The value below which such a share of the tokens lies, at most a bin (7.5%) off.
 
     Args:
         counts: tokens in each bin; shape (resamples, BINS).

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from harness.report.board import Answer, ModelRow, Rival, Section, Standing
-from harness.report.wording import brief_changes, clean, counted, listed, number
+from harness.report.wording import brief_changes, clean, counted, listed, metric_name, number
 
 TITLE = "Which model to ship"
 
@@ -20,7 +20,9 @@ HOW_TO_READ = (
     "0.05 after Holm's adjustment for all pairs of models, because the highest was chosen by "
     "looking. Cannot be told from it means that the interval of the difference holds 0, and that "
     "none of a single task lies on the worse side; it does not mean equal: the interval says how "
-    "much worse the model may be. A smaller or faster model is named if it differs by 5% or more."
+    "much worse the model may be. A smaller or faster model is named if it differs by 5% or more, "
+    "by its bytes on disk and by the speed probe. Nothing here says that a model is better than "
+    "guessing: the intervals of its column do."
 )
 
 
@@ -47,17 +49,32 @@ def answer_phrases(section: Section) -> list[Phrase]:
     first, near = Phrase(answer.leader, strong=True), _near(answer)
     if not near:
         closest, which = answer.rivals[0], "closest" if len(answer.rivals) > 1 else "other"
+        claim = "is surely the best"
+        if answer.left_out:
+            others = counted(len(answer.rivals), "other")
+            claim = f"is surely ahead of the {others} that could be compared"
         lead = Phrase(
-            f"is surely the best {_scope(answer)}. The {which}, {closest.label}, is at "
-            f"{_difference(closest)}."
+            f"{claim} {_scope(answer)}. The {which}, {closest.label}, is at {_difference(closest)}."
         )
-        return [first, lead]
-    ahead = len(answer.rivals) - len(near)
+        return [first, lead, *_uncompared(answer)]
+    behind = len(answer.rivals) - len(near)
     sure = "but no other model is surely behind."
-    if ahead:
-        sure = f"surely ahead of {ahead:,} of {counted(len(answer.rivals), 'other')}."
-    said = [first, Phrase(f"has the highest score {_scope(answer)}, {sure}")]
-    return [*said, *_alternatives(section, answer)]
+    if behind:
+        sure = f"surely ahead of {behind:,} of {counted(len(answer.rivals), 'other')}."
+    equal = [each.label for each in answer.rivals if each.delta.value == 0]
+    like = f", like {listed(equal)}," if equal else ""
+    which = "the best figure" if answer.metric else "the highest score"
+    said = [first, Phrase(f"has{like} {which} {_scope(answer)}, {sure}")]
+    return [*said, *_alternatives(section, answer), *_uncompared(answer)]
+
+
+def _uncompared(answer: Answer) -> list[Phrase]:
+    """Who has a better figure and was not compared."""
+    if not answer.ahead:
+        return []
+    names = [f"{label} ({answer.left_out[label]})" for label in answer.ahead[:_NAMED]]
+    more = f" and {len(answer.ahead) - _NAMED:,} more" if len(answer.ahead) > _NAMED else ""
+    return [Phrase(f"Not compared, with a better figure on a task: {listed(names)}{more}.")]
 
 
 def answer_sureness(section: Section) -> list[str]:
@@ -72,17 +89,23 @@ def answer_sureness(section: Section) -> list[str]:
     wide = [each.visible for each in answer.rivals if each.standing == "level" and each.visible]
     if wide:
         least = number(max(wide), answer.unit) + _points(answer.unit)
-        said.append(f"A true difference of {least} from it would have shown four times in five.")
+        said.append(
+            f"A true difference of {least} from it would have shown four times in five, in a test "
+            "of its own."
+        )
     if ahead := [each for each in answer.rivals if each.better_on]:
         on = [f"{each.label} on {listed(tasks_of(section, each.better_on))}" for each in ahead]
         more = f" and {len(on) - _NAMED:,} more" if len(on) > _NAMED else ""
-        said.append(f"Better than it on a task: {'; '.join(on[:_NAMED])}{more}.")
+        said.append(f"Surely better than it on a task: {'; '.join(on[:_NAMED])}{more}.")
     if answer.leader is not None and answer.columns != answer.measured:
         rest = tasks_of(section, [each for each in answer.columns if each not in answer.measured])
         said.append(f"Looked at, but not in the score: {listed(rest)}.")
     if answer.left_out:
+        reasons: dict[str, list[str]] = {}
+        for label, why in answer.left_out.items():
+            reasons.setdefault(why, []).append(label)
         said.append(
-            f"Not compared, for want of the same work or of its docs: {listed(answer.left_out)}."
+            f"Not compared: {'; '.join(f'{listed(of)} ({why})' for why, of in reasons.items())}."
         )
     return said
 
@@ -100,7 +123,10 @@ def standing_words(standing: Standing) -> str:
 _STANDS: Mapping[Standing, tuple[str, str]] = {
     "behind": ("is surely behind", "are surely behind"),
     "doubtful": ("seems behind, but not surely", "seem behind, but not surely"),
-    "mixed": ("is level over all, worse on a task", "are level over all, worse on a task"),
+    "mixed": (
+        "is level over all, seems worse on a task",
+        "are level over all, seem worse on a task",
+    ),
     "level": ("cannot be told from it", "cannot be told from it"),
 }
 """Of one model, and of several."""
@@ -139,7 +165,7 @@ def _alternatives(section: Section, answer: Answer) -> list[Phrase]:
                 f"is {listed(gains)} and cannot be told from it{' over all' * mixed} "
                 f"({_difference(rival)})"
                 + (
-                    f", but is worse on {listed(tasks_of(section, rival.worse_on))}."
+                    f", but seems worse on {listed(tasks_of(section, rival.worse_on))}."
                     if mixed
                     else "."
                 )
@@ -150,7 +176,7 @@ def _alternatives(section: Section, answer: Answer) -> list[Phrase]:
 
 def _less(leader: ModelRow, other: ModelRow) -> str:
     share = 100 * (1 - other.costs.disk_bytes / leader.costs.disk_bytes)
-    return f"{share:.0f}% smaller"
+    return f"{share:.0f}% smaller on disk"
 
 
 def _faster(leader: ModelRow, other: ModelRow) -> str:
@@ -162,14 +188,17 @@ def _scope(answer: Answer) -> str:
     """What the score is of: ``over 3 tasks: 42.3% of 707 docs right``."""
     count = len(answer.measured)
     tasks = f"on {answer.measured[0]}" if count == 1 else f"over {count:,} tasks"
-    share = answer.unit == "proportion"
-    score = number(answer.score, answer.unit) + "%" * share
+    score = number(answer.score, answer.unit) + "%" * (answer.unit == "proportion")
     docs = counted(answer.docs, "doc")
-    return f"{tasks}: {score} of {docs} right" if share else f"{tasks}: {score} on {docs}"
+    if answer.metric:
+        return f"{tasks}: {metric_name(answer.metric)} {score} over {docs}"
+    return f"{tasks}: {score} of {docs} right"
 
 
 def _difference(rival: Rival) -> str:
     """Write ``−2.3 points, −4.9 to +0.3``."""
+    if rival.delta.low is None:
+        return "equal on every doc"
     value, _, ends = brief_changes(rival.delta).partition(" (")
     return f"{value}{_points(rival.delta.unit)}, {ends[:-1]}"
 

@@ -82,7 +82,11 @@ def answers_beside(
         place = theirs.places.get(row.doc_id)
         if place is None or place.request_digest != row.request_digest:
             return None
-        return shown_doc(theirs.row(place), of_parent, beginning=rows.beginnings.get(row.group, ""))
+        try:
+            their_row = theirs.row(place)
+        except RecordError:
+            return None
+        return shown_doc(their_row, of_parent, beginning=rows.beginnings.get(row.group, ""))
 
     with theirs:
         yield answer

@@ -149,7 +149,7 @@ class Rival:
         p_holm: ``p`` adjusted for every pair of the models that are compared.
         standing: see `harness.report.answer.standing`.
         worse_on: labels of the columns whose own paired interval lies on the worse side of 0.
-        better_on: likewise on the better side.
+        better_on: those on which it is surely better, adjusted for all tasks of all others.
         visible: the smallest difference that would have shown four times in five.
     """
 
@@ -173,11 +173,13 @@ class Answer:
         docs: of these, each counted once.
         leader: label of the row with the highest score; ``None`` where none can be named.
         score: the leader's.
+        metric: what the score is where it is no share of right docs, else ``""``.
         unit, higher_is_better: of the score.
         rivals: the others that share the work, the highest score first.
         smaller: label of the smallest model that may stand in for the leader, if one does.
         faster: the same of the fastest by the probe.
-        left_out: labels of the rows that do not share the work, or whose docs are not here.
+        left_out: why a row was not compared, by its label.
+        ahead: labels of such rows with a better figure in the shared work than the leader's.
         why: why there is no answer, in words.
     """
 
@@ -186,12 +188,14 @@ class Answer:
     docs: int = 0
     leader: str | None = None
     score: float | None = None
+    metric: str = ""
     unit: str = "proportion"
     higher_is_better: bool = True
     rivals: tuple[Rival, ...] = ()
     smaller: str | None = None
     faster: str | None = None
-    left_out: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    ahead: tuple[str, ...] = ()
     why: str = ""
 
 

@@ -223,7 +223,7 @@ def cost_part(found: Pareto, svg: bytes) -> Part:
         )
         for point in found.points
     ]
-    of = f"{clean(found.quality.task)}: change from {clean(base.model)}"
+    of = f"{clean(found.quality.task)}: change from {clean(base.model)}, + is better"
     return Part(
         title="Quality against cost",
         head=(

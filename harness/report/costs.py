@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.records import ModelRecord
 from harness.report.wording import size, speed
-from harness.speed import Look, Speed, probed_ratio
+from harness.speed import As, Look, Speed, probed_ratio
 
 COST_HEAD = ("cost", "base", "model", "ratio")
 
@@ -57,7 +57,7 @@ def costs_of(base: ModelRecord, model: ModelRecord, probe: Sequence[Speed]) -> C
         model: likewise.
         probe: `harness.speed.last_probe`.
     """
-    of_both = base.weights_id, model.weights_id
+    of_both = (base.weights_id, base.dtype), (model.weights_id, model.dtype)
     return Costs(
         memory=_bytes("weights in memory", base.memory_bytes, model.memory_bytes),
         disk=_bytes("weights on disk", base.disk_bytes, model.disk_bytes),
@@ -90,11 +90,11 @@ def _bytes(name: str, base: int | None, model: int | None) -> Cost | None:
 
 
 def _speed(
-    name: str, probe: Sequence[Speed], of_both: tuple[str, str], figure: Callable[[Look], float]
+    name: str, probe: Sequence[Speed], of_both: tuple[As, As], figure: Callable[[Look], float]
 ) -> Cost | None:
     found = probed_ratio(probe, *of_both, figure)
     if found is None:
         return None
-    by_weights = {each.weights_id: each for each in probe}
-    base, model = (speed(by_weights[weights].middle(figure)) for weights in of_both)
+    probed = {each.as_run: each for each in probe}
+    base, model = (speed(probed[as_run].middle(figure)) for as_run in of_both)
     return Cost(name, base, model, found)

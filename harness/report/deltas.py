@@ -55,6 +55,8 @@ def _parent(section: Section, row: ModelRow, place: int, docs: PairedDocs) -> in
         for line, other in enumerate(section.rows)
         if other.name == row.lineage[-2] and other.cells[place] is not None
     ]
+    if len({section.rows[line].weights_id for line in parents}) > 1:
+        return None  # trained again: a record does not say which weights a model was made from
     return max(parents, key=fitness, default=None)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
+from harness.errors import RecordError
 from harness.marks import Mark
 from harness.records import Row, TaskResult
 from harness.report.docs import ShownDoc, shown_doc
@@ -98,6 +99,9 @@ class DrawnDocs:
         marks: what reviewers said, by the docs' ids.
         names: of the run's model and of its parent.
         borders: finds where tokens begin, where that is wanted.
+
+    Attributes:
+        torn: why no further doc could be read, ``""`` as long as all could.
     """
 
     def __init__(
@@ -112,6 +116,7 @@ class DrawnDocs:
         self._rows, self._result, self._answer = rows, result, answer
         self._marks, self._names, self._borders = marks, names, borders
         self._shared: dict[str | None, tuple[int, ...]] = {}
+        self.torn = ""
         self._drawn = self._all()
         self._next = next(self._drawn, None)
 
@@ -148,7 +153,7 @@ class DrawnDocs:
     def _all(self) -> Iterator[DrawnDoc]:
         draw, place = macro("docs.html.j2", "doc_item"), anchor(self._result.task)
         beginnings = self._beginnings(place)
-        for row in self._rows:
+        for row in self._readable():
             doc = self._shown(row)
             beginning = beginnings[row.group] if doc.shared else None
             begins = beginning[0] if beginning else ""
@@ -157,6 +162,13 @@ class DrawnDocs:
             yield DrawnDoc(
                 drawn, beginning, doc.index, doc.verdict, doc.turned, doc.beside is not None
             )
+
+    def _readable(self) -> Iterator[Row]:
+        """The rows, as far as they can be read: the other tasks' docs do not hang on them."""
+        try:
+            yield from self._rows
+        except RecordError as error:
+            self.torn = str(error)
 
     def _shown(self, row: Row) -> ShownDoc:
         """A doc with what was said of it, and the parent's answer beside it."""

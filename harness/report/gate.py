@@ -142,7 +142,7 @@ def _wanted(outcome: Outcome) -> str:
 
 
 def _limit(limit: Limit) -> str:
-    held = "within" if limit.holds else "over"
+    held = "within" if limit.holds else "beyond"
     return (
         f"{clean(limit.name)}: {limit.value:.4g}, {held} its limit of {limit.limit:g} {limit.unit}"
     )

@@ -40,7 +40,8 @@ def run_page(run_id: str, number: int = 1) -> str:
 
 def anchor(task: str) -> str:
     """Id of a task's section on a run's page, without anything that a link would have to quote."""
-    return "task-" + urllib.parse.quote(task, safe="", errors="replace").replace("%", ".")
+    quoted = urllib.parse.quote(task, safe="", errors="replace")
+    return "task-" + quoted.replace(".", "%2E").replace("%", ".")
 
 
 def leaderboard_html(
@@ -178,7 +179,8 @@ def _rival_bar(answer: Answer, rival: Rival) -> Markup:
     ends = [end for each in answer.rivals for end in (each.delta.low, each.delta.high)]
     known = [0.0, *(end for end in ends if end is not None)]
     delta = rival.delta
-    assert delta.low is not None and delta.value is not None and delta.high is not None
+    if delta.low is None or delta.value is None or delta.high is None:
+        return Markup("")
     return bar(delta.low, delta.value, delta.high, (min(known), max(known)), zero=True)
 
 

@@ -18,6 +18,7 @@ from harness.report.board import Cell, Column, Costs, Leaderboard, ModelRow, Sec
 from harness.report.newest import created as _created
 from harness.report.wording import clean
 from harness.report.work import Work, column_labels, distinct, is_limited, limit_words, work_of
+from harness.speed import As
 from harness.types import Estimate
 
 __all__ = [
@@ -49,7 +50,7 @@ _RowKey = tuple[str, str, str, str]
 def build_leaderboard(
     runs: Sequence[Run],
     notes: Iterable[str] = (),
-    decode: Mapping[str, float] | None = None,
+    decode: Mapping[As, float] | None = None,
     published: Collection[str] = (),
 ) -> Leaderboard:
     """Place every run's results into a table.
@@ -60,7 +61,7 @@ def build_leaderboard(
     Args:
         runs: in any order; of equal times the later in the sequence counts as newer.
         notes: remarks to carry along, such as runs that could not be read.
-        decode: tokens a second by the speed probe, by the digest of a model's weights.
+        decode: tokens a second by the speed probe, by weights and dtype.
         published: suites that have a page beside published figures; those of other runs are left
             out.
     """
@@ -144,7 +145,7 @@ def total_cost(results: Iterable[TaskResult]) -> Cost:
     )
 
 
-def _section(title: str, entries: Sequence[_Entry], decode: Mapping[str, float]) -> Section:
+def _section(title: str, entries: Sequence[_Entry], decode: Mapping[As, float]) -> Section:
     works = sorted({entry.work: None for entry in entries}, key=Work.order)
     placed: dict[_RowKey, dict[Work, _Entry]] = defaultdict(dict)
     timed: dict[_RowKey, dict[Work, _Entry]] = defaultdict(dict)
@@ -173,7 +174,7 @@ def _section(title: str, entries: Sequence[_Entry], decode: Mapping[str, float])
         for label, work in zip(column_labels(works, limits), works, strict=True)
     }
     rows = [
-        _row(label, placed[key], list(timed[key].values()), columns, decode.get(key[1]))
+        _row(label, placed[key], list(timed[key].values()), columns, decode.get((key[1], key[2])))
         for label, key in zip(labels, keys, strict=True)
     ]
     return Section(title, tuple(columns.values()), tuple(_with_best(rows, [*columns.values()])))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.report.method import LM_EVAL_PREFIX, DataUse, Method, MetricUse, TaskUse
+from harness.report.method import LM_EVAL_PREFIX, Method, MetricUse, TaskUse
 from harness.report.wording import (
     ABSENT,
     arrow,
@@ -179,10 +179,6 @@ def _data(method: Method) -> Table:
             ]
         ),
     )
-
-
-def _files(use: DataUse) -> list[tuple[str, str]]:
-    return [*use.files, *([("revision", use.revision)] if use.revision else [])]
 
 
 def _others(method: Method) -> Table:

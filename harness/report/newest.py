@@ -10,10 +10,15 @@ from harness.records import Run
 
 def created(run: Run) -> datetime:
     """When a run began, as recorded; before all others where that is no time."""
+    return begun(run) or datetime.min.replace(tzinfo=UTC)
+
+
+def begun(run: Run) -> datetime | None:
+    """When a run began, as recorded: in UTC where no zone is; ``None`` where that is no time."""
     try:
         time = datetime.fromisoformat(run.created)
     except ValueError:
-        return datetime.min.replace(tzinfo=UTC)
+        return None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -10,7 +12,7 @@ import msgspec
 
 from harness.errors import RecordError
 from harness.records import Row
-from harness.run_folder import RunFolder
+from harness.run_folder import RunFolder, rows_in
 from harness.storage import UNDECODABLE
 
 SHORTEST_SHARED = 200
@@ -27,6 +29,7 @@ _GROUPS = 1_000
 class Place:
     """Where a doc is: its number in the task, and which bytes of the file its row has."""
 
+    doc_id: str
     index: int
     at: int
     size: int
@@ -56,15 +59,14 @@ class OrderedRows:
         self._decoder = msgspec.json.Decoder(Row)
         found: dict[str, Place] = {}
         groups = _Beginnings()
-        for at, size, row in folder.rows_at(task, Row):
-            found[row.doc_id] = Place(row.index, at, size, row.request_digest)
-            groups.add(row)
+        with contextlib.ExitStack() as opened:
+            self._file = opened.enter_context(folder.open_rows(task))
+            for at, size, row in rows_in(self._file, self._path, Row):
+                found[row.doc_id] = Place(row.doc_id, row.index, at, size, row.request_digest)
+                groups.add(row)
+            opened.pop_all()  # stays open: a file that is replaced meanwhile is still this one
         self.places = dict(sorted(found.items(), key=lambda item: item[1].index))
         self.beginnings = groups.shared()
-        try:
-            self._file = self._path.open("rb", buffering=0)  # a buffer would read ahead
-        except OSError as error:
-            raise RecordError(f"{self._path} cannot be read: {error.strerror or error}") from None
 
     def __enter__(self) -> OrderedRows:
         return self
@@ -82,11 +84,15 @@ class OrderedRows:
 
     def row(self, place: Place) -> Row:
         """Read one row; raises RecordError if it is not there any more."""
+        lines = self._file.raw  # the buffer would read ahead
         try:
-            self._file.seek(place.at)
-            return self._decoder.decode(self._file.read(place.size))
+            lines.seek(place.at, os.SEEK_SET)
+            row = self._decoder.decode(lines.read(place.size) or b"")
         except (OSError, *UNDECODABLE) as error:
             raise RecordError(f"{self._path} changed while it was read: {error}") from None
+        if row.doc_id != place.doc_id:
+            raise RecordError(f"{self._path} changed while it was read: doc {place.doc_id} is gone")
+        return row
 
 
 class _Beginnings:

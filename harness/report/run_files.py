@@ -25,6 +25,8 @@ DRAWN_DOCS = 5_000
 _HEAD_BYTES = 500
 """A page says within its first bytes what drew it."""
 
+_DRAWN_HERE = '<meta name="generator" content="lineup-harness '
+
 
 @dataclass(frozen=True)
 class AllPages:
@@ -116,16 +118,34 @@ def _drawn(page: Path, since: int, beside: str) -> _Drawn:
     newest file, not that of its drawing: another process may have changed the run while the pages
     were being drawn.
     """
-    try:
-        with page.open("rb") as file:
-            head = file.read(_HEAD_BYTES).decode("utf-8", "replace")
-    except OSError:
-        return _Drawn()
+    head = _head(page)
     pages = re.search(rf'<meta name="pages" content="(\d{{1,6}})({PART})?({TOKENS})?">', head)
     same = all(f'content="{name}"' in head for name in (generator(), beside))
     if not pages or not same or _modified(page) < since:
         return _Drawn()
     return _Drawn(int(pages[1]), not pages[2], bool(pages[3]))
+
+
+def _head(page: Path) -> str:
+    try:
+        with page.open("rb") as file:
+            return file.read(_HEAD_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def remove_strays(out: Path, kept: Collection[str]) -> None:
+    """Remove the pages of runs that are gone; a file that was not drawn here stays.
+
+    Args:
+        out: the folder of all runs' pages.
+        kept: names of the first pages of all runs that there are.
+    """
+    for page in out.glob("*.html"):
+        first = f"{page.stem.partition(',')[0]}.html"
+        if first not in kept and _DRAWN_HERE in _head(page):
+            with contextlib.suppress(OSError):
+                page.unlink()
 
 
 def _remove_others(out: Path, run_id: str, pages: Collection[Path]) -> None:

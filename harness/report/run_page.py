@@ -163,6 +163,8 @@ def run_pages(
                 number += 1
                 held = _Further(result, docs.sheet(SHEET_BYTES), number)
                 pages.append(Page(_href(run, number), held.sheet.contents))
+            if docs and docs.torn:
+                notes = (f"The docs end early: {clean(docs.torn)}.", *notes)
             sections.append(TaskDocs(result, sheet, tuple(pages), notes))
     if held is not None:
         yield _further(run, held, shared, last=True)
@@ -190,7 +192,7 @@ def _first_sheets(
     by_size = sorted(run.results.values(), key=lambda each: _size(folder, each.task))
     for done, result in enumerate(by_size):
         beside = besides.get(result.task, Beside("", None))
-        notes = (beside.why,) if beside.why else ()
+        notes = [beside.why] if beside.why else []
         try:
             rows = files.enter_context(OrderedRows(folder, result.task))
         except RecordError as error:
@@ -198,13 +200,22 @@ def _first_sheets(
             why = f"The docs of this task cannot be shown: {clean(str(error))}."
             begun[result.task] = (None, Sheet(), (why,))
             continue
+        if len(rows.places) != result.docs:
+            notes.insert(0, _other_docs(len(rows.places), result))
         answer = files.enter_context(answers_beside(beside, result, rows))
         names = (clean(run.model.name), clean(beside.parent))
         docs = DrawnDocs(rows, result, answer, by_doc(marks, result.task), names, borders)
         sheet = docs.sheet(room // (len(by_size) - done))
         room -= sheet.size
-        begun[result.task] = (docs, sheet, notes)
+        begun[result.task] = (docs, sheet, tuple(notes))
     return begun
+
+
+def _other_docs(here: int, result: TaskResult) -> str:
+    return (
+        f"{here:,} of {counted(result.docs, 'doc')} are here: the file of rows is not whole, or "
+        "names a doc twice. The estimates are of all."
+    )
 
 
 def _size(folder: RunFolder, task: str) -> int:

@@ -7,6 +7,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from harness.report.board import Cell, Column, ModelRow, Section
+from harness.same_work import asked_twice
+
+_AIM_BETWEEN = ("pct_stereotype",)
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,14 @@ def shared_work(section: Section, left_out: Collection[int] = ()) -> Group | Non
         section: its results.
         left_out: rows that count as having no results.
     """
+    ordered = [place for place, each in enumerate(section.columns) if is_ordered(each)]
     has = {
         line: frozenset(
-            place for place, cell in enumerate(row.cells) if line not in left_out and _counts(cell)
+            place for place in ordered if line not in left_out and counts(row.cells[place])
         )
         for line, row in enumerate(section.rows)
     }
+    models = len({row.weights_id for row in section.rows})
     sets = set(has.values())
     shared = {one & other for one in sets for other in sets}
     for place in range(len(section.columns)):
@@ -40,15 +45,22 @@ def shared_work(section: Section, left_out: Collection[int] = ()) -> Group | Non
     groups = []
     for columns in sorted(shared, key=sorted):
         rows = tuple(line for line, own in has.items() if columns and columns <= own)
-        if len(rows) >= 2 and 2 * len(rows) > len(section.rows):
+        if len(rows) >= 2 and 2 * len(rows) > models:
             groups.append(Group(rows, _fullest(section.columns, columns)))
     return max(groups, key=lambda g: (len(g.rows) * len(g.columns), len(g.rows)), default=None)
 
 
 def measured_by(section: Section, group: Group) -> tuple[int, ...]:
-    """The columns over which the score is; none where there is no one figure."""
-    accuracy = tuple(place for place in group.columns if _is_accuracy(section.columns[place]))
-    return accuracy or (group.columns if len(group.columns) == 1 else ())
+    """The columns over which the score is; none where there is no one figure. Of tasks that ask the
+    same questions in two ways the first counts.
+    """
+    accuracy = {
+        str(place): section.columns[place].data
+        for place in group.columns
+        if is_accuracy(section.columns[place])
+    }
+    once = tuple(int(place) for place in accuracy if place not in asked_twice(accuracy))
+    return once or (group.columns if len(group.columns) == 1 else ())
 
 
 def leading(section: Section, group: Group, measured: Sequence[int]) -> int:
@@ -80,13 +92,19 @@ def _fullest(columns: Sequence[Column], places: Collection[int]) -> tuple[int, .
     return tuple(sorted(best.values()))
 
 
-def _counts(cell: Cell | None) -> bool:
+def is_ordered(column: Column) -> bool:
+    """Whether more, or less, of its figure is better; of a bias score both ends are bad."""
+    return column.metric not in _AIM_BETWEEN
+
+
+def counts(cell: Cell | None) -> bool:
+    """Whether a result can be compared: it has a figure, and every doc a score."""
     if cell is None or cell.unscored or cell.estimate is None:
         return False
     return cell.estimate.value is not None and math.isfinite(cell.estimate.value)
 
 
-def _is_accuracy(column: Column) -> bool:
+def is_accuracy(column: Column) -> bool:
     """Whether its figure is the share of right docs; a macro average weighs docs unequally."""
     macro = column.metric.endswith("_macro")
     return column.unit == "proportion" and column.higher_is_better and not macro

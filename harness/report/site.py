@@ -118,14 +118,22 @@ def _published(out: Path) -> set[str]:
 
 
 def read_runs(folders: Sequence[RunFolder]) -> tuple[list[tuple[RunFolder, Run]], list[str]]:
-    """Read every run that can be read, and say of each other one why it cannot."""
+    """Read every run that can be read, and say of each other one why it cannot. Of two with one id,
+    which would share their pages, the first counts.
+    """
     readable: list[tuple[RunFolder, Run]] = []
     notes: list[str] = []
+    first: dict[str, str] = {}
     for folder in folders:
         try:
-            readable.append((folder, folder.read()))
+            run = folder.read()
         except RecordError as error:
             notes.append(clean(f"{folder.path.name} cannot be read: {error}"))
+            continue
+        if (other := first.setdefault(run.id, folder.path.name)) != folder.path.name:
+            notes.append(clean(f"{folder.path.name}: two runs have the id {run.id}, see {other}"))
+            continue
+        readable.append((folder, run))
     return readable, notes
 
 

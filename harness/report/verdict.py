@@ -16,6 +16,7 @@ from harness.report.wording import (
     metric_name,
     probability,
 )
+from harness.types import Estimate
 
 Tone = Literal["better", "worse", "mixed", "unsure"]
 
@@ -25,7 +26,7 @@ _NAMED = 3
 
 def tone(comparison: Comparison) -> Tone:
     """Better or worse where that is sure and nothing surely says the opposite."""
-    found = {each.verdict for each in _weighed(comparison)} & {"better", "worse"}
+    found = {each.verdict for each in comparison.headlines} & {"better", "worse"}
     if not found:
         return "unsure"
     if len(found) == 2:
@@ -35,23 +36,10 @@ def tone(comparison: Comparison) -> Tone:
 
 def verdict(comparison: Comparison, costs: Costs) -> str:
     """Say it in one sentence, which needs no table to be understood."""
-    lead = _lead(comparison)
+    lead = comparison.lead
     said = _by_tasks(comparison) if lead is None else _of_lead(comparison, lead)
     words = cost_words(costs)
     return f"{said}; {words}." if words else f"{said}."
-
-
-def _lead(comparison: Comparison) -> Difference | None:
-    """What speaks for all: the pool, or the only task."""
-    if comparison.pooled is not None:
-        return comparison.pooled
-    primary = [each for each in comparison.differences if each.primary]
-    return primary[0] if len(primary) == 1 else None
-
-
-def _weighed(comparison: Comparison) -> list[Difference]:
-    primary = [each for each in comparison.differences if each.primary]
-    return [*primary, *([comparison.pooled] if comparison.pooled else [])]
 
 
 def _of_lead(comparison: Comparison, lead: Difference) -> str:
@@ -70,13 +58,17 @@ def _of_lead(comparison: Comparison, lead: Difference) -> str:
         )
     sure = _p(comparison, lead)
     if lead.verdict == "no difference seen":
+        unsure = "was seen" if _holds_0(delta) else "is sure after the adjustment"
         said = (
-            f"No difference between {model} and {base} was seen: the {what} {where} {docs} changed "
+            f"No difference between {model} and {base} {unsure}: the {what} {where} {docs} changed "
             f"by {_amount(delta.value, delta.unit)} (95% interval {change_interval(delta)}; {sure})"
         )
         if lead.visible is not None:
             wanted = _size(lead.visible, delta.unit)
-            said += f", and a true difference of {wanted} would have shown four times in five"
+            said += (
+                f", and a true difference of {wanted} would have shown four times in five in a "
+                "test of its own"
+            )
     else:
         way = "higher" if (delta.value or 0.0) > 0 else "lower"
         size = _size(delta.value, delta.unit)
@@ -85,6 +77,10 @@ def _of_lead(comparison: Comparison, lead: Difference) -> str:
             f"(95% interval {change_interval(delta)}; {sure})"
         )
     return said + _but(comparison, lead)
+
+
+def _holds_0(delta: Estimate) -> bool:
+    return delta.low is None or delta.high is None or delta.low <= 0 <= delta.high
 
 
 def _but(comparison: Comparison, lead: Difference) -> str:

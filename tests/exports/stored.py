@@ -1,5 +1,6 @@
 """Runs on disk to export: real results, samples, undefined values, groups, hostile names."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from harness.compare import StoredRun
@@ -36,7 +37,6 @@ def complete() -> Run:
 
 def written(runs: Path) -> StoredRun:
     """`complete` with rows: two docs of each task, one of ARC-Easy's unscored."""
-    made = complete()
     pages = [{"word_perplexity": (-2.0, 1.0)}, {"word_perplexity": (-8.0, 2.0)}]
     rows = {
         "arc_easy": [
@@ -47,10 +47,13 @@ def written(runs: Path) -> StoredRun:
         "gsm8k": [generated_row(0, " #### 7"), generated_row(1, "")],
         "wikitext2": [generated_row(n, None, scores=pages[n], target="") for n in (0, 1)],
     }
+    made = complete()
+    results = {task: replace(each, docs=len(rows[task])) for task, each in made.results.items()}
+    made = replace(made, results=results)
     return StoredRun(made, stored(runs / made.id, made, rows))
 
 
 def hostile(runs: Path) -> StoredRun:
     """A model and a task whose names are formulas, paths and markup."""
-    made = run(HOSTILE, [result("../=1+1", ARC)], created="2026-02-01T12:00:00+00:00")
+    made = run(HOSTILE, [result("../=1+1", ARC, docs=1)], created="2026-02-01T12:00:00+00:00")
     return StoredRun(made, stored(runs / made.id, made, {"../=1+1": [choice_row(0, True)]}))

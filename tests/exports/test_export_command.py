@@ -1,6 +1,8 @@
 """`harness export`: which runs, into which files, and what it refuses."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,7 +12,6 @@ import pandas as pd
 import pytest
 
 from harness.cli import main
-from harness.exports.model_card import WRITTEN_HERE
 from tests.exports.stored import ARC, HOSTILE, hostile, written
 from tests.report.fixtures.runs import choice_row, result, run, stored
 
@@ -21,7 +22,7 @@ Command = Callable[..., tuple[int, str, str]]
 def reports(tmp_path: Path) -> Path:
     """Smol with an older run, a hostile model, and an interrupted run, which is the last."""
     runs = tmp_path / "reports" / "runs"
-    older = run("smol", [result("arc_easy", ARC)], created="2026-01-01T12:00:00+00:00")
+    older = run("smol", [result("arc_easy", ARC, docs=1)], created="2026-01-01T12:00:00+00:00")
     stored(runs / older.id, older, {"arc_easy": [choice_row(0, True)]})
     hostile(runs)
     written(runs)
@@ -104,17 +105,28 @@ def test_a_card_of_several_runs_of_one_model(export: Command, tmp_path: Path) ->
 
 def test_somebodys_own_card_is_not_written_over(export: Command, tmp_path: Path) -> None:
     out = tmp_path / "README.md"
-    out.write_text("# My model\n")
-    code, _, err = export("smol", "--format", "model-card", "--out", out)
-    assert code == 2 and "was not written by this command" in err
-    assert out.read_text() == "# My model\n"
-    out.write_text(WRITTEN_HERE)
     assert export("smol", "--format", "model-card", "--out", out)[0] == 0
+    card = out.read_text("utf-8")
+    own = [
+        "# My model\n",
+        card + "\nMy own words.\n",
+        card.replace("0.5", "0.9", 1),
+        re.sub(" [0-9a-f]{64} ", " ", card),
+    ]
+    for text in own:
+        assert text != card
+        out.write_text(text, "utf-8")
+        code, _, err = export("smol", "--format", "model-card", "--out", out)
+        assert code == 2 and "is not as this command writes it" in err
+        assert out.read_text("utf-8") == text
+    for text in ("", card):
+        out.write_text(text, "utf-8")
+        assert export("smol", "--format", "model-card", "--out", out)[0] == 0
 
 
 def test_a_link_is_followed(export: Command, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "x.csv")
-    (tmp_path / "x.csv").write_text("before")
+    (tmp_path / "x.csv").write_text("run,created,suite\n")
     assert export("smol", "--format", "csv", "--out", tmp_path / "link")[0] == 0
     assert (tmp_path / "link").is_symlink() and len(pd.read_csv(tmp_path / "x.csv")) == 5
 
@@ -151,16 +163,92 @@ def test_wrong_use_is_explained(
         ("/dev/null", "is no ordinary file"),
         ("http://localhost/x", "only mlflow takes an address"),
         ("sqlite:///x.db", "only mlflow takes an address"),
+        ("-", "an export is a file, not standard output"),
+        ("{tmp}/pipe", "is no ordinary file"),
+        ("{tmp}/round", "name another file"),
+        ("{tmp}/" + "n" * 300, "File name too long; name another file"),
+        ("{tmp}/reports/runs/x.csv", "is among the records of runs"),
+        ("{tmp}/to-record", "is among the records of runs"),
+        ("{tmp}/notes.csv", "is there and no csv file that this command wrote"),
     ],
 )
 def test_a_place_that_cannot_be_written_is_named_before_the_work(
     out: str, message: str, export: Command, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
+    (tmp_path / "notes.csv").write_text("run,after,lunch\n")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    record = tmp_path / "reports" / "runs" / NEWEST / "run.json"
+    (tmp_path / "to-record").symlink_to(record)
+    before = record.read_bytes()
     place = out.format(tmp=tmp_path)
     code, _, err = export("nobody", "--format", "csv", "--out", place)
     assert code == 2
     assert f"--out {place}" in err and message.format(tmp=tmp_path) in err
+    assert record.read_bytes() == before
+    assert (tmp_path / "notes.csv").read_text() == "run,after,lunch\n"
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "lm-eval", "mlflow"])
+def test_a_file_of_another_kind_is_not_written_over(
+    kind: str, export: Command, reports: Path, tmp_path: Path
+) -> None:
+    """A run's record that was copied is no export of any kind; an export is one of its own."""
+    for name in ("run.json", "rows/arc_easy.jsonl"):
+        out = tmp_path / "x"
+        out.write_bytes((reports / "runs" / NEWEST / name).read_bytes())
+        before = out.read_bytes()
+        code, _, err = export(NEWEST, "--format", kind, "--out", out)
+        assert code == 2 and f"is there and no {kind} file that this command wrote" in err
+        assert out.read_bytes() == before
+        out.unlink()
+    if kind != "mlflow":
+        assert [export(NEWEST, "--format", kind, "--out", out)[0] for _ in range(2)] == [0, 0]
+
+
+def test_the_docs_file_is_checked_too(export: Command, reports: Path, tmp_path: Path) -> None:
+    out, docs = tmp_path / "x.csv", tmp_path / "x-docs.csv"
+    command = ("smol", "--format", "csv", "--docs", "--out", out)
+    docs.write_text("mine")
+    code, _, err = export(*command)
+    assert code == 2 and f"--out {docs} is there and no csv file" in err
+    assert docs.read_text() == "mine" and not out.exists()
+    docs.unlink()
+    docs.symlink_to(out)
+    code, _, err = export(*command)
+    assert code == 2 and f"is a link to {out}: remove it" in err
+    docs.unlink()
+    assert [export(*command)[0] for _ in range(2)] == [0, 0]
+
+
+def test_a_long_name_is_written(export: Command, tmp_path: Path) -> None:
+    out = tmp_path / ("n" * 245 + ".csv")
+    assert export("smol", "--format", "csv", "--out", out)[0] == 0
+    assert len(pd.read_csv(out)) == 5
+    card = tmp_path / ("n" * 250)
+    assert export("smol", "--format", "model-card", "--out", card)[0] == 0
+
+
+def test_a_run_that_cannot_be_read_is_not_unknown(
+    export: Command, reports: Path, tmp_path: Path
+) -> None:
+    record = reports / "runs" / NEWEST / "run.json"
+    record.write_text(record.read_text("utf-8").replace('"schema": ', '"schema": 99'), "utf-8")
+    code, _, err = export(NEWEST, "--format", "csv", "--out", tmp_path / "x.csv")
+    assert code == 1 and "unknown model" not in err
+    assert re.search(rf"^harness: .*{NEWEST}.*: schema 99\d+", err, re.MULTILINE)
+
+
+def test_names_on_both_sides_of_the_options_are_explained(export: Command, tmp_path: Path) -> None:
+    code, _, err = export("smol", "--format", "csv", "--out", tmp_path / "x", "qwen")
+    assert code == 2 and "'qwen' stands apart from the other names" in err
+    assert "put all of them before the options" in err
+
+
+def test_one_is_no_plural(export: Command, tmp_path: Path) -> None:
+    assert "(1 estimate)" in export(OLDER, "--format", "csv", "--out", tmp_path / "x")[2]
+    assert "(1 task)" in export(OLDER, "--format", "lm-eval", "--out", tmp_path / "y")[2]
 
 
 def test_an_sqlite_address_is_a_path(export: Command) -> None:
@@ -173,6 +261,20 @@ def test_damaged_rows_leave_no_file(export: Command, reports: Path, tmp_path: Pa
     code, _, err = export("smol", "--format", "csv", "--docs", "--out", tmp_path / "x.csv")
     assert code == 1 and "mmlu.jsonl, line 1" in err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["reports"]
+
+
+def test_rows_that_are_not_all_there_are_no_table_of_docs(
+    export: Command, reports: Path, tmp_path: Path
+) -> None:
+    """Cut at a line's end, and one doc twice: both read as rows without an error."""
+    path = reports / "runs" / NEWEST / "rows" / "mmlu.jsonl"
+    first = path.read_text("utf-8").splitlines(keepends=True)[0]
+    for rows in (first, first * 2, ""):
+        path.write_text(rows, "utf-8")
+        code, _, err = export("--format", "csv", "--docs", "--out", tmp_path / "x.csv")
+        assert code == 1 and f"it has {int(bool(rows))} of 2 docs" in err and str(path) in err
+        assert "name the other runs, or leave --docs out" in err
+    assert export(OLDER, "--format", "csv", "--docs", "--out", tmp_path / "x.csv")[0] == 0
 
 
 def test_only_samples_are_no_card(export: Command, reports: Path, tmp_path: Path) -> None:

@@ -49,6 +49,17 @@ def test_names_are_valid_in_mlflow(task: str) -> None:
         assert len(name) < 250 and not set(name) & set("=|',")
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [("a+b", "a.b"), ("x" * 100 + "1", "x" * 100 + "2"), ("a+b", "a&b")]
+)
+def test_tasks_whose_names_would_be_one_have_metrics_of_their_own(one: str, other: str) -> None:
+    found = as_logged(run("s", [result(one, ARC), result(other, replace(ARC, value=0.25))])).metrics
+    assert len(found) == 6
+    assert sorted(value for name, value in found.items() if "acc-" in name) == [0.25, 0.5]
+    alone = as_logged(run("s", [result(other, ARC), result("c", ARC)])).metrics
+    assert all(not name.endswith("-") and "acc-" not in name for name in alone)
+
+
 def test_no_number_is_no_metric() -> None:
     assert as_logged(run("smol", [result("t", replace(ARC, value=math.nan))])).metrics == {
         "t/acc.low": 0.4,

@@ -116,7 +116,7 @@ def test_a_hostile_model_keeps_its_name_and_runs_nothing(tmp_path: Path) -> None
 
 def test_a_header_is_defused_too(tmp_path: Path) -> None:
     write_csv(Table((Column("=1+1", "number"),), [(1.0,)]), tmp_path / "x.csv")
-    assert (tmp_path / "x.csv").read_text() == "'=1+1\n1.0\n"
+    assert (tmp_path / "x.csv").read_text() == '"\'=1+1"\n1.0\n'
 
 
 def test_numbers_are_not_touched(tmp_path: Path) -> None:
@@ -124,8 +124,13 @@ def test_numbers_are_not_touched(tmp_path: Path) -> None:
     table = Table(columns, [(-0.1, -7, True), (None, None, None), (1e-300, 2**53 + 1, False)])
     assert write_csv(table, tmp_path / "x.csv") == 3
     assert (tmp_path / "x.csv").read_text() == (
-        "a,b,c\n-0.1,-7,true\n,,\n1e-300,9007199254740993,false\n"
+        '"a","b","c"\n-0.1,-7,"true"\n"","",""\n1e-300,9007199254740993,"false"\n'
     )
+
+
+def test_every_text_is_quoted(tmp_path: Path) -> None:
+    write_csv(texts("a;=1+1", "a\n=1+1", "plain"), tmp_path / "x.csv")
+    assert (tmp_path / "x.csv").read_bytes() == (b'"cell"\r\n"a;=1+1"\r\n"a\n=1+1"\r\n"plain"\r\n')
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,17 @@ import msgspec
 import pytest
 
 from harness.compare import StoredRun
+from harness.difference import Difference
+from harness.gate.drops import mean_drop
+from harness.gate.policy import Margin
 from harness.metrics.divergence import per_token
-from harness.records import ModelRecord, Row
+from harness.records import DataRecord, ModelRecord, Row
 from harness.speed import Look, Speed
+from harness.types import Estimate
+from harness.units import NATS
 from tests.compared import answers, documents, stored_run
 from tests.conftest import Command
+from tests.report.fixtures.runs import generated_row
 
 POLICY = """\
 profiles:
@@ -278,6 +284,73 @@ def test_speed_is_held_against_the_baselines_in_one_probe(
     policy.write_text(POLICY + "limits: {speed: 0.75 times}\n")
     code, out, _ = gate()
     assert code == 1 and "beyond its limit: speed" in out
+
+
+def test_what_each_measured_against_its_own_parent_is_not_gated_and_said(
+    store: Store, harness: Command, gate: Gate, policy: Path
+) -> None:
+    """Nor can a policy gate it: then nothing would ever be tested."""
+    texts = [generated_row(0, None, scores={"kl": (1.0, 10.0)}, target="")]
+    more = {
+        "rows": {"divergence": texts},
+        "metrics": {"divergence": [per_token("kl", NATS, higher_is_better=False)]},
+    }
+    for name, parent in (("tiny", "smol (00)"), ("other", "tiny (11)")):
+        store(name, RIGHT, RIGHT, changes={"divergence": {"others": {"parent": parent}}}, **more)
+        if name == "tiny":
+            harness("accept", "tiny")
+    code, out, _ = gate()
+    assert code == 0 and "divergence is not gated: each was held against a parent of its own" in out
+    policy.write_text(POLICY + "tasks: {divergence: {metric: kl, margin: 0.1 nats/token}}\n")
+    code, _, err = gate()
+    assert code == 2 and "the policy gates divergence" in err and "under limits" in err
+
+
+def test_a_divergence_from_the_baseline_may_stand_in_another_run(
+    store: Store, harness: Command, gate: Gate, policy: Path, tmp_path: Path
+) -> None:
+    """0.1 nats a token from the baseline; one from another parent is no answer to the question."""
+    base = store("tiny", RIGHT, RIGHT).run.model
+    harness("accept", "tiny")
+    store("other", RIGHT, RIGHT)
+    policy.write_text(POLICY + "limits: {divergence kl: 0.2 nats/token}\n")
+    metrics = {"divergence": [per_token("kl", NATS, higher_is_better=False)]}
+    for month, parent, code in ((5, "smol (00)", 2), (6, f"tiny ({base.weights_id[:16]})", 0)):
+        stored_run(
+            tmp_path / "reports/runs",
+            "other",
+            {"divergence": [generated_row(0, None, scores={"kl": (1.0, 10.0)}, target="")]},
+            metrics=metrics,
+            changes={"divergence": {"others": {"parent": parent}}},
+            created=f"2026-0{month}-01T12:00:00+00:00",
+        )
+        assert gate()[0] == code
+    assert "divergence kl from tiny" in gate()[1]
+
+
+def test_few_passages_leave_few_degrees_of_freedom() -> None:
+    """A drop of 1 with a standard error of 0.4: of 20 docs surely beyond 0.1, of two passages, with
+    one degree of freedom and t = 6.3 instead of 1.7, not.
+    """
+    estimate = Estimate(-1.0, None, None, 0.4, 20, "", "perplexity", True)
+    made = Difference("w", "p", True, 20.0, 19.0, estimate, "", freedom=19)
+    margin = Margin(0.1, "perplexity")
+    assert mean_drop(made, margin, 1.645, 1.645).state == "fails"
+    assert mean_drop(replace(made, freedom=1), margin, 1.645, 1.645).state == "open"
+
+
+def test_questions_asked_in_two_ways_are_pooled_once(
+    harness: Command, tmp_path: Path, gate: Gate
+) -> None:
+    data = [DataRecord("allenai/ai2_arc", "ARC-Easy", "mirror", {"test.jsonl": "ab" * 32})]
+    for name in ("tiny", "other"):
+        rows = {"arc_easy": answers(RIGHT), "arc_easy_answer": answers(RIGHT)}
+        changes = {task: {"data": data} for task in rows}
+        stored_run(tmp_path / "reports/runs", name, rows, changes=changes)
+    harness("accept", "tiny")
+    code, out, err = gate("--json")
+    assert code == 0, err
+    assert json.loads(out)["pooled"]["docs"] == len(RIGHT)
 
 
 def test_docs_of_one_passage_are_not_so_many_docs(

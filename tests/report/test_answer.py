@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.records import DataRecord
 from harness.report.answer_words import answer_phrases, answer_sureness, plain
 from harness.report.board import Answer, Section
 from harness.report.leaderboard import build_leaderboard, narrowed_to
@@ -14,6 +15,8 @@ from harness.report.shared_work import Group, shared_work
 from harness.run_folder import RunFolder
 from tests.report.fixtures.paired import RIGHT, accuracy, answer_of, answers, board_of, scored
 from tests.report.fixtures.runs import choice_row, digest, ends, result, run, stored
+
+HAS_NO_DOCS = "its docs are not here, or not whole"
 
 
 def said(section: Section) -> str:
@@ -66,11 +69,13 @@ def test_the_smallest_of_those_that_cannot_be_told_apart_is_named(tmp_path: Path
     assert standings(answer) == {"b": "level", "c": "level", "d": "behind"}
     assert said(section) == (
         "a has the highest score on arc_easy: 75.0% of 400 docs right, surely ahead of 1 of 3 "
-        "others. b is 60% smaller and cannot be told from it (−0.5 points, −3.0 to +1.9)."
+        "others. b is 60% smaller on disk and cannot be told from it (−0.5 points, −3.0 to +1.9)."
     )
     first, second = answer_sureness(section)
     assert first == "Of 3 others, 1 is surely behind; 2 cannot be told from it (b and c)."
-    assert second.startswith("A true difference of 3.") and second.endswith("four times in five.")
+    assert second.startswith("A true difference of 3.") and second.endswith(
+        "four times in five, in a test of its own."
+    )
 
 
 def test_four_percent_smaller_is_not_smaller_and_equals_go_to_the_smallest(tmp_path: Path) -> None:
@@ -82,8 +87,8 @@ def test_four_percent_smaller_is_not_smaller_and_equals_go_to_the_smallest(tmp_p
     assert section.answer is not None
     assert (section.answer.leader, section.answer.smaller) == ("b", None)
     assert said(section) == (
-        "b has the highest score on arc_easy: 75.0% of 400 docs right, but no other model is "
-        "surely behind. None that can stand in for it is smaller."
+        "b has, like a, the highest score on arc_easy: 75.0% of 400 docs right, but no other model "
+        "is surely behind. None that can stand in for it is smaller."
     )
 
 
@@ -100,9 +105,11 @@ def test_a_loss_on_one_task_is_not_hidden_by_a_gain_on_another(tmp_path: Path) -
     (rival,) = answer.rivals
     assert (rival.standing, rival.worse_on, rival.better_on) == ("mixed", ("arc_easy",), ("boolq",))
     assert rival.delta.value == pytest.approx(-1 / 800) and answer.docs == 800
-    assert "b is 70% smaller and cannot be told from it over all (−0.1 points" in said(section)
-    assert said(section).endswith("), but is worse on arc_easy.")
-    assert "Better than it on a task: b on boolq." in answer_sureness(section)
+    assert "b is 70% smaller on disk and cannot be told from it over all (−0.1 points" in said(
+        section
+    )
+    assert said(section).endswith("), but seems worse on arc_easy.")
+    assert "Surely better than it on a task: b on boolq." in answer_sureness(section)
 
 
 def test_a_level_model_goes_before_a_smaller_one_that_is_worse_on_a_task(tmp_path: Path) -> None:
@@ -123,11 +130,14 @@ def test_the_fastest_by_the_probe_is_named_where_the_leader_was_probed_too(tmp_p
         scored(tmp_path, "b", {"arc_easy": answers(5, 7)}),
         scored(tmp_path, "c", {"arc_easy": answers(0, 60)}),
     ]
-    speeds = {digest("a"): 100.0, digest("b"): 150.0, digest("c"): 900.0}
+    speeds = {
+        (digest(name), "bfloat16"): speed
+        for name, speed in {"a": 100.0, "b": 150.0, "c": 900.0}.items()
+    }
     board = board_of(*folders, decode=speeds)
     assert board.benchmarks.answer is not None and board.benchmarks.answer.faster == "b"
     assert "b is 1.5 times as fast and cannot be told from it (−0.5" in said(board.benchmarks)
-    del speeds[digest("a")]
+    del speeds[digest("a"), "bfloat16"]
     assert answer_of(*folders, decode=speeds).faster is None
 
 
@@ -140,8 +150,8 @@ def test_only_models_that_share_work_are_held_against_each_other(tmp_path: Path)
     ).benchmarks
     assert section.answer is not None
     assert section.answer.columns == section.answer.measured == ("arc_easy", "boolq")
-    assert section.answer.leader == "a" and section.answer.left_out == ("d",)
-    assert "Not compared, for want of the same work or of its docs: d." in answer_sureness(section)
+    assert section.answer.leader == "a" and section.answer.left_out == {"d": "other work"}
+    assert "Not compared: d (other work)." in answer_sureness(section)
 
 
 def test_what_all_share_is_found_where_every_two_share_something_else() -> None:
@@ -165,7 +175,8 @@ def test_half_of_the_models_is_not_enough(tmp_path: Path) -> None:
     ).benchmarks
     assert section.answer is not None and section.answer.leader is None
     assert said(section) == (
-        "No model can be named: no task was asked of more than half of the models in the same way."
+        "No model can be named: no task was asked of more than half of the models in the same way, "
+        "and scored in full."
     )
 
 
@@ -211,11 +222,94 @@ def test_unscored_docs_and_missing_rows_leave_a_model_out(tmp_path: Path) -> Non
     level = [scored(tmp_path, name, {"arc_easy": answers()}) for name in "abcd"]
     unscored = scored(tmp_path, "unscored", {"arc_easy": answers(80)}, of_result={"unscored": 1})
     assert answer_of(*level, best, torn).leader == "a"
-    assert answer_of(*level, best, torn).left_out == ("best", "torn")
-    assert answer_of(*level, unscored).left_out == ("unscored",)
+    assert answer_of(*level, best, torn).left_out == dict.fromkeys(("best", "torn"), HAS_NO_DOCS)
+    assert answer_of(*level, unscored).left_out == {"unscored": "docs without a score"}
     (tmp_path / "run-of-a" / "rows" / "arc_easy.jsonl").unlink()
     alone = answer_of(level[0], level[1])
-    assert alone.leader is None and alone.why.startswith("The docs by which most")
+    assert (
+        alone.leader is None
+        and alone.why == f"Most of the models cannot be compared: a ({HAS_NO_DOCS})."
+    )
+
+
+def test_who_was_not_compared_is_not_beaten_by_words(tmp_path: Path) -> None:
+    """Best has the highest figure and one unscored doc; a is ahead of b alone, and that is said."""
+    best = scored(tmp_path, "best", {"arc_easy": answers(90)}, of_result={"unscored": 1})
+    others = [scored(tmp_path, name, {"arc_easy": answers()}) for name in ("a",)]
+    behind = [scored(tmp_path, name, {"arc_easy": answers(0, 60)}) for name in ("b", "c")]
+    section = board_of(best, *others, *behind).benchmarks
+    assert section.answer is not None and section.answer.ahead == ("best",)
+    assert said(section) == (
+        "a is surely ahead of the 2 others that could be compared on arc_easy: 75.0% of 400 docs "
+        "right. The closest, b, is at −15.0 points, −18.8 to −11.8. Not compared, with a better "
+        "figure on a task: best (docs without a score)."
+    )
+
+
+def test_the_same_weights_in_two_rows_are_one_model(tmp_path: Path) -> None:
+    """Under another name nothing else can be surely behind it: its copy never would be."""
+    section = board_of(
+        scored(tmp_path, "a", {"arc_easy": answers()}),
+        scored(tmp_path, "copy", {"arc_easy": answers()}, weights_id=digest("a")),
+        scored(tmp_path, "b", {"arc_easy": answers(0, 60)}),
+    ).benchmarks
+    assert section.answer is not None
+    assert section.answer.left_out == {"copy": "the same weights as a"}
+    assert said(section).startswith("a is surely ahead of the 1 other that could be compared")
+
+
+def test_equal_figures_on_every_doc_are_level_without_an_interval(tmp_path: Path) -> None:
+    """A bootstrap of no differences has no spread, and there is nothing to doubt either."""
+
+    def pages(name: str, nats: float) -> RunFolder:
+        shares = [(-(nats + 0.01 * (page % 5)) * 100, 100) for page in range(20)]
+        value = math.exp(-sum(a for a, _ in shares) / 2000)
+        estimate = ends(value, value - 1, value + 1, unit="perplexity", higher=False, n=20)
+        rows = [
+            choice_row(page, True, scores={"word_perplexity": share})
+            for page, share in enumerate(shares)
+        ]
+        made = run(name, [result("wikitext2", estimate, "word_perplexity")], id=name)
+        return stored(tmp_path / name, made, {"wikitext2": rows})
+
+    section = board_of(pages("a", 3.5), pages("b", 3.5), pages("c", 4.0)).benchmarks
+    assert section.answer is not None and not section.answer.left_out
+    assert standings(section.answer) == {"b": "level", "c": "behind"}
+    assert "a has, like b, the best figure on wikitext2: word_perplexity 33." in said(section)
+
+
+def test_nothing_right_is_nothing_to_ship(tmp_path: Path) -> None:
+    none = [False] * 400
+    section = board_of(*(scored(tmp_path, name, {"gsm8k": none}) for name in "ab")).benchmarks
+    assert said(section) == "No model can be named: no model answered anything right."
+
+
+def test_a_share_that_aims_at_its_middle_has_no_best(tmp_path: Path) -> None:
+    """Of CrowS-Pairs' share half is no preference: 5% is no better than 50%."""
+    folders = []
+    for name, right in (("a", 0.05), ("b", 0.5)):
+        made = accuracy("crows_pairs", [place < 400 * right for place in range(400)])
+        estimate = replace(made.estimates["acc"], higher_is_better=False)
+        made = replace(made, primary="pct_stereotype", estimates={"pct_stereotype": estimate})
+        rows = [
+            choice_row(place, True, scores={"pct_stereotype": float(place < 400 * right)})
+            for place in range(400)
+        ]
+        folders.append(stored(tmp_path / name, run(name, [made], id=name), {"crows_pairs": rows}))
+    section = board_of(*folders).benchmarks
+    assert section.answer is not None and section.answer.leader is None
+
+
+def test_questions_that_two_tasks_ask_count_once(tmp_path: Path) -> None:
+    """The same 400 questions by likelihood and as written answers: 400 docs, not 800."""
+    arc = {"data": [DataRecord("allenai/ai2_arc", "ARC-Easy", "mirror", {"test.jsonl": "ab" * 32})]}
+    tasks = {"arc_easy": answers(), "arc_easy_answer": answers()}
+    worse = {"arc_easy": answers(1, 6), "arc_easy_answer": answers(1, 6)}
+    answer = answer_of(
+        scored(tmp_path, "a", tasks, of_result=arc), scored(tmp_path, "b", worse, of_result=arc)
+    )
+    assert answer.measured == ("arc_easy",) and answer.docs == 400
+    assert standings(answer) == {"b": "level"}
 
 
 def test_perplexities_have_no_sum_but_one_alone_is_a_score(tmp_path: Path) -> None:
@@ -233,7 +327,9 @@ def test_perplexities_have_no_sum_but_one_alone_is_a_score(tmp_path: Path) -> No
         return stored(tmp_path / str(len(tasks)) / name, made, dict.fromkeys(tasks, rows))
 
     alone = board_of(model("a", 4.0, "wikitext2"), model("b", 3.5, "wikitext2"))
-    assert said(alone.benchmarks).startswith("b is surely the best on wikitext2: 33.12 on 20 docs.")
+    assert said(alone.benchmarks).startswith(
+        "b is surely the best on wikitext2: word_perplexity 33.12 over 20 docs."
+    )
     both = board_of(*(model(name, 4.0, "ptb", "wikitext2") for name in "ab"))
     assert said(both.benchmarks) == (
         "No model can be named: the tasks that the models share have no right and wrong answers "

@@ -301,7 +301,8 @@ def test_costs_add_up_over_the_results_in_the_row() -> None:
 def test_the_speed_is_the_probes_of_the_same_weights() -> None:
     tasks = [result("arc_easy", proportion(0.5, 100))]
     rows = build_leaderboard(
-        [run("smol", tasks), run("qwen", tasks)], decode={digest("smol"): 137.0, "else": 9.0}
+        [run("smol", tasks), run("qwen", tasks)],
+        decode={(digest("smol"), "bfloat16"): 137.0, (digest("qwen"), "float32"): 9.0},
     ).benchmarks.rows
     assert {row.name: row.costs.decode for row in rows} == {"smol": 137.0, "qwen": None}
 

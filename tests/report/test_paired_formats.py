@@ -32,7 +32,7 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Leaderboard:
     return board_of(
         scored(folder, "a", {"arc_easy": answers()}),
         scored(folder, "a-sft", {"arc_easy": answers(30)}, **lineage),
-        decode={digest("a"): 137.25},
+        decode={(digest("a"), "bfloat16"): 137.25},
     )
 
 

@@ -1,6 +1,9 @@
 """A run's docs cut into pages: all of them, in order, small, found from the first page."""
 
+import os
 import re
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -8,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
+from harness.records import Run
 from harness.report import write_leaderboard
-from harness.report.html import run_page
+from harness.report.html import anchor, run_page
 from harness.report.ordered_rows import OrderedRows, shared_beginning
 from harness.report.run_page import run_pages
 from harness.run_folder import RunFolder
@@ -175,9 +179,60 @@ def test_pages_of_an_unknown_run_are_wrong_use(
     reports: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["report", "--pages", "chold", "--reports", str(reports)]) == 2
-    assert "unknown run 'chold': did you mean 'child'?" in capsys.readouterr().err
-    assert main(["report", "--pages", "child", "--suite", "card"]) == 2
-    assert "leave --pages and --tokens out" in capsys.readouterr().err
+    assert "unknown model or run 'chold': did you mean 'child'?" in capsys.readouterr().err
+    for name in ("child", ""):
+        assert main(["report", "--pages", name, "--suite", "card"]) == 2
+        assert "leave --pages and --tokens out" in capsys.readouterr().err
+    assert main(["report", "--pages", "", "--reports", str(reports)]) == 2
+    assert "--pages names no run" in capsys.readouterr().err
+    record = reports / "runs" / "child" / "run.json"
+    record.write_text(record.read_text("utf-8").replace('"schema": ', '"schema": 99'), "utf-8")
+    assert main(["report", "--pages", "child", "--reports", str(reports)]) == 1
+    error = capsys.readouterr().err
+    assert "child/run.json: schema 99" in error and "unknown model" not in error
+
+
+@pytest.mark.parametrize("name", ["last", CHILD.model.name, CHILD.id, "child"])
+def test_pages_of_the_last_run_and_of_a_models_newest(
+    name: str, reports: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.utime(reports / "runs" / "parent" / "run.json", (1, 1))
+    older = replace(CHILD, id="older", created="2020-01-01T00:00:00+00:00")
+    folder = stored(reports / "runs" / "older", older, {"mmlu": list(answers(3))})
+    os.utime(folder.path / "run.json", (1, 1))
+    assert main(["report", "--pages", name, "--reports", str(reports)]) == 0
+    said = capsys.readouterr().err
+    assert f"report: {reports / 'index.html'}" in said.splitlines()
+    assert said.splitlines()[-1] == f"report: {reports / 'html' / run_page(CHILD.id)}"
+
+
+def test_pages_of_a_run_that_is_gone_are_removed(reports: Path, pages: Drawn) -> None:
+    """Not those of a damaged run, nor what somebody else put there."""
+    mine = reports / "html" / "mine.html"
+    mine.write_text("<h1>mine</h1>")
+    (reports / "runs" / "child").rename(reports / "gone")
+    torn = stored(reports / "runs" / "torn", replace(PARENT, id="torn"), {"mmlu": list(answers(2))})
+    assert main(["report", "--reports", str(reports)]) == 0
+    assert not drawn(reports) and len(pages) > 3
+    (torn.path / "run.json").write_text("{")
+    assert main(["report", "--reports", str(reports)]) == 0
+    left = {path.name.partition(",")[0].removesuffix(".html") for path in mine.parent.iterdir()}
+    assert left == {"mine", "torn", run_page(PARENT.id).removesuffix(".html")}
+
+
+def test_two_runs_with_one_id_do_not_share_pages(reports: Path) -> None:
+    shutil.copytree(reports / "runs" / "parent", reports / "runs" / "parent copy")
+    assert main(["report", "--reports", str(reports)]) == 0
+    board = (reports / "leaderboard.md").read_text("utf-8")
+    assert f"parent copy: two runs have the id {PARENT.id}, see parent" in board
+
+
+def test_no_two_tasks_have_one_anchor() -> None:
+    tasks = ["a+b", "a.2Bb", "a.b", "a%b", "a.begin-0", "ü", "a_b-c~d"]
+    found = {anchor(task) for task in tasks}
+    assert len(found) == len(tasks)
+    assert all(re.fullmatch(r"task-[\w.~-]+", each, re.ASCII) for each in found)
+    assert anchor("mmlu") == "task-mmlu" and anchor("a.b") == "task-a.2Eb"
 
 
 @pytest.mark.parametrize(
@@ -209,6 +264,86 @@ def test_a_prompt_that_begins_otherwise_leaves_the_others_theirs(tmp_path: Path)
     (page,) = dict(run_pages(folder, made)).values()
     prompts_shown = re.findall(r'<pre class="prompt"[^>]*>\n(.*?)</pre>', page, re.DOTALL)
     assert prompts_shown == ["one", "two", "other", "three", begin]
+
+
+def two_tasks(where: Path) -> tuple[RunFolder, Run]:
+    rows = [choice_row(index, True) for index in range(3)]
+    made = run("smol", [result(task, proportion(0.5, 3)) for task in ("arc_easy", "mmlu")])
+    return stored(where, made, {"arc_easy": rows, "mmlu": rows}), made
+
+
+@pytest.mark.parametrize(
+    ("keep", "here"), [(slice(2), 2), (slice(0), 0), ([0, 1, 1], 2), ([0, 1, 2, 0], 3)]
+)
+def test_docs_that_are_not_here_are_counted(
+    keep: slice | list[int], here: int, tmp_path: Path
+) -> None:
+    """Rows cut at a line's end, none, and one that stands twice."""
+    folder, made = two_tasks(tmp_path / "r")
+    path = folder.rows_path("mmlu")
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    kept = lines[keep] if isinstance(keep, slice) else [lines[number] for number in keep]
+    path.write_text("".join(kept), "utf-8")
+    (page,) = dict(run_pages(folder, made)).values()
+    assert numbers(page) == [0, 1, 2, *range(here)]
+    assert page.count("docs are here: the file of rows is not whole") == int(here != 3)
+    assert (f"{here} of 3 docs are here" in page) == (here != 3)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def turn(path: Path) -> None:
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[::-1]))
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def replace_file(path: Path) -> None:
+    path.rename(path.with_suffix(".before"))
+    path.write_bytes(b"")
+
+
+def changing(monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None], rows: Path) -> None:
+    """Let a file change after its rows were found and before they are drawn."""
+    enter = OrderedRows.__enter__
+
+    def then_change(opened: OrderedRows) -> OrderedRows:
+        if opened._path == rows:
+            change(rows)
+        return enter(opened)
+
+    monkeypatch.setattr(OrderedRows, "__enter__", then_change)
+
+
+@pytest.mark.parametrize(
+    ("change", "left"), [(cut, [0, 1]), (turn, []), (empty, []), (replace_file, [0, 1, 2])]
+)
+def test_rows_that_change_while_they_are_drawn_cost_the_rest_of_their_task(
+    change: Callable[[Path], None], left: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new file in the old one's place disturbs nothing: the old one is still open."""
+    folder, made = two_tasks(tmp_path / "runs" / "r")
+    changing(monkeypatch, change, folder.rows_path("mmlu"))
+    write_leaderboard([folder], tmp_path)
+    page = (tmp_path / "html" / run_page(made.id)).read_text("utf-8")
+    assert numbers(page) == [0, 1, 2, *left]
+    said = re.findall(r"The docs end early: .*mmlu\.jsonl changed while it was read", page)
+    assert len(said) == (change is not replace_file)
+
+
+def test_a_parents_rows_that_change_cost_only_its_answers(
+    reports: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [RunFolder(reports / "runs" / name) for name in ("parent", "child")]
+    changing(monkeypatch, empty, folders[0].rows_path("mmlu"))
+    write_leaderboard(folders[::-1], reports / "again")
+    pages = drawn(reports / "again")
+    assert [*chain(*map(numbers, pages.values()))] == list(range(DOCS))
+    assert (reports / "again" / "html" / run_page(PARENT.id)).exists()
 
 
 def test_the_measurement_draws_what_it_wrote(

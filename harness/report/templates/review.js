@@ -135,9 +135,13 @@ for (const bar of document.querySelectorAll(".review")) {
     const covered = getComputedStyle(bar.parentElement).position === "sticky";
     const height = covered ? bar.parentElement.offsetHeight : 0;
     document.documentElement.style.scrollPaddingTop = `${height + 12}px`;
-    doc.scrollIntoView({ block: "start" });
     // Docs out of sight have estimated heights until they are drawn: then the place is another.
-    requestAnimationFrame(() => last === doc && doc.scrollIntoView({ block: "start" }));
+    const settle = (frames) => {
+      if (last !== doc) return;
+      doc.scrollIntoView({ block: "start" });
+      if (frames) requestAnimationFrame(() => settle(frames - 1));
+    };
+    settle(2);
   };
   const move = (step) => {
     const from = document.activeElement.closest(".doc") ?? last;

@@ -1,0 +1,1 @@
+"""Preference pairs from answers that a judge ranks under a written constitution."""
