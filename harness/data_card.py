@@ -34,6 +34,7 @@ class SourceCard:
         dropped: rule to how many rows, or what came of them, were left out.
         taken_rows: rows of which something was taken.
         taken: examples or pairs.
+        commit: of the hub's repository that the files are of; ``None`` for the user's own.
     """
 
     name: str
@@ -47,6 +48,7 @@ class SourceCard:
     dropped: Mapping[str, int]
     taken_rows: int
     taken: int
+    commit: str | None = None
 
 
 @dataclass(frozen=True)

@@ -147,14 +147,17 @@ def remote(name: str, revision: str | None, kind: Kind = "model") -> RemoteRepo:
     return RemoteRepo(info.sha, files, sizes)
 
 
-def download(name: str, revision: str | None, commit: str, files: Sequence[str]) -> Path:
-    """Fetch files of a model at a commit into the hub's cache, and return their folder.
+def download(
+    name: str, revision: str | None, commit: str, files: Sequence[str], kind: Kind = "model"
+) -> Path:
+    """Fetch files at a commit into the hub's cache, and return the folder that they lie in.
 
     Args:
         name: ``org/name``.
         revision: what was asked for; later look-ups by this name find the commit.
         commit: what that stood for.
-        files: names of the files.
+        files: names of the files, with their folders.
+        kind: what the repository holds.
 
     Raises:
         HubError: the hub does not give them.
@@ -164,11 +167,16 @@ def download(name: str, revision: str | None, commit: str, files: Sequence[str])
     with _Explained(name, commit):
         paths = [
             hf_hub_download(
-                name, file, revision=commit, endpoint=endpoint(), cache_dir=cache_folder()
+                name,
+                file,
+                repo_type=kind,
+                revision=commit,
+                endpoint=endpoint(),
+                cache_dir=cache_folder(),
             )
             for file in files
         ]
-    snapshot = Path(paths[0]).parent
+    snapshot = Path(paths[0]).parents[files[0].count("/")]
     if revision != commit:
         # Fetching by commit does not record what the branch stood for; offline, that is needed.
         write_atomic(snapshot.parent.parent / "refs" / (revision or "main"), commit)

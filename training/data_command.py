@@ -17,6 +17,7 @@ from harness.report.data_pages import write_card_pages
 from harness.report.wording import counted
 from training.data.mixture.built import mixture_folder
 from training.data.mixture.declared import Mixture
+from training.data.mixture.licences import UNKNOWN
 from training.data.mixture.making import Place, check_licences, make
 from training.data.mixture.mixtures_file import find_mixture
 from training.data_folder import data_folder
@@ -72,6 +73,12 @@ def _intention(mixture: Mixture, limit: int | None) -> list[str]:
         amount = "all rows" if taken.at_most is None else f"at most {taken.at_most:,}"
         source = taken.source
         lines.append(f"  {source.name}: {amount} of {source.place} ({source.licence})")
+    unknown = [taken.source.name for taken in mixture.sources if taken.source.licence == UNKNOWN]
+    if unknown:
+        lines.append(
+            f"  licence not known: {', '.join(unknown)}: nobody has permitted anything; look at "
+            "where they come from before what learns from them leaves your hands"
+        )
     if limit is not None:
         lines.append(f"  of the first {counted(limit, 'row')} of each: a trial")
     return lines

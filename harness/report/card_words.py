@@ -74,7 +74,10 @@ def cautions(card: DataCard) -> list[str]:
             )
     unknown = [source.name for source in card.sources if source.licence == "unknown"]
     if unknown:
-        found.append(f"Licence not known: {listed([clean(name) for name in unknown])}.")
+        found.append(
+            f"Licence not known: {listed([clean(name) for name in unknown])}. Nobody has permitted "
+            "any use of these rows."
+        )
     return [*found, *map(clean, card.notes)]
 
 
@@ -135,7 +138,7 @@ def _sources(card: DataCard) -> Table:
         tuple(
             (
                 Cell(source.name),
-                Cell(source.place),
+                Cell(_where(source)),
                 Cell(source.licence),
                 Cell(f"{source.rows:,}"),
                 Cell("all" if source.at_most is None else f"{source.at_most:,}"),
@@ -146,6 +149,10 @@ def _sources(card: DataCard) -> Table:
             for source in card.sources
         ),
     )
+
+
+def _where(source: SourceCard) -> str:
+    return source.place + (f" at {source.commit[:8]}" if source.commit else "")
 
 
 def _dropped(source: SourceCard) -> int:

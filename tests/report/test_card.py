@@ -30,7 +30,7 @@ def test_what_must_not_be_overlooked() -> None:
         "A trial: only the first 5,000 rows of each source were read.",
         "Not held against bbq: no data.",
         "Of gsm8k, only the shipped samples were at hand: the other test docs were not looked for.",
-        "Licence not known: two.",
+        "Licence not known: two. Nobody has permitted any use of these rows.",
         "one: row 9 is the last.",
     ]
 

@@ -56,7 +56,11 @@ class Source:
 
     Attributes:
         name: as the mixtures call it; the group of its rows.
-        dataset, config, split: in the data folder, ``DATASET/CONFIG/SPLIT.jsonl[.gz]``.
+        dataset, config, split: in the data folder, ``DATASET/CONFIG/SPLIT.jsonl`` or another of
+            `reading.SUFFIXES`; or by these names on the hub.
+        hub_folder: the folder of the hub's repository that holds the files, where it has no
+            configuration of that name.
+        unpublished: what a set is that no hub has, for whoever misses it.
         path: a file, instead of these.
         format: one of `FORMATS`.
         licence: one of `licences.FORBIDDEN`.
@@ -74,6 +78,8 @@ class Source:
     dataset: str = ""
     config: str = "default"
     split: str = "train"
+    hub_folder: str = ""
+    unpublished: str = ""
     path: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
     where: Mapping[str, Scalar] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from harness.data_card import Lengths, Split
 from training.data.mixture.choosing import RULES, TAKEN, Choice
 from training.data.mixture.declared import Mixture
 from training.data.mixture.shards import Kept, Shard
+from training.data.mixture.surveying import Survey
 from training.data.mixture.tally import EXAMPLES, Tally
 from training.data.mixture.words import Hashes
 
@@ -46,6 +47,7 @@ class Finished:
 
 def finish(
     mixture: Mixture,
+    surveys: Sequence[Survey],
     shards: Sequence[Sequence[Shard]],
     kept: Sequence[Kept],
     choice: Choice,
@@ -66,7 +68,7 @@ def finish(
             for name in mixture.splits
         ]
         start = 0
-        for taken, parts, arrays in zip(mixture.sources, shards, kept, strict=True):
+        for survey, parts, arrays in zip(surveys, shards, kept, strict=True):
             left_out, rows, count = Tally(), set(), 0
             for line in _lines(parts, arrays, choice, start):
                 meter.advance(1)
@@ -76,8 +78,8 @@ def finish(
                     rows.add(line.number)
                     count += 1
                 else:
-                    where = f"{taken.source.name}, row {line.number}"
-                    _leave_out(left_out, line, where, _repeated(mixture, kept, line.repeats))
+                    where = f"{survey.taken.source.name}, {survey.where(line.number)}"
+                    _leave_out(left_out, line, where, _repeated(surveys, kept, line.repeats))
             found.tallies.append(left_out)
             found.taken.append(count)
             found.taken_rows.append(len(rows))
@@ -185,10 +187,10 @@ def _leave_out(tally: Tally, line: _Line, where: str, repeated: str) -> None:
     tally.drop(rule, where, why, f"{row['instruction']}\n{answer}")
 
 
-def _repeated(mixture: Mixture, kept: Sequence[Kept], place: int) -> str:
+def _repeated(surveys: Sequence[Survey], kept: Sequence[Kept], place: int) -> str:
     """Source and row of a place among all rows; empty for none (-1)."""
-    for taken, part in zip(mixture.sources, kept, strict=True):
+    for survey, part in zip(surveys, kept, strict=True):
         if 0 <= place < len(part.keys):
-            return f"{taken.source.name}, row {int(part.numbers[place])}"
+            return f"{survey.taken.source.name}, {survey.where(int(part.numbers[place]))}"
         place -= len(part.keys)
     return ""

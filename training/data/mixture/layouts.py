@@ -27,6 +27,18 @@ from training.data.rows import Example, Message, Pair
 
 Row = Example | Pair
 
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "alpaca": ("instruction", "output"),
+    "preference": ("prompt", "chosen", "rejected"),
+    "chat": ("messages",),
+    "turns": ("conversations",),
+    "choices": ("question", "choices", "answer"),
+    "either": ("prompt", "a", "b", "label"),
+    "transcripts": ("chosen", "rejected"),
+    "stack_exchange": ("question", "answers"),
+}
+"""What a row of each format has at least."""
+
 PROMPT_COLUMN = {
     "alpaca": "instruction",
     "preference": "prompt",
@@ -40,6 +52,14 @@ _FILLED = re.compile(r"\{(\w+)\}")
 _LETTERS = "ABCDEFGHIJ"
 _A_IS_BETTER = (1, "1", "A", "a")
 _B_IS_BETTER = (0, "0", "B", "b")
+
+
+def columns_of(source: Source) -> tuple[str, ...]:
+    """The columns that a source's rows have at least, by its own names."""
+    theirs = dict(source.columns)
+    if source.format == "preference" and "instruction" in theirs:
+        theirs["prompt"] = theirs["instruction"]
+    return tuple(theirs.get(name, name) for name in COLUMNS[source.format])
 
 
 def rows_of(source: Source, columns: Mapping[str, Any], where: str) -> list[Row]:

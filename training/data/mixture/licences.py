@@ -6,6 +6,10 @@ from types import MappingProxyType
 
 USES = ("research", "commercial")
 
+UNKNOWN = "unknown"
+"""No licence of the rows is stated where they are published, or that of a part of them is not. So
+nobody has permitted anything: a commercial use is refused, and research is warned."""
+
 FORBIDDEN = MappingProxyType(
     {
         "apache-2.0": (),
@@ -24,8 +28,9 @@ FORBIDDEN = MappingProxyType(
         "odc-by": (),
         "own": (),
         "research-only": ("commercial",),
-        "unknown": ("commercial",),
+        UNKNOWN: ("commercial",),
     }
 )
-"""Licence to the uses that it forbids. ``own``: the project's or the user's; ``unknown`` permits
-what nobody would be asked about."""
+"""Licence to the uses that it forbids. ``own``: the project's or the user's; ``ms-research-data``:
+Microsoft's Research Data License Agreement. What else a licence asks for, such as naming the
+authors, is the user's to do."""

@@ -24,9 +24,10 @@ from training.data.mixture.carding import Held, Made, describe
 from training.data.mixture.choosing import choose
 from training.data.mixture.declared import Mixture
 from training.data.mixture.finishing import finish
-from training.data.mixture.licences import FORBIDDEN
+from training.data.mixture.licences import FORBIDDEN, UNKNOWN
+from training.data.mixture.locating import Located, locate_all
 from training.data.mixture.shards import Kept, Shard, Worker
-from training.data.mixture.surveying import Survey, locate, survey
+from training.data.mixture.surveying import Survey, survey
 from training.data.mixture.tests_index import TestsIndex, test_sets
 
 VERSION = 1
@@ -64,21 +65,23 @@ class Place:
 
 
 def check_licences(mixture: Mixture) -> None:
-    """Refuse a mixture that its sources' licences forbid.
+    """Refuse a mixture that its sources' licences do not permit.
 
     Raises:
         UsageError: names every such source.
     """
     refusing = [
-        f"{taken.source.name} ({taken.source.licence})"
+        f"{taken.source.name} ({taken.source.licence}"
+        f"{': no licence permits it' if taken.source.licence == UNKNOWN else ''})"
         for taken in mixture.sources
         if mixture.use in FORBIDDEN[taken.source.licence]
     ]
     if refusing:
+        one = len(refusing) == 1
         raise UsageError(
-            f"{mixture.name} is for {mixture.use} use, which the licence of "
-            f"{counted(len(refusing), 'source')} forbids: {', '.join(refusing)}; leave "
-            f"{'it' if len(refusing) == 1 else 'them'} out, or declare another use"
+            f"{mixture.name} is for {mixture.use} use, which {counted(len(refusing), 'source')} "
+            f"{'does' if one else 'do'} not permit: {', '.join(refusing)}; leave "
+            f"{'it' if one else 'them'} out, or declare another use"
         )
 
 
@@ -86,13 +89,13 @@ def make(mixture: Mixture, place: Place, meter: Meter) -> DataCard:
     """Make a mixture; one that is there already and would be the same is left as it is.
 
     Raises:
-        UsageError: a licence forbids the declared use.
+        UsageError: a licence does not permit the declared use.
         DataError: a source is missing, cannot be read, or is too small.
         StorageError: something cannot be written.
         Interrupted: the user stopped it; the same call goes on.
     """
     check_licences(mixture)
-    files = _located(mixture, place.data)
+    files = locate_all(mixture, place.data, place.tell)
     work, partial = (_beside(place.out, what) for what in ("work", "partial"))
     try:
         with explained(place.out), alone(place.out, place.tell):
@@ -109,7 +112,7 @@ def make(mixture: Mixture, place: Place, meter: Meter) -> DataCard:
             choice = choose(mixture, kept)
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
-            finished = finish(mixture, shards, kept, choice, partial, meter)
+            finished = finish(mixture, surveys, shards, kept, choice, partial, meter)
             held = Held(tests, unchecked)
             made = Made(identity, place.limit, versions())
             card = describe(mixture, surveys, shards, finished, held, made)
@@ -131,35 +134,24 @@ def versions() -> dict[str, str]:
     return {name: metadata.version(name) for name in PACKAGES}
 
 
-def _located(mixture: Mixture, data: Path | None) -> list[Path]:
-    found, missing = [], []
-    for taken in mixture.sources:
-        try:
-            found.append(locate(taken, data))
-        except DataError as error:
-            missing.append(str(error))
-    if missing:
-        raise DataError(
-            f"{mixture.name}: {counted(len(missing), 'source')} of {len(mixture.sources)} "
-            "cannot be read:\n" + "\n".join(f"  {line}" for line in missing)
-        )
-    return found
-
-
-def _surveyed(mixture: Mixture, files: Sequence[Path], place: Place, meter: Meter) -> list[Survey]:
+def _surveyed(
+    mixture: Mixture, sources: Sequence[Located], place: Place, meter: Meter
+) -> list[Survey]:
     with explained(place.out):
-        sizes = [path.stat().st_size for path in files]
+        sizes = [path.stat().st_size for each in sources for path in each.files]
     meter.start("looking through the sources", sum(sizes), "bytes")
     found = [
-        survey(taken, path, mixture.seed, place.limit, meter.advance)
-        for taken, path in zip(mixture.sources, files, strict=True)
+        survey(taken, each, mixture.seed, place.limit, meter.advance)
+        for taken, each in zip(mixture.sources, sources, strict=True)
     ]
     if mixture.unreadable == "stop":
         for each in found:
             if each.torn:  # whether or not that row is drawn: others are missing
+                files = each.located.files
+                where = files[0] if len(files) == 1 else files[0].parent
                 raise DataError(
-                    f"{each.taken.source.name}: {each.file}, {each.torn}. Fetch it again, or "
-                    "declare `unreadable: drop` to take what there is"
+                    f"{each.taken.source.name}: {where}, {each.torn}. Fetch it again, or declare "
+                    "`unreadable: drop` to take what there is"
                 )
     return found
 
@@ -185,7 +177,7 @@ def _identity(
     content = {
         "version": VERSION,
         "mixture": mixture.digest,
-        "sources": [each.sha256 for each in surveys],
+        "sources": [list(each.digests.values()) for each in surveys],
         "tests": tests.digest if tests else "",
         "limit": limit,
         "packages": versions(),

@@ -78,6 +78,8 @@ def _source(sources: Table, name: str) -> Source:
         dataset=table.text("dataset", ""),
         config=table.text("config", "default"),
         split=table.text("split", "train"),
+        hub_folder=table.text("hub_folder", ""),
+        unpublished=table.text("unpublished", ""),
         path=table.text("path", ""),
         columns=_texts(table, "columns"),
         where={key: where.scalar(key) for key in where.nodes} if where else {},

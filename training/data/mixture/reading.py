@@ -16,10 +16,15 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from harness.errors import DataError
+from training.data.mixture.parquet import parquet_rows
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz")
+SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet")
 MAX_ROW_BYTES = 16 * 2**20
 """A longer row is no text to learn from; it is passed over without being held."""
+MOST_UNPACKED = 200
+"""Times its size that a packed file may unpack to."""
+_UNPACKED_BYTES = 2**28
+"""Below which that is not looked at."""
 _CHUNK = 2**20
 _OTHER_ENCODINGS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 
@@ -41,7 +46,7 @@ class RawRow:
     """A row as it stands in its file.
 
     Attributes:
-        number: from 1: the line of a .jsonl file, the place in a .json list.
+        number: from 1: the line of a .jsonl file, the place in a .json list or a .parquet file.
         content: its bytes; the beginning only where it is ``too_large``.
         ended: whether a line feed follows: the last line of a file that was cut off has none.
     """
@@ -85,15 +90,19 @@ def raw_rows(path: Path, advance: Callable[[int], None] = lambda _: None) -> Ite
         advance: told of bytes of the file that were read.
 
     Raises:
-        DataError: the file is missing, cannot be unpacked, is UTF-16, or is a .json file that
-            holds no list.
+        DataError: the file is missing, cannot be unpacked, unpacks to much more than rows of text
+            do, is UTF-16, or is a .json file that holds no list.
     """
     if not path.name.endswith(SUFFIXES):
         raise DataError(f"{path}: a source is a file that ends in {', '.join(SUFFIXES)}")
     try:
+        if path.suffix == ".parquet":
+            for number, content in enumerate(parquet_rows(path, advance), 1):
+                yield _whole(number, content)
+            return
         with path.open("rb") as packed:
             file = gzip.GzipFile(fileobj=packed) if path.suffix == ".gz" else packed
-            counted = _Counted(file, packed, advance)
+            counted = _Counted(file, packed, advance, path)
             read = _lines if ".jsonl" in path.name else _listed
             yield from read(counted, path)
             counted.tell()
@@ -103,32 +112,50 @@ def raw_rows(path: Path, advance: Callable[[int], None] = lambda _: None) -> Ite
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
+def _whole(number: int, content: bytes) -> RawRow:
+    too_large = len(content) > MAX_ROW_BYTES
+    return RawRow(number, content[:1000] if too_large else content, too_large)
+
+
 class _Readable(Protocol):
     def readline(self, size: int, /) -> bytes: ...
     def read(self, size: int, /) -> bytes: ...
 
 
 class _Counted:
-    """A file that tells how far it was read: a packed one in packed bytes."""
+    """A file that tells how far it was read: a packed one in packed bytes. One that unpacks to more
+    than any rows of text is given up.
+    """
 
-    def __init__(self, file: _Readable, packed: IO[bytes], advance: Callable[[int], None]) -> None:
-        self._file, self._packed, self._advance = file, packed, advance
-        self._told = self._reads = 0
+    def __init__(
+        self, file: _Readable, packed: IO[bytes], advance: Callable[[int], None], path: Path
+    ) -> None:
+        self._file, self._packed, self._advance, self._path = file, packed, advance, path
+        self._told = self._reads = self._unpacked = 0
 
     def readline(self, size: int) -> bytes:
         self._reads += 1
         if self._reads % 1000 == 0:
             self.tell()
-        return self._file.readline(size)
+        line = self._file.readline(size)
+        self._unpacked += len(line)
+        return line
 
     def read(self, size: int) -> bytes:
         self.tell()
-        return self._file.read(size)
+        content = self._file.read(size)
+        self._unpacked += len(content)
+        return content
 
     def tell(self) -> None:
         now = self._packed.tell()
         self._advance(now - self._told)
         self._told = now
+        if self._unpacked > max(_UNPACKED_BYTES, now * MOST_UNPACKED):
+            raise DataError(
+                f"{self._path} unpacks to more than {MOST_UNPACKED} times its size, which no rows "
+                "of text do: unpack it yourself if that is what it is to hold"
+            )
 
 
 def _lines(file: _Counted, path: Path) -> Iterator[RawRow]:
@@ -143,6 +170,7 @@ def _lines(file: _Counted, path: Path) -> Iterator[RawRow]:
             line, rest = line[:1000], line
             while rest and not rest.endswith(b"\n"):
                 rest = file.readline(_CHUNK)
+                file.tell()
             ended = bool(rest)
         if content := line.strip():
             yield RawRow(number, content, too_large, ended)

@@ -28,9 +28,9 @@ from training.data.mixture.cleaning import (
 from training.data.mixture.declared import Mixture
 from training.data.mixture.layouts import Row, rows_of
 from training.data.mixture.near import Signatures, signatures
-from training.data.mixture.reading import RawRow, Unreadable
+from training.data.mixture.reading import Unreadable
 from training.data.mixture.refused import DECIDED, Refused
-from training.data.mixture.surveying import Survey
+from training.data.mixture.surveying import Drawn, Survey
 from training.data.mixture.tally import Tally
 from training.data.mixture.tests_index import TestsIndex, shared_words
 from training.data.mixture.words import Hashes, hashed, key, question_key
@@ -127,11 +127,11 @@ class Worker:
             yield found
             through, place = found.through, place + 1
         begun: _Begun | None = None
-        for raw, drawn in survey.drawn_rows():
-            if raw.number <= through:
+        for drawn in survey.drawn_rows():
+            if drawn.number <= through:
                 continue
             begun = begun or _Begun(self, survey)
-            begun.take(raw, drawn)
+            begun.take(drawn)
             advance(1)
             if begun.tally.rows == SHARD_ROWS:
                 yield begun.finish(self._stem(number, place))
@@ -147,23 +147,23 @@ class _Begun:
     """A shard that is being made."""
 
     def __init__(self, worker: Worker, survey: Survey) -> None:
-        self._worker, self._source, self._file = worker, survey.taken.source, survey.file
+        self._worker, self._source = worker, survey.taken.source
         self._actions = actions(worker.mixture, self._source)
-        self._waiting: list[tuple[int, int, Row]] = []
+        self._waiting: list[tuple[Drawn, Row]] = []
         self._lines: list[str] = []
         self._parts: list[Kept] = []
         self._last = 0
         self.tally = Tally()
 
-    def take(self, raw: RawRow, drawn: int) -> None:
+    def take(self, drawn: Drawn) -> None:
         """Read and clean a row."""
-        where = f"{self._file.name}, row {raw.number}"
+        where = _where(drawn)
         self.tally.rows += 1
-        self._last = raw.number
+        self._last = drawn.number
         try:
-            found = rows_of(self._source, raw.columns(), where)
+            found = rows_of(self._source, drawn.raw.columns(), where)
         except (Unreadable, Refused) as error:
-            self._refused(error, where, raw.content[:4000].decode("utf-8", "replace"))
+            self._refused(error, drawn)
             return
         self.tally.read += len(found)
         for row in found:
@@ -179,7 +179,7 @@ class _Begun:
                 source = f"{self._source.name}, {where}"
                 self.tally.drop(error.rule, source, str(error), text_of(row))
                 continue
-            self._waiting.append((drawn, raw.number, clean))
+            self._waiting.append((drawn, clean))
         if len(self._waiting) >= _BATCH:
             self._settle()
 
@@ -196,13 +196,14 @@ class _Begun:
         write_atomic(stem.with_suffix(".json"), msgspec.json.encode(done))
         return Shard(rows, arrays, self._last, self.tally)
 
-    def _refused(self, error: Unreadable | Refused, where: str, text: str) -> None:
+    def _refused(self, error: Unreadable | Refused, drawn: Drawn) -> None:
         if error.rule in DECIDED and self._worker.mixture.unreadable == "stop":
             raise DataError(
-                f"{self._source.name}: {self._file}, {where.rpartition(', ')[2]}: {error}. "
+                f"{self._source.name}: {drawn.file}, row {drawn.raw.number}: {error}. "
                 "`unreadable: drop` in the mixture would drop and count such rows"
             )
-        self.tally.drop(error.rule, f"{self._source.name}, {where}", str(error), text)
+        text = drawn.raw.content[:4000].decode("utf-8", "replace")
+        self.tally.drop(error.rule, f"{self._source.name}, {_where(drawn)}", str(error), text)
 
     def _settle(self) -> None:
         """Hold the waiting rows against the tests, all at once, and keep the others."""
@@ -210,32 +211,32 @@ class _Begun:
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
-        texts = [text_of(row) for _, _, row in waiting]
+        texts = [text_of(row) for _, row in waiting]
         words = hashed(texts)
         tests = self._worker.tests
-        hits = tests.hits(words, [_asked(row) for _, _, row in waiting]) if tests else {}
+        hits = tests.hits(words, [_asked(row) for _, row in waiting]) if tests else {}
         near = self._worker.mixture.near is not None
         found = signatures(words) if near else np.empty((len(texts), 0), np.uint32)
         kept = [place for place in range(len(waiting)) if place not in hits]
         for place, hit in hits.items():
-            _, number, row = waiting[place]
+            drawn, row = waiting[place]
             self.tally.tests[hit.doc.task] += 1
             self.tally.drop(
                 "contaminated",
-                f"{self._source.name}, {self._file.name}, row {number}",
+                f"{self._source.name}, {_where(drawn)}",
                 shared_words(hit, texts[place], self._worker.mixture.ngram or 0),
                 text_of(row),
             )
         seed = self._worker.mixture.seed
         rows = [waiting[place] for place in kept]
-        self._lines += [line(row) for _, _, row in rows]
+        self._lines += [line(row) for _, row in rows]
         self._parts.append(
             Kept(
-                keys=np.array([drawn for drawn, _, _ in rows], np.uint64),
-                numbers=np.array([number for _, number, _ in rows], np.uint64),
+                keys=np.array([drawn.key for drawn, _ in rows], np.uint64),
+                numbers=np.array([drawn.number for drawn, _ in rows], np.uint64),
                 texts=np.array([_text_key(texts[place]) for place in kept], np.uint64),
                 questions=np.array(
-                    [question_key(question_of(row), seed) for _, _, row in rows], np.uint64
+                    [question_key(question_of(row), seed) for _, row in rows], np.uint64
                 ),
                 signatures=found[kept],
             )
@@ -262,6 +263,10 @@ def _counter(kind: type, value: dict[str, int]) -> Counter[str]:
     """The one type of a tally that msgspec does not know."""
     assert get_origin(kind) is Counter
     return Counter(value)
+
+
+def _where(drawn: Drawn) -> str:
+    return f"{drawn.file.name}, row {drawn.raw.number}"
 
 
 def _asked(row: Row) -> list[str]:

@@ -1,10 +1,12 @@
-"""Looks a source through once: its digest, its rows, and which of them are drawn."""
+"""Looks a source through once: its digests, its rows, and which of them are drawn."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from array import array
-from collections.abc import Callable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,7 +16,8 @@ import xxhash
 
 from harness.errors import DataError
 from training.data.mixture.declared import Taken
-from training.data.mixture.reading import SUFFIXES, RawRow, Unreadable, raw_rows
+from training.data.mixture.locating import Located
+from training.data.mixture.reading import RawRow, Unreadable, raw_rows
 from training.data.mixture.words import key
 
 RESERVE = 0.25
@@ -23,21 +26,39 @@ _RESERVE_LEAST = 20
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """A row that was drawn.
+
+    Attributes:
+        number: in the source: rows of a second file are numbered on.
+        file: where it stands.
+    """
+
+    number: int
+    raw: RawRow
+    file: Path
+    key: int
+
+
+@dataclass(frozen=True)
 class Survey:
     """A source as it was found.
 
     Attributes:
+        starts: for each file the number before its first row's.
+        digests: file name to sha256.
         rows: that it holds.
         drawn: of these.
         limit: the largest key that was drawn.
         seed: of its keys.
         first: only so many rows were looked at; ``None`` for all.
-        torn: what is wrong with the last row of a file that was cut off; empty for a whole one.
+        torn: what is wrong with the last row of a file that was cut off; empty where none was.
     """
 
     taken: Taken
-    file: Path
-    sha256: str
+    located: Located
+    starts: tuple[int, ...]
+    digests: Mapping[str, str]
     rows: int
     drawn: int
     limit: int
@@ -45,68 +66,50 @@ class Survey:
     first: int | None
     torn: str = ""
 
-    def drawn_rows(self) -> Iterator[tuple[RawRow, int]]:
-        """The drawn rows in the order of the file, with their keys."""
-        for row in islice(raw_rows(self.file), self.first):
+    def drawn_rows(self) -> Iterator[Drawn]:
+        """The drawn rows in the order of the files."""
+        for place, row in islice(_rows(self.located), self.first):
             if (found := _draw_key(row, self.seed)) <= self.limit:
-                yield row, found
+                number = self.starts[place] + row.number
+                yield Drawn(number, row, self.located.files[place], found)
 
-
-def locate(taken: Taken, data: Path | None) -> Path:
-    """The file of a source.
-
-    Raises:
-        DataError: there is none; names those that would serve.
-    """
-    source = taken.source
-    if source.path:
-        path = Path(source.path).expanduser()
-        if not path.is_file():
-            raise DataError(f"{source.name}: {path}: no such file")
-        return path
-    if data is None:
-        raise DataError(
-            f"{source.name}: no data folder was given; DATA=DIR (--data) names a folder that holds "
-            f"{source.place}.jsonl"
-        )
-    for suffix in SUFFIXES:
-        path = data / f"{source.place}{suffix}"
-        if path.is_file():
-            return path
-    raise DataError(
-        f"{source.name}: {data / source.place}.jsonl (or {', '.join(SUFFIXES[1:])}) is not there"
-    )
+    def where(self, number: int) -> str:
+        """A row's place in words; with its file where there are several."""
+        place = bisect_left(self.starts, number) - 1
+        row = f"row {number - self.starts[place]}"
+        return f"{self.located.files[place].name}, {row}" if len(self.starts) > 1 else row
 
 
 def survey(
     taken: Taken,
-    file: Path,
+    located: Located,
     seed: int,
     first: int | None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Survey:
-    """Read a source's file once.
+    """Read a source's files once.
 
     A row's key is a hash of its bytes, the seed and the source's name, and the rows of the smallest
-    keys are drawn: the same ones in whatever order the file has them.
+    keys are drawn: the same ones in whatever order the files have them.
 
     Args:
         taken: the source, and how many of its rows are wanted.
-        file: where it is.
+        located: where it is.
         seed: the mixture's.
         first: only so many rows are looked at; ``None`` for all.
         advance: told of bytes that were read.
 
     Raises:
-        DataError: the file cannot be read, or holds no rows.
+        DataError: a file cannot be read, or there are no rows.
     """
     own_seed = key(taken.source.name, seed)
     keys = array("Q")
-    row = None
-    for row in islice(raw_rows(file, advance), first):
+    last: list[RawRow | None] = [None for _ in located.files]
+    for place, row in islice(_rows(located, advance), first):
         keys.append(_draw_key(row, own_seed))
-    if row is None:
-        raise DataError(f"{taken.source.name}: {file} holds no rows")
+        last[place] = row
+    if not keys:
+        raise DataError(f"{taken.source.name}: {located.files[0]} holds no rows")
     drawn, limit = len(keys), 2**64 - 1
     if taken.at_most is not None:
         wanted = taken.at_most + max(int(taken.at_most * RESERVE), _RESERVE_LEAST)
@@ -114,18 +117,55 @@ def survey(
             found = np.frombuffer(keys, np.uint64)
             limit = int(np.partition(found, wanted - 1)[wanted - 1])
             drawn = int(np.count_nonzero(found <= np.uint64(limit)))
-    with file.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    return Survey(taken, file, digest, len(keys), drawn, limit, own_seed, first, _torn(row))
+    return Survey(
+        taken=taken,
+        located=located,
+        starts=_starts(last),
+        digests=_digests(located),
+        rows=len(keys),
+        drawn=drawn,
+        limit=limit,
+        seed=own_seed,
+        first=first,
+        torn=_torn(located, last),
+    )
 
 
-def _torn(last: RawRow) -> str:
-    if last.ended:
-        return ""
-    try:
-        last.columns()
-    except Unreadable as error:
-        return f"row {last.number} {error}"
+def _rows(
+    located: Located, advance: Callable[[int], None] = lambda _: None
+) -> Iterator[tuple[int, RawRow]]:
+    """Each row of the files, with the place of its file among them."""
+    for place, path in enumerate(located.files):
+        for row in raw_rows(path, advance):
+            yield place, row
+
+
+def _starts(last: list[RawRow | None]) -> tuple[int, ...]:
+    starts, end = [], 0
+    for row in last:
+        starts.append(end)
+        end += row.number if row is not None else 0
+    return tuple(starts)
+
+
+def _digests(located: Located) -> dict[str, str]:
+    top = os.path.commonpath([path.parent for path in located.files])
+    found = {}
+    for path in located.files:
+        with path.open("rb") as opened:
+            found[str(path.relative_to(top))] = hashlib.file_digest(opened, "sha256").hexdigest()
+    return found
+
+
+def _torn(located: Located, last: list[RawRow | None]) -> str:
+    for path, row in zip(located.files, last, strict=True):
+        if row is None or row.ended:
+            continue
+        try:
+            row.columns()
+        except Unreadable as error:
+            of = f"{path.name}, " if len(last) > 1 else ""
+            return f"{of}row {row.number} {error}"
     return ""
 
 

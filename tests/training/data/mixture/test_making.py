@@ -28,6 +28,7 @@ from tests.training.data.mixture.rows import (
 from training.data.formats import read_examples, read_pairs
 from training.data.mixture import surveying
 from training.data.mixture.declared import Taken
+from training.data.mixture.locating import Located
 from training.data.mixture.making import Place, make
 from training.data.mixture.tests_index import test_sets as sets_of_tests
 from training.data.mixture.words import question_key
@@ -377,13 +378,14 @@ def test_a_trial_reads_the_first_rows_of_each_source(tmp_path: Path) -> None:
 
 def test_the_draw_takes_the_smallest_keys(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.jsonl", alpaca(500))
-    found = surveying.survey(Taken(source(path), 100), path, 1, None)
-    drawn = [key for _, key in found.drawn_rows()]
-    every = surveying.survey(Taken(source(path), None), path, 1, None)
-    keys = sorted(key for _, key in every.drawn_rows())
+    place = Located((path,))
+    found = surveying.survey(Taken(source(path), 100), place, 1, None)
+    drawn = [row.key for row in found.drawn_rows()]
+    every = surveying.survey(Taken(source(path), None), place, 1, None)
+    keys = sorted(row.key for row in every.drawn_rows())
     assert (found.rows, found.drawn, every.drawn) == (500, 125, 500)
     assert sorted(drawn) == keys[:125]
-    assert json.loads(next(iter(found.drawn_rows()))[0].content)
+    assert json.loads(next(iter(found.drawn_rows())).raw.content)
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from tests.training.data.mixture.rows import Silent, alpaca, made, mixture, sour
 from training.data.mixture import shards
 from training.data.mixture.declared import Taken
 from training.data.mixture.making import Place, make
+from training.data.mixture.surveying import Drawn
 
 DRIVER = """
 import sys, time
@@ -70,9 +71,9 @@ def test_a_killed_process_is_taken_up_where_it_was(
     done: dict[str, int] = {}
     begun = shards._Begun.take
 
-    def counted(self: shards._Begun, raw: object, drawn: int) -> None:
+    def counted(self: shards._Begun, drawn: Drawn) -> None:
         done["rows"] = done.get("rows", 0) + 1
-        begun(self, raw, drawn)  # type: ignore[arg-type]
+        begun(self, drawn)
 
     monkeypatch.setattr(shards._Begun, "take", counted)
     make(declared, Place(None, out, None, told.append), meter)
