@@ -75,10 +75,7 @@ def _intention(mixture: Mixture, limit: int | None) -> list[str]:
         lines.append(f"  {source.name}: {amount} of {source.place} ({source.licence})")
     unknown = [taken.source.name for taken in mixture.sources if taken.source.licence == UNKNOWN]
     if unknown:
-        lines.append(
-            f"  licence not known: {', '.join(unknown)}: nobody has permitted anything; look at "
-            "where they come from before what learns from them leaves your hands"
-        )
+        lines.append(f"  licence not known, so nobody permits anything: {', '.join(unknown)}")
     if limit is not None:
         lines.append(f"  of the first {counted(limit, 'row')} of each: a trial")
     return lines

@@ -45,41 +45,44 @@ def locate_all(mixture: Mixture, data: Path | None, tell: Tell) -> list[Located]
     lookup = _Hub(tell)
     for taken in mixture.sources:
         try:
-            found.append(_locate(taken.source, data, lookup))
-        except DataError as error:
-            missing.append(f"{taken.source.name}: {error}")
+            located = _locate(taken.source, data, lookup)
+        except HarnessError as error:
+            missing.append(f"  {taken.source.name}: {error}")
+            continue
+        if located is not None:
+            found.append(located)
+        else:
+            missing.append(f"  {_layout(taken.source)}")
     if missing:
+        folder = f"The data folder is {data}." if data else "DATA=dir (--data) names the folder."
         raise DataError(
             f"{mixture.name}: {counted(len(missing), 'source')} of {len(mixture.sources)} "
-            "cannot be read:\n" + "\n".join(f"  {line}" for line in missing)
+            "cannot be read:\n"
+            + "\n".join(missing)
+            + f"\n{folder}"
+            + (f" {lookup.excuse}" if lookup.excuse else "")
+            + f" {', '.join(SUFFIXES[1:])} are read too, and parts: train-00000-of-00002.parquet."
         )
     return found
 
 
-def _locate(source: Source, data: Path | None, lookup: _Hub) -> Located:
+def _locate(source: Source, data: Path | None, lookup: _Hub) -> Located | None:
     if source.path:
         path = Path(source.path).expanduser()
         if not path.is_file():
-            raise DataError(f"{path}: no such file; {_layout(source)}")
+            raise DataError(f"{path}: no such file")
         return Located((path,))
     if data is not None and (files := _in_folder(data / source.place)):
         return Located(files)
-    reasons = [f"not in {data}" if data is not None else "no data folder was given"]
-    if source.unpublished:
-        reasons.append(f"not published: {source.unpublished}")
-    else:
-        found = lookup.files(source)
-        if isinstance(found, Located):
-            return found
-        reasons.append(found)
-    raise DataError(
-        f"{'; '.join(reasons)}. Put it at {data or 'DIR'}/{source.place}.jsonl (or "
-        f"{', '.join(SUFFIXES[1:])})" + ("" if data else ", DATA=DIR") + f"; {_layout(source)}"
-    )
+    return None if source.unpublished else lookup.files(source)
 
 
 def _layout(source: Source) -> str:
-    return f"a row has the columns {', '.join(columns_of(source))}"
+    return (
+        f"{source.name}: {source.place}.jsonl is not in the data folder; its columns are "
+        f"{', '.join(columns_of(source))}"
+        + (f" (not published: {source.unpublished})" if source.unpublished else "")
+    )
 
 
 def _in_folder(place: Path) -> tuple[Path, ...]:
@@ -103,73 +106,77 @@ def check_parts(files: Sequence[Path]) -> tuple[Path, ...]:
     """The files, if no part is missing of those that are numbered ``-00000-of-00002``.
 
     Raises:
-        DataError: names a part that is missing.
+        DataError: names a part that is missing, or two sets of parts.
     """
-    for path in files:
-        if found := _PART.search(path.name):
-            for number in range(int(found[2])):
-                other = path.name.replace(found[0], f"-{number:0{len(found[1])}}-of-{found[2]}")
-                if not path.with_name(other).is_file():
-                    raise DataError(f"{path.with_name(other)} is missing, a part of {found[2]}")
+    found = [(path, match) for path in files if (match := _PART.search(path.name))]
+    totals = {path.with_name(_PART.sub("", path.name)): match[2] for path, match in found}
+    for path, match in found:
+        if (other := totals[path.with_name(_PART.sub("", path.name))]) != match[2]:
+            raise DataError(f"{path.parent} has parts of {other} and parts of {match[2]}")
+        for number in range(int(match[2])):
+            part = f"-{number:0{len(match[1])}}-of-{match[2]}"
+            if not path.with_name(path.name.replace(match[0], part)).is_file():
+                raise DataError(f"{path.with_name(path.name.replace(match[0], part))} is missing")
     return tuple(files)
 
 
 class _Hub:
-    """The hub's cache and the hub; whether it can be reached is found out once."""
+    """The hub's cache and the hub; whether it can be reached is found out once.
+
+    Attributes:
+        excuse: why nothing comes from there, in words; empty where something may.
+    """
 
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
-        self._reason: str | None = None
-        self._asked = False
+        self._reached = False
+        self.excuse = ""
 
-    def files(self, source: Source) -> Located | str:
-        """The source's files, or why there are none."""
+    def files(self, source: Source) -> Located | None:
+        """The source's files; ``None`` where the cache has them not and the hub is out of reach.
+
+        Raises:
+            HarnessError: the hub does not give them.
+        """
         lock = find_lock()
         pin = lock.dataset(source.dataset, source.config) if lock else None
         commit = pin.commit if pin else None
         snapshot = hub.cached(source.dataset, commit, "dataset")
-        try:
-            if snapshot is not None and (found := _cached(source, snapshot)) is not None:
-                return found
-            if (reason := self._unreachable()) is not None:
-                return f"not in the hub's cache; the hub cannot be reached ({reason})"
-            return self._fetched(source, commit)
-        except HarnessError as error:
-            return str(error)
-
-    def _unreachable(self) -> str | None:
-        if not self._asked:
-            self._reason, self._asked = hub.unreachable(), True
-        return self._reason
+        if snapshot is not None and (found := _cached(source, snapshot)) is not None:
+            return found
+        if not self._reached and not self.excuse:
+            reason = hub.unreachable()
+            self._reached = reason is None
+            self.excuse = (
+                f"What the hub's cache lacks cannot be fetched: {reason}." if reason else ""
+            )
+        return self._fetched(source, commit) if self._reached else None
 
     def _fetched(self, source: Source, pinned: str | None) -> Located:
         remote = hub.remote(source.dataset, pinned, "dataset")
         prefix = f"hf://datasets/{source.dataset}@{remote.commit}/"
-        resolved = _resolved(source, source.dataset, remote.commit)
-        names = [each.removeprefix(prefix) for each in resolved]
-        if unknown := [name for name in names if name not in remote.files]:
-            raise DataError(f"the hub's {source.dataset} has no file {unknown[0]}")
-        sizes = [remote.sizes.get(name, 0) for name in names]
-        self._tell(f"fetching {source.dataset}, {counted(len(names), 'file')}, {size(sum(sizes))}")
-        # The page says what its configurations are, which the cache is asked for next time.
-        also = [name for name in ("README.md",) if name in remote.files]
-        folder = hub.download(source.dataset, pinned, remote.commit, [*names, *also], "dataset")
-        return Located(tuple(folder / name for name in names), remote.commit)
+        wanted, every = _resolved(source, source.dataset, remote.commit)
+        # All splits, and the page that says which they are: what the cache is asked for next time.
+        names = [each.removeprefix(prefix) for each in every]
+        names += [name for name in ("README.md",) if name in remote.files]
+        total = sum(remote.sizes.get(name, 0) for name in names)
+        self._tell(f"fetching {source.dataset}, {counted(len(names), 'file')}, {size(total)}")
+        folder = hub.download(source.dataset, pinned, remote.commit, names, "dataset")
+        files = tuple(folder / each.removeprefix(prefix) for each in wanted)
+        return Located(files, remote.commit)
 
 
 def _cached(source: Source, snapshot: Path) -> Located | None:
     """The source's files in a snapshot; ``None`` where it has not all of them."""
     try:
-        files = [Path(each) for each in _resolved(source, str(snapshot), None)]
-        if not all(path.is_file() for path in files):
-            return None
+        files = [Path(each) for each in _resolved(source, str(snapshot), None)[0]]
         return Located(check_parts(files), snapshot.name)
     except DataError:
         return None
 
 
-def _resolved(source: Source, name: str, commit: str | None) -> list[str]:
-    """What `datasets` finds for a source's configuration and split."""
+def _resolved(source: Source, name: str, commit: str | None) -> tuple[list[str], list[str]]:
+    """What `datasets` finds for a source's split, and for all splits of its configuration."""
     import datasets
 
     where = (
@@ -179,7 +186,10 @@ def _resolved(source: Source, name: str, commit: str | None) -> list[str]:
     )
     try:
         builder = datasets.load_dataset_builder(name, revision=commit, **where)
-        found = {str(split): files for split, files in (builder.config.data_files or {}).items()}
+        found = {
+            str(split): [str(each) for each in files]
+            for split, files in (builder.config.data_files or {}).items()
+        }
     except Exception as error:  # datasets raises many kinds; all mean that there are no files
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"the hub's {source.dataset}: {message}") from None
@@ -187,10 +197,10 @@ def _resolved(source: Source, name: str, commit: str | None) -> list[str]:
         raise DataError(
             f"the hub's {source.dataset} has the splits {', '.join(found)}, not {source.split}"
         )
-    files = [str(each) for each in found[source.split]]
-    if other := [each for each in files if not each.endswith(SUFFIXES)]:
+    wanted = found[source.split]
+    if other := [each for each in wanted if not each.endswith(SUFFIXES)]:
         raise DataError(
             f"the hub's {source.dataset} is in {Path(other[0]).name}, which is none of "
             f"{', '.join(SUFFIXES)}"
         )
-    return files
+    return wanted, [each for files in found.values() for each in files]

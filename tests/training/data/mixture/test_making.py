@@ -13,6 +13,7 @@ import pytest
 from harness.catalog import load_catalog
 from harness.data_card import DataCard, encode_card, read_card
 from harness.errors import DataError, UsageError
+from harness.report.card_words import cautions
 from tests.conftest import REPOSITORY
 from tests.training.data.mixture.rows import (
     Silent,
@@ -309,8 +310,22 @@ def test_a_licence_that_forbids_the_use_stops_it(tmp_path: Path) -> None:
     bound = dataclasses.replace(free, name="bound", licence="cc-by-nc-4.0")
     with pytest.raises(UsageError) as refused:
         made(mixture(free, bound, use="commercial"), tmp_path / "out")
-    assert "bound (cc-by-nc-4.0)" in str(refused.value) and "free" not in str(refused.value)
+    assert str(refused.value) == (
+        "mix is for commercial use, which 1 source does not permit: bound (cc-by-nc-4.0); leave it "
+        "out, or declare another use"
+    )
     made(mixture(free, bound), tmp_path / "out")
+
+
+def test_an_unknown_licence_permits_research_with_a_warning_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path / "rows.jsonl", alpaca(3))
+    rows = dataclasses.replace(source(path), licence="unknown")
+    with pytest.raises(UsageError, match=r"permit: a \(unknown: no licence permits it\)"):
+        made(mixture(rows, use="commercial"), tmp_path / "out")
+    card = made(mixture(rows), tmp_path / "out")
+    assert "Licence not known: a. Nobody has permitted any use of these rows." in cautions(card)
 
 
 BAD = [

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from harness.errors import DataError
-from tests.training.data.mixture.rows import write
+from tests.training.data.mixture.rows import parquet, words, write
 from training.data.mixture import reading
 from training.data.mixture.reading import RawRow, Unreadable, raw_rows
 
@@ -97,6 +98,84 @@ def test_a_file_that_is_none_is_named(tmp_path: Path, name: str, content: bytes,
     assert said in str(refused.value)
 
 
+def test_parquet_rows_are_those_that_lines_would_be(tmp_path: Path) -> None:
+    rows = [
+        {"a": "é\u2028", "n": n, "f": 0.5, "none": None, "b": {"text": ["x"], "label": ["A", "B"]}}
+        for n in range(10)
+    ]
+    path = parquet(tmp_path / "rows.parquet", rows, groups=3)
+    told: list[int] = []
+    found = list(raw_rows(path, told.append))
+    assert [row.columns() for row in found] == rows
+    assert [row.number for row in found] == list(range(1, 11)) and found[-1].ended
+    assert sum(told) == path.stat().st_size
+
+
+def test_parquet_columns_that_are_no_json_are_words(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "rows.parquet", [{"day": date(2020, 1, 2), "raw": b"x"}])
+    assert columns(path) == [{"day": "2020-01-02", "raw": "b'x'"}]
+
+
+def test_equal_rows_of_parquet_files_have_equal_keys(tmp_path: Path) -> None:
+    """However the columns are ordered and the rows packed."""
+    one = parquet(tmp_path / "one.parquet", [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}])
+    two = parquet(tmp_path / "two.parquet", [{"b": "x", "a": 1}, {"b": "y", "a": 2}], groups=1)
+    assert [row.content for row in raw_rows(one)] == [row.content for row in raw_rows(two)]
+
+
+def test_a_parquet_row_that_is_too_large_or_no_utf8(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    texts = [b"fine", b"\xff", b"x" * 17_000_000, b"fine too"]
+    path = tmp_path / "rows.parquet"
+    column = pyarrow.array(texts, pyarrow.binary()).view(pyarrow.string())
+    pyarrow.parquet.write_table(pyarrow.table({"a": column}), path)
+    rows = list(raw_rows(path))
+    assert [rows[place].columns()["a"] for place in (0, 3)] == ["fine", "fine too"]
+    for place, rule in ((1, "encoding"), (2, "too large")):
+        with pytest.raises(Unreadable) as refused:
+            rows[place].columns()
+        assert refused.value.rule == rule
+    assert len(rows[2].content) == 1000
+
+
+@pytest.mark.parametrize("harm", ["cut", "garbled", "none", "empty"])
+def test_a_broken_parquet_file_is_named(tmp_path: Path, harm: str) -> None:
+    path = parquet(tmp_path / "rows.parquet", [{"a": words(50, n)} for n in range(500)])
+    whole = path.read_bytes()
+    third = len(whole) // 3
+    path.write_bytes(
+        {
+            "cut": whole[:third],
+            "garbled": whole[:third] + bytes(range(256)) * 8 + whole[third + 2048 :],
+            "none": b"PAR1",
+            "empty": b"",
+        }[harm]
+    )
+    with pytest.raises(DataError, match=r"rows\.parquet is cut off or damaged \(.*fetch it again"):
+        columns(path)
+
+
+@pytest.mark.parametrize("row", [b"\n", b"0\n", b"0"])
+def test_a_packed_file_that_bursts_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: bytes
+) -> None:
+    """Whether it holds blank lines, short rows or one long one."""
+    monkeypatch.setattr(reading, "_UNPACKED_BYTES", 2**20)
+    path = tmp_path / "rows.jsonl.gz"
+    path.write_bytes(gzip.compress(row * (2**24 // len(row))))
+    with pytest.raises(DataError, match=r"rows\.jsonl\.gz unpacks to more than 200 times its size"):
+        sum(1 for _ in raw_rows(path))
+
+
+def test_rows_that_pack_well_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_UNPACKED_BYTES", 0)
+    path = write(tmp_path / "rows.jsonl.gz", [{"a": words(30, n)} for n in range(500)], zipped=True)
+    assert len(columns(path)) == 500
+
+
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="No such file"):
-        columns(tmp_path / "rows.jsonl")
+    for name in ("rows.jsonl", "rows.parquet"):
+        with pytest.raises(DataError, match=f"{name} cannot be read: No such file"):
+            columns(tmp_path / name)
