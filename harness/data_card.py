@@ -95,6 +95,9 @@ class Tested:
         origin: where they were read: ``mirror``, ``shipped``, or ``samples``, a part of them only.
         files: file to sha256.
         found: rows that were dropped because of them.
+        as_sentence: docs whose question is so short that it is found only as a sentence of its own.
+        with_choices: docs whose question is shorter still, or asked by other docs too: it is found
+            at most with its choices after it.
     """
 
     task: str
@@ -102,6 +105,8 @@ class Tested:
     origin: str
     files: Mapping[str, str]
     found: int
+    as_sentence: int = 0
+    with_choices: int = 0
 
 
 @dataclass(frozen=True)

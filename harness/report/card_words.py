@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
-from harness.data_card import DataCard, Lengths, SourceCard, Stage
+from harness.data_card import DataCard, Lengths, SourceCard, Stage, Tested
 from harness.report.method_tables import Cell, Table
 from harness.report.wording import clean, counted, listed, short_digest
 
@@ -72,6 +72,7 @@ def cautions(card: DataCard) -> list[str]:
                 f"Of {listed([clean(task) for task in parts])}, only the shipped samples were "
                 "at hand: the other test docs were not looked for."
             )
+        found += [line for test in card.decontamination.tests if (line := _short(test))]
     unknown = [source.name for source in card.sources if source.licence == "unknown"]
     if unknown:
         found.append(
@@ -79,6 +80,21 @@ def cautions(card: DataCard) -> list[str]:
             "any use of these rows."
         )
     return [*found, *map(clean, card.notes)]
+
+
+def _short(test: Tested) -> str:
+    """What of a task's docs is looked for less than thoroughly; empty for nothing."""
+    found = []
+    if test.as_sentence:
+        found.append(f"{test.as_sentence:,} only where the question is a sentence of its own")
+    if test.with_choices:
+        found.append(f"{test.with_choices:,} at most where its choices follow it in their order")
+    if not found:
+        return ""
+    return (
+        f"Of {test.docs:,} test docs of {clean(test.task)}, some have a question of few words: "
+        f"{', '.join(found)}."
+    )
 
 
 def card_tables(card: DataCard) -> list[Table]:
@@ -215,8 +231,8 @@ def _tests(card: DataCard) -> Table:
     return Table(
         "tests",
         "Test docs",
-        f"What no row may share {card.decontamination.ngram} words in a row with; of a shorter "
-        "question, a whole line."
+        f"What no row may share {card.decontamination.ngram} words in a row with; a shorter "
+        "question is looked for whole."
         if card.decontamination
         else "",
         "task",

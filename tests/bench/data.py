@@ -22,7 +22,8 @@ from harness.catalog import load_catalog
 from training.data.mixture.declared import Mixture, Source, Taken
 from training.data.mixture.making import Place, make
 from training.data.mixture.near import clusters, signatures
-from training.data.mixture.tests_index import TestsIndex, test_sets
+from training.data.mixture.tested_docs import test_sets
+from training.data.mixture.tests_index import TestsIndex
 from training.data.mixture.words import hashed
 
 VOCABULARY = 50_000
@@ -98,7 +99,9 @@ def generated(rows: int, question: str) -> Iterator[dict[str, str]]:
 
 def _test_question(data: Path | None) -> str:
     sets, _ = test_sets(load_catalog(), data)
-    texts = [text for each in sets if each.task == "stem" for doc in each.texts for text in doc]
+    texts = [
+        text for each in sets if each.task == "stem" for doc in each.docs for text in doc.every
+    ]
     return max(texts, key=len)
 
 
@@ -107,7 +110,6 @@ def _stages(source: Path, data: Path | None) -> None:
     with source.open(encoding="utf-8") as file:
         rows = [json.loads(line) for line, _ in zip(file, range(TIMED_ROWS), strict=False)]
     texts = [f"{row['instruction']}\n{row['output']}" for row in rows]
-    asked = [[row["instruction"]] for row in rows]
     started = time.perf_counter()
     index = TestsIndex(test_sets(load_catalog(), data)[0], 13)
     print(f"index of the tests: {index.grams:,} sequences, {time.perf_counter() - started:,.1f} s")
@@ -115,7 +117,7 @@ def _stages(source: Path, data: Path | None) -> None:
     def decontaminate() -> None:
         for start in range(0, len(texts), BATCH):
             part = slice(start, start + BATCH)
-            index.hits(hashed(texts[part]), asked[part])
+            index.hits(hashed(texts[part]), texts[part])
 
     def deduplicate() -> None:
         found = [

@@ -14,7 +14,7 @@ from training.data.mixture.refused import RULES
 from training.data.mixture.shards import Shard
 from training.data.mixture.surveying import Survey
 from training.data.mixture.tally import EXAMPLES, Tally
-from training.data.mixture.tests_index import TestsIndex, tested
+from training.data.mixture.tests_index import TestsIndex
 
 _CLEANING = ("too long", "personal data")
 
@@ -49,8 +49,8 @@ def describe(
     total = _added([*worked, *finished.tallies])
     found = None
     if held.tests is not None:
-        ngram, tests = held.tests.ngram, tested(held.tests, total.tests)
-        found = Decontamination(ngram, tests, dict(held.unchecked))
+        tests = held.tests.tested(total.tests)
+        found = Decontamination(held.tests.ngram, tests, dict(held.unchecked))
     return DataCard(
         mixture=mixture.name,
         about=mixture.about,

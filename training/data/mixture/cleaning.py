@@ -27,11 +27,6 @@ def text_of(row: Row) -> str:
     return "\n".join([*(message.content for message in row.prompt), *answers_of(row)])
 
 
-def question_of(row: Row) -> str:
-    """What a conversation begins with, which decides its split."""
-    return next(message.content for message in row.prompt if message.role == "user")
-
-
 def actions(mixture: Mixture, source: Source) -> dict[str, Action]:
     """What is done about each kind of personal data in a source."""
     return {**mixture.personal, **source.personal}

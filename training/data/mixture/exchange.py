@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -17,6 +19,16 @@ from training.data.rows import Message, Pair
 _BLOCKS = frozenset(
     ("p", "br", "div", "li", "ul", "ol", "pre", "blockquote", "tr", "h1", "h2", "h3")
 )
+_CELLS = frozenset(("td", "th"))
+_NAMES = (
+    "a|abbr|b|big|blockquote|br|center|cite|code|dd|del|details|div|dl|dt|em|font|h[1-6]|hr|i|img|"
+    "ins|kbd|li|ol|p|pre|q|s|samp|small|span|strike|strong|sub|summary|sup|table|tbody|td|tfoot|th|"
+    "thead|tr|tt|u|ul|var"
+)
+_VALUE = r"""(?:"[^"]*"|'[^']*'|[^\s"'<>]+)"""
+_INSIDE = rf"/?(?:{_NAMES})(?:\s+[\w:-]+\s*=\s*{_VALUE})*\s*/?>|!--[^>]{{0,200}}-->"
+_TAG = re.compile(f"<(?:{_INSIDE})", re.I)
+_NO_TAG = re.compile(f"<(?!{_INSIDE})", re.I)
 
 
 @dataclass(frozen=True)
@@ -55,11 +67,13 @@ def exchange_pairs(row: FileRow, votes: Votes, group: str) -> list[Pair]:
 
 
 def plain_text(text: str) -> str:
-    """A text without its HTML; one that has none stays as it is, signs such as ``<`` too."""
-    if "</" not in text and "<br" not in text and "<p>" not in text:
-        return text.strip()
+    """A text without its HTML: its tags are gone, its entities are characters. What is no tag of
+    HTML stays, such as ``<`` in a formula.
+    """
+    if not _TAG.search(text):
+        return html.unescape(text).strip()
     reader = _Plain()
-    reader.feed(text)
+    reader.feed(_NO_TAG.sub("&lt;", text))
     reader.close()
     lines = [line.rstrip() for line in "".join(reader.parts).splitlines()]
     kept = [line for place, line in enumerate(lines) if line or (place and lines[place - 1])]
@@ -100,6 +114,8 @@ class _Plain(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in _BLOCKS:
             self.parts.append("\n")
+        if tag in _CELLS and self.parts and not self.parts[-1].endswith("\n"):
+            self.parts.append(" ")
 
     def handle_endtag(self, tag: str) -> None:
         if tag in _BLOCKS:

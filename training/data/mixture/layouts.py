@@ -1,8 +1,8 @@
 """The layouts of the sources, each read into prompts with answers or into pairs.
 
 - ``alpaca``, ``preference``, ``chat``: as in `training.data.formats`;
-- ``turns``: ``conversations``, a list of texts or of ``{from, value}``, which take
-  turns;
+- ``turns``: ``conversations``, a list of texts or of ``{from, value}``, which take turns; as in
+  ``chat``, a column ``system`` is what is said before them;
 - ``choices``: ``question``, ``choices`` and ``answer``: an index, a letter, or a label of the
   choices. The choices are lettered under the question, and the answer is the letter;
 - ``either``: ``prompt``, two answers ``a`` and ``b``, and ``label``, which says the better one;
@@ -62,6 +62,21 @@ def columns_of(source: Source) -> tuple[str, ...]:
     return tuple(theirs.get(name, name) for name in COLUMNS[source.format])
 
 
+def prompt_columns(source: Source, columns: Mapping[str, Any]) -> list[str]:
+    """The source's own names of the columns that a row asks with; those of its template where it
+    has none that the format names, and none at all where a row is a conversation.
+    """
+    if source.format not in PROMPT_COLUMN:
+        return []
+    names = [_prompt_column(source, columns)]
+    if names == ["instruction"]:
+        names.append("input")
+    found = [name for name in (source.columns.get(name, name) for name in names) if name in columns]
+    if found or source.template is None:
+        return found
+    return [name for name in _FILLED.findall(source.template) if name in columns]
+
+
 def rows_of(source: Source, columns: Mapping[str, Any], where: str) -> list[Row]:
     """What a source's row gives: at least one row to learn from.
 
@@ -84,24 +99,49 @@ def rows_of(source: Source, columns: Mapping[str, Any], where: str) -> list[Row]
 
 
 def _named(source: Source, columns: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns under the format's names."""
+    """The columns under the format's names; a template's wording in place of all that asks."""
+    named = _renamed(source, columns)
+    if source.template is None:
+        return named
+    worded = _filled(source.template, columns)
+    theirs = prompt_columns(source, columns)
+    if theirs and all(_blank(columns[name]) for name in theirs):
+        raise Refused("empty", f"{theirs[0]} is empty")
+    named.update({name: "" for name in ("input", "title") if name in named})
+    named[_prompt_column(source, columns)] = worded
+    return named
+
+
+def _prompt_column(source: Source, columns: Mapping[str, Any]) -> str:
+    """The format's name of the column that is read as the prompt."""
+    theirs = source.columns.get("instruction", "instruction")
+    if source.format == "preference" and theirs in columns:
+        return "instruction"
+    return PROMPT_COLUMN[source.format]
+
+
+def _renamed(source: Source, columns: Mapping[str, Any]) -> dict[str, Any]:
     taken = set(source.columns.values())
     named = {name: value for name, value in columns.items() if name not in taken}
     for name, theirs in source.columns.items():
         if theirs in columns:
             named[name] = columns[theirs]
-    if source.template is not None:
-        named[PROMPT_COLUMN[source.format]] = _filled(source.template, columns)
     return named
 
 
 def _filled(template: str, columns: Mapping[str, Any]) -> str:
-    """A template with a row's columns in its braces."""
+    """A template with a row's columns in its braces; nothing where one is null."""
+    names = _FILLED.findall(template)
+    if names and all(_blank(columns.get(name, "?")) for name in names):
+        raise Refused("empty", f"{', '.join(names)}: empty")
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in columns:
             raise Refused("malformed", f"has no column {match[1]!r}, which the template names")
-        return str(columns[match[1]])
+        found = columns[match[1]]
+        if isinstance(found, list | dict):
+            raise Refused("malformed", f"{match[1]!r} is no text, which the template needs")
+        return "" if found is None else str(found)
 
     return _FILLED.sub(value, template)
 
@@ -115,7 +155,18 @@ def _alpaca(row: FileRow, source: Source) -> list[Row]:
 
 
 def _chat(row: FileRow, source: Source) -> list[Row]:
+    messages = row.columns.get("messages")
+    if isinstance(messages, list) and all(isinstance(each, dict) for each in messages):
+        row = FileRow(row.where, {**row.columns, "messages": _with_system(row, messages)})
     return list(examples_of(row, source.name))
+
+
+def _with_system(row: FileRow, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Messages after what a column ``system`` says; their own system message counts before it."""
+    own = messages[:1] and messages[0].get("role") == "system"
+    if own or _blank(row.columns.get("system")):
+        return messages
+    return [{"role": "system", "content": row.text("system")}, *messages]
 
 
 def _turns(row: FileRow, source: Source) -> list[Row]:
@@ -127,7 +178,9 @@ def _turns(row: FileRow, source: Source) -> list[Row]:
         messages.pop()  # a question that nobody answered
     if not messages or any(_blank(message["content"]) for message in messages):
         raise Refused("empty", "no answer, or an empty turn")
-    return list(examples_of(FileRow(row.where, {"messages": messages}), source.name))
+    return list(
+        examples_of(FileRow(row.where, {"messages": _with_system(row, messages)}), source.name)
+    )
 
 
 def _turn(row: FileRow, place: int, turn: Any) -> dict[str, Any]:

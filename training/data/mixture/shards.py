@@ -17,23 +17,24 @@ import numpy as np
 
 from harness.errors import DataError
 from harness.storage import UNDECODABLE, replacing, write_atomic
+from training.data.mixture.asked import question_of
 from training.data.mixture.cleaning import (
     Count,
     actions,
     cleaned,
-    question_of,
     text_of,
     token_counter,
 )
-from training.data.mixture.declared import Mixture
+from training.data.mixture.declared import PERSONAL, Mixture
 from training.data.mixture.layouts import Row, rows_of
 from training.data.mixture.near import Signatures, signatures
+from training.data.mixture.personal import masked
 from training.data.mixture.reading import Unreadable
 from training.data.mixture.refused import DECIDED, Refused
 from training.data.mixture.surveying import Drawn, Survey
 from training.data.mixture.tally import Tally
 from training.data.mixture.tests_index import TestsIndex, shared_words
-from training.data.mixture.words import Hashes, hashed, key, question_key
+from training.data.mixture.words import Hashes, Texts, hashed, key, question_key
 from training.data.mixture.written import line
 
 SHARD_ROWS = 20_000
@@ -143,13 +144,28 @@ class Worker:
         return self.folder / f"{number:03}-{place:05}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A clean row that is not yet held against the tests.
+
+    Attributes:
+        read: its text before masking.
+        question: hash of what it asks.
+    """
+
+    drawn: Drawn
+    row: Row
+    read: str
+    question: int
+
+
 class _Begun:
     """A shard that is being made."""
 
     def __init__(self, worker: Worker, survey: Survey) -> None:
         self._worker, self._source = worker, survey.taken.source
         self._actions = actions(worker.mixture, self._source)
-        self._waiting: list[tuple[Drawn, Row]] = []
+        self._waiting: list[_Waiting] = []
         self._lines: list[str] = []
         self._parts: list[Kept] = []
         self._last = 0
@@ -161,11 +177,15 @@ class _Begun:
         self.tally.rows += 1
         self._last = drawn.number
         try:
-            found = rows_of(self._source, drawn.raw.columns(), where)
+            columns = drawn.raw.columns()
+            found = rows_of(self._source, columns, where)
         except (Unreadable, Refused) as error:
             self._refused(error, drawn)
             return
         self.tally.read += len(found)
+        if not found:
+            return
+        asked, seed = question_of(self._source, columns, found[0]), self._worker.mixture.seed
         for row in found:
             try:
                 clean = cleaned(
@@ -179,7 +199,7 @@ class _Begun:
                 source = f"{self._source.name}, {where}"
                 self.tally.drop(error.rule, source, str(error), text_of(row))
                 continue
-            self._waiting.append((drawn, clean))
+            self._waiting.append(_Waiting(drawn, clean, text_of(row), _question_key(asked, seed)))
         if len(self._waiting) >= _BATCH:
             self._settle()
 
@@ -211,36 +231,51 @@ class _Begun:
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
-        texts = [text_of(row) for _, row in waiting]
+        texts = [text_of(each.row) for each in waiting]
         words = hashed(texts)
-        tests = self._worker.tests
-        hits = tests.hits(words, [_asked(row) for _, row in waiting]) if tests else {}
+        shared = self._shared(waiting, texts, words)
         near = self._worker.mixture.near is not None
         found = signatures(words) if near else np.empty((len(texts), 0), np.uint32)
-        kept = [place for place in range(len(waiting)) if place not in hits]
-        for place, hit in hits.items():
-            drawn, row = waiting[place]
-            self.tally.tests[hit.doc.task] += 1
-            self.tally.drop(
-                "contaminated",
-                f"{self._source.name}, {_where(drawn)}",
-                shared_words(hit, texts[place], self._worker.mixture.ngram or 0),
-                text_of(row),
-            )
-        seed = self._worker.mixture.seed
+        kept = [place for place in range(len(waiting)) if place not in shared]
+        for place, (task, why) in shared.items():
+            where = f"{self._source.name}, {_where(waiting[place].drawn)}"
+            self.tally.tests[task] += 1
+            self.tally.drop("contaminated", where, why, texts[place])
         rows = [waiting[place] for place in kept]
-        self._lines += [line(row) for _, row in rows]
+        self._lines += [line(each.row) for each in rows]
         self._parts.append(
             Kept(
-                keys=np.array([drawn.key for drawn, _ in rows], np.uint64),
-                numbers=np.array([drawn.number for drawn, _ in rows], np.uint64),
+                keys=np.array([each.drawn.key for each in rows], np.uint64),
+                numbers=np.array([each.drawn.number for each in rows], np.uint64),
                 texts=np.array([_text_key(texts[place]) for place in kept], np.uint64),
-                questions=np.array(
-                    [question_key(question_of(row), seed) for _, row in rows], np.uint64
-                ),
+                questions=np.array([each.question for each in rows], np.uint64),
                 signatures=found[kept],
             )
         )
+
+    def _shared(
+        self, waiting: list[_Waiting], texts: list[str], words: Texts
+    ) -> dict[int, tuple[str, str]]:
+        """The rows that share words with a test doc: the task, and what they share. The test docs
+        are not masked, so a masked row is held against them as it was read, too.
+        """
+        tests = self._worker.tests
+        if tests is None:
+            return {}
+        hits = tests.hits(words, texts)
+        found = {
+            place: (hit.doc.task, shared_words(hit, texts[place])) for place, hit in hits.items()
+        }
+        masked = [
+            place
+            for place, each in enumerate(waiting)
+            if place not in found and each.read != texts[place]
+        ]
+        read = [waiting[place].read for place in masked]
+        for number, hit in tests.hits(hashed(read), read).items() if read else ():
+            why = f"shares with {hit.doc.task}, doc {hit.doc.number}: words that are masked in part"
+            found[masked[number]] = (hit.doc.task, why)
+        return dict(sorted(found.items()))
 
 
 class _Counts(msgspec.Struct):
@@ -269,8 +304,11 @@ def _where(drawn: Drawn) -> str:
     return f"{drawn.file.name}, row {drawn.raw.number}"
 
 
-def _asked(row: Row) -> list[str]:
-    return [message.content for message in row.prompt if message.role == "user"]
+def _question_key(question: str, seed: int) -> int:
+    """Without personal data, whatever is done about it: what is written may be masked or not."""
+    for kind in PERSONAL:
+        question = masked(question, kind)[0]
+    return question_key(question, seed)
 
 
 def _text_key(text: str) -> int:

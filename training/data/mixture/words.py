@@ -1,15 +1,17 @@
 """Texts as sequences of hashed words: what duplicates, test questions and splits are found by.
 
-A word is a run of letters, digits and underscores, or one character of a script that is written
-without spaces; case, width and all that stands between words do not count. The hashes are xxh3's,
-the same on every machine.
+A word is a run of letters and digits, or one character of a script that is written without spaces;
+case, width, signs that are not seen (soft hyphens) and all that stands between words do not count,
+and entities of HTML are the characters that they stand for. The hashes are xxh3's, the same on
+every machine.
 """
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -20,11 +22,12 @@ import xxhash
 Hashes = npt.NDArray[np.uint64]
 
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-_WORD = re.compile(rf"[^\W{_UNSPACED}]+|[{_UNSPACED}]")
-_ASCII = {
-    code: chr(code).lower() if chr(code).isalnum() or chr(code) == "_" else " "
-    for code in range(128)
-}
+WORD = re.compile(rf"[^\W_{_UNSPACED}]+|[{_UNSPACED}]")
+"""A word in a text that is `normalized`."""
+_UNSEEN = re.compile(
+    "[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]+"
+)
+_ASCII = {code: chr(code).lower() if chr(code).isalnum() else " " for code in range(128)}
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 """Odd, so that every place in a sequence counts."""
 _KNOWN_WORDS = 2_000_000
@@ -45,9 +48,20 @@ class Texts:
 
 def split_words(text: str) -> list[str]:
     """The words of a text, normalized."""
+    if "&" in text:
+        text = html.unescape(text)
     if text.isascii():
         return text.translate(_ASCII).split()  # three times as fast as the pattern, and the same
-    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    return WORD.findall(_seen(text))
+
+
+def normalized(text: str) -> str:
+    """A text in which `WORD` finds what `split_words` gives."""
+    return _seen(html.unescape(text))
+
+
+def _seen(text: str) -> str:
+    return unicodedata.normalize("NFKC", _UNSEEN.sub("", text)).casefold()
 
 
 def hashed(texts: Sequence[str]) -> Texts:
@@ -65,18 +79,26 @@ def grams(words: Hashes, length: int) -> Hashes:
     """A hash for every ``length`` words in a row: element i covers the words from i on; empty where
     there are too few.
     """
-    count = len(words) - length + 1
-    if count <= 0:
-        return np.empty(0, np.uint64)
-    found = words[:count].copy()
-    for place in range(1, length):
-        found *= _BASE
-        found += words[place : place + count]
-    # Neighbouring sums are alike in their low bits, which tables look at: mix them.
-    found ^= found >> np.uint64(32)
-    found *= _BASE
-    found ^= found >> np.uint64(29)
-    return found
+    found = [each for size, each in all_grams(words, length, length) if size == length]
+    return found[0] if found else np.empty(0, np.uint64)
+
+
+def all_grams(words: Hashes, least: int, most: int) -> Iterator[tuple[int, Hashes]]:
+    """The `grams` of every length from ``least`` to ``most`` for which there are words enough, in
+    about the time that those of the greatest length take alone.
+    """
+    sums = words.copy()
+    for length in range(1, min(most, len(words)) + 1):
+        if length > 1:
+            sums = sums[:-1]
+            sums *= _BASE
+            sums += words[length - 1 :]
+        if length >= least:
+            # Neighbouring sums are alike in their low bits, which tables look at: mix them.
+            found = sums ^ (sums >> np.uint64(32))
+            found *= _BASE
+            found ^= found >> np.uint64(29)
+            yield length, found
 
 
 def starts_within(offsets: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.bool_]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,12 @@ from tests.training.data.mixture.rows import (
     write,
 )
 from training.data.formats import read_examples, read_pairs
-from training.data.mixture import surveying
+from training.data.mixture import making, surveying
 from training.data.mixture.declared import Taken
 from training.data.mixture.locating import Located
 from training.data.mixture.making import Place, make
-from training.data.mixture.tests_index import test_sets as sets_of_tests
+from training.data.mixture.tested_docs import DocTexts, TestSet
+from training.data.mixture.tested_docs import test_sets as sets_of_tests
 from training.data.mixture.words import question_key
 
 TWO_SIDES = {"chosen": words(30, "good"), "rejected": words(30, "bad")}
@@ -231,7 +233,7 @@ def planted(question: str) -> list[tuple[str, str, dict[str, Any]]]:
 def test_a_planted_test_question_is_found_in_every_format(tmp_path: Path, place: int) -> None:
     sets, _ = sets_of_tests(load_catalog(REPOSITORY / "tasks"), None)
     (stem,) = [each for each in sets if each.task == "stem"]
-    question = max(stem.texts[0], key=len)
+    question = max(stem.docs[0].every, key=len)
     kind, format, row = planted(question)[place]
     clean = planted(words(40, "clean"))[place][2]
     path = write(tmp_path / "rows.jsonl", [clean, row])
@@ -281,6 +283,58 @@ def test_no_question_is_in_two_splits(tmp_path: Path) -> None:
     sizes = {name: len(found) for name, found in questions.items()}
     assert all(abs(sizes[name] - 90) < 28 for name in ("reward", "sft", "rl"))
     assert abs(sizes["test"] - 30) < 18
+
+
+def split_questions(card: DataCard, out: Path) -> list[set[str]]:
+    """What each split asks, by the words that `words` made up."""
+    return [
+        {re.findall("[a-z]{7}(?: [a-z]{7})+", row["instruction"])[0] for row in found}
+        for found in (read(out / split.file) for split in card.splits)
+    ]
+
+
+def test_a_question_is_in_one_split_however_it_is_worded(tmp_path: Path) -> None:
+    asked = [words(8, n) for n in range(100)]
+    for name in ("one", "two", "three"):
+        rows = [{"instruction": each, "output": words(20, (name, each))} for each in asked]
+        write(tmp_path / f"{name}.jsonl", rows)
+    one, two, three = (source(tmp_path / f"{name}.jsonl", name) for name in ("one", "two", "three"))
+    two = dataclasses.replace(two, template="Question: {instruction}")
+    three = dataclasses.replace(three, template="As briefly as you can: {instruction} Go!")
+    card = made(mixture(one, two, three, splits={"a": 50, "b": 50}, near=None), tmp_path / "out")
+    a, b = split_questions(card, tmp_path / "out")
+    assert (card.rows, len(a | b), a & b) == (300, 100, set())
+    assert sum(split.questions for split in card.splits) == 100
+
+
+def test_a_question_is_in_one_split_whatever_its_choices_are(tmp_path: Path) -> None:
+    rows = [
+        {"question": words(8, n), "choices": choices, "answer": 0}
+        for n in range(100)
+        for choices in (["x", "y", "z"], ["z", "x", "y"])
+    ]
+    path = write(tmp_path / "rows.jsonl", rows)
+    card = made(
+        mixture(source(path, format="choices"), splits={"a": 50, "b": 50}, near=None),
+        tmp_path / "out",
+    )
+    a, b = split_questions(card, tmp_path / "out")
+    assert (card.rows, len(a | b), a & b) == (200, 100, set())
+
+
+def test_a_masked_row_is_held_against_the_tests_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The masked number stands in the middle of the thirteen words of a test doc."""
+    doc = f"{words(6, 1)} 8.8.8.8 {words(5, 2)}"
+    tests = [TestSet("t", "shipped", {}, (DocTexts((doc,), (doc,)),))]
+    monkeypatch.setattr(making, "test_sets", lambda *_: (tests, {}))
+    rows = [{"instruction": doc, "output": words(9, 3)}, *alpaca(1)]
+    card = made(mixture(source(write(tmp_path / "rows.jsonl", rows))), tmp_path / "out")
+    assert card.drops == {"contaminated": 1}
+    (found,) = card.dropped
+    assert found.why == "shares with t, doc 1: words that are masked in part"
+    assert "8.8.8.8" not in encode_card(card).decode()
 
 
 def test_a_conversation_stays_in_one_split(tmp_path: Path) -> None:

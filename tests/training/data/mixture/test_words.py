@@ -7,7 +7,8 @@ import pytest
 
 from tests.training.data.mixture.rows import words
 from training.data.mixture.near import clusters, signatures
-from training.data.mixture.tests_index import TestSet, TestsIndex, shared_words
+from training.data.mixture.tested_docs import DocTexts, TestSet, doc_texts
+from training.data.mixture.tests_index import TestsIndex, shared_words
 from training.data.mixture.words import (
     grams,
     hashed,
@@ -21,7 +22,10 @@ from training.data.mixture.words import (
     ("text", "found"),
     [
         ("The  Cat's 3.5 kg!", ["the", "cat", "s", "3", "5", "kg"]),
-        ("x_1 + X_2 = \t", ["x_1", "x_2"]),
+        ("x_1 + X_2 = \t", ["x", "1", "x", "2"]),
+        ("_so_ it___ is", ["so", "it", "is"]),
+        ("it&#39;s&nbsp;AT&amp;T", ["it", "s", "at", "t"]),
+        ("soft\u00adly zero\u200bwidth \u200bé", ["softly", "zerowidth", "é"]),
         ("Straße ÉTÉ ﬁn", ["strasse", "été", "fin"]),
         ("水は100℃", ["水", "は", "100", "c"]),
         ("", []),
@@ -89,36 +93,101 @@ LONG = "one two three four five six seven eight nine ten eleven twelve thirteen 
 
 
 def index(*docs: tuple[str, ...]) -> TestsIndex:
-    return TestsIndex([TestSet("t", "shipped", {}, docs)], 13)
+    """Of docs that ask their first text, and give the others as choices."""
+    every = tuple(DocTexts(doc, doc[:1], doc[1:]) for doc in docs)
+    return TestsIndex([TestSet("t", "shipped", {}, every)], 13)
+
+
+def said(tests: TestsIndex, text: str) -> str | None:
+    """What is said of a row among others; nothing where nothing is found in it."""
+    hits = tests.hits(hashed(["nothing", text, "nothing"]), ["nothing", text, "nothing"])
+    assert set(hits) <= {1}
+    return shared_words(hits[1], text) if hits else None
 
 
 @pytest.mark.parametrize(
-    ("text", "asked", "said"),
+    ("text", "doc"),
     [
-        (f"Zero. {LONG.upper()}!", "", "t, doc 2: one two three"),
-        ("two, three four five six seven eight nine ten eleven twelve thirteen; fourteen", "", "2"),
-        (" ".join(LONG.split()[:12]), "", None),
-        ("x", "Which gas do plants need?", "asks t, doc 1"),
-        ("x", "Choose.\nwhich gas do plants need\nA. one", "asks t, doc 1"),
-        ("x", "Which gas do most plants need?", None),
-        ("Which gas do plants need?", "", None),  # an answer that asks is no test question
-        ("x", "A short one", None),
+        (f"Zero. {LONG.upper()}!", 2),
+        ("two, three four five six seven eight nine ten eleven twelve thirteen; fourteen", 2),
+        (" ".join(LONG.split()[:12]), None),
+        ("Which gas do plants need?", 1),
+        ("Choose.\nwhich gas do plants need\nA. one", 1),
+        ("Question: Which gas do plants need?", 1),
+        ("Q12 which gas do plants need", 1),
+        ("3. Which gas do plants need? (A) x (B) y", 1),
+        ("Think, then say:\nwhich gas do\nplants need (A) x", 1),
+        ("Tell me this.\nA quiz asks, 'Which gas do plants _need_?'", 1),
+        ("Which gas do most plants need?", None),
+        ("Tell me which gas do plants need", None),  # so few words in a sentence are everybody's
+        ("Which gas do plants need in the dark?", None),
+        ("A short one", None),
+        ("Say in one word why the sky that we see is blue today", 4),
+        ("Say in one word why the sea that we see is blue today", None),
     ],
 )
-def test_a_row_that_shares_words_is_found(text: str, asked: str, said: str | None) -> None:
-    tests = index(("Which gas do plants need?", "A short one"), (LONG,))
-    hits = tests.hits(hashed(["nothing", text, "nothing"]), [[], [asked], []])
-    if said is None:
-        assert hits == {}
-    else:
-        assert list(hits) == [1]
-        assert said in shared_words(hits[1], text, 13)
+def test_a_row_that_shares_words_is_found(text: str, doc: int | None) -> None:
+    tests = index(
+        ("Which gas do plants need?",),
+        (LONG,),
+        ("A short one",),
+        ("Why the sky that we see is blue",),
+    )
+    found = said(tests, text)
+    assert found is None if doc is None else (found or "").startswith(f"shares with t, doc {doc}: ")
+
+
+def test_what_every_doc_asks_is_found_with_its_choices_only() -> None:
+    tests = index(
+        ("Which of these is true?", "Iron is a metal.", "Iron is a gas."),
+        ("Which of these is true?", "Seven is odd.", "Seven is even."),
+        ("What is DNA?", "an acid", "a base"),
+    )
+    assert said(tests, "Which of these is true?\nA. Gold is odd\nB. Gold is even") is None
+    assert said(tests, "All of these: Iron is a gas.") is None
+    for listed in ("Seven is odd. Seven is even.", "A. Seven is odd\nB. Seven is even"):
+        found = said(tests, f"Question: which of these is true? {listed}")
+        assert found is not None and "t, doc 2: which of these is true" in found
+    assert said(tests, "What is DNA?") is None
+    assert "doc 3" in str(said(tests, "Q: what is DNA?\n1) an acid\n2) a base"))
+
+
+def test_the_same_question_twice_is_still_one() -> None:
+    same = ("Which gas do plants need?", "Neon", "Argon")
+    assert said(index(same, (*same[:1], "Argon", "Xenon")), same[0]) is not None
+
+
+def test_a_short_sequence_of_a_row_and_of_the_next_is_shared_by_neither() -> None:
+    texts = ["Which gas do", "plants need?"]
+    assert index(("Which gas do plants need?",)).hits(hashed(texts), texts) == {}
+
+
+def test_short_questions_are_counted_by_where_they_are_found() -> None:
+    tests = index(
+        (LONG,),
+        ("Why the sky that we see is blue",),
+        ("Which gas do plants need?",),
+        ("A short one", "x", "y"),
+        ("Which of these is true?", "x"),
+        ("Which of these is true?", "y"),
+    )
+    (card,) = tests.tested({"t": 2})
+    assert (card.docs, card.found, card.as_sentence, card.with_choices) == (6, 2, 1, 3)
+
+
+def test_what_of_a_test_row_asks() -> None:
+    arc = {"question": "Why?", "choices": {"text": ["x", "y"], "label": ["A", "B"]}, "id": "7"}
+    assert doc_texts(arc) == DocTexts(("Why?", "x", "y", "A", "B", "7"), ("Why?",), ("x", "y"))
+    told = {"context": "It rained.", "question": "Who is wet?", "ans0": "He"}
+    assert doc_texts(told).asked == ("It rained.\nWho is wet?",)
+    assert doc_texts({"text": "= Title ="}) == DocTexts(("= Title =",))
 
 
 def test_words_of_two_rows_are_shared_by_neither() -> None:
     first, rest = LONG.split()[:7], LONG.split()[7:]
-    assert index((LONG,)).hits(hashed([" ".join(first), " ".join(rest)]), [[], []]) == {}
+    texts = [" ".join(first), " ".join(rest)]
+    assert index((LONG,)).hits(hashed(texts), texts) == {}
 
 
 def test_no_tests_find_nothing() -> None:
-    assert index().hits(hashed([LONG]), [[LONG]]) == {}
+    assert index().hits(hashed([LONG]), [LONG]) == {}
