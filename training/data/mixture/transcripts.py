@@ -18,6 +18,10 @@ def transcript_pairs(chosen: str, rejected: str, group: str) -> Pair:
         Refused: they are not, or one has no last answer.
     """
     good, bad = messages_of(chosen), messages_of(rejected)
+    if good and bad and (before := [_before(chosen), _before(rejected)]) != ["", ""]:
+        if before[0] != before[1]:
+            raise Refused("sides diverge", "the transcripts begin with different texts")
+        raise Refused("malformed", "a text stands before the first 'Human:' or 'Assistant:'")
     for side in (good, bad):
         if len(side) < 2 or side[-1].role != "assistant" or not side[-1].content:
             raise Refused("empty", "a transcript does not end with an answer")
@@ -30,6 +34,11 @@ def transcript_pairs(chosen: str, rejected: str, group: str) -> Pair:
     if good[-1].content == bad[-1].content:
         raise Refused("identical", "chosen and rejected say the same")
     return Pair(good[:-1], good[-1].content, bad[-1].content, group)
+
+
+def _before(transcript: str) -> str:
+    """What stands before the first turn: nobody says it."""
+    return _TURN.split(f"\n\n{transcript.lstrip()}", maxsplit=1)[0].strip()
 
 
 def messages_of(transcript: str) -> tuple[Message, ...]:

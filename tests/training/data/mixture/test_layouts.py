@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from training.data.mixture.declared import FORMATS, Source, Votes
+from training.data.mixture.exchange import plain_text
 from training.data.mixture.layouts import Row, rows_of
 from training.data.mixture.refused import RULES, Refused
 from training.data.mixture.transcripts import messages_of
 from training.data.rows import Example, Message, Pair
 
 ASKED = (Message("user", "Why?"),)
+TURNS = [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "So."}]
 
 
 def given(format: str, row: dict[str, Any], /, **more: Any) -> list[Row]:
@@ -112,6 +114,54 @@ def given(format: str, row: dict[str, Any], /, **more: Any) -> list[Row]:
             ],
         ),
         (
+            "turns",
+            {"system": "Be brief.", "conversations": TURNS},
+            {},
+            [Example((Message("system", "Be brief."), *ASKED), "So.", "s")],
+        ),
+        (
+            "turns",  # its own system message counts
+            {"system": "x", "conversations": [{"from": "system", "value": "y"}, *TURNS]},
+            {},
+            [Example((Message("system", "y"), *ASKED), "So.", "s")],
+        ),
+        (
+            "chat",
+            {
+                "system": "Be brief.",
+                "messages": [
+                    {"role": "user", "content": "Why?"},
+                    {"role": "assistant", "content": "So."},
+                ],
+            },
+            {},
+            [Example((Message("system", "Be brief."), *ASKED), "So.", "s")],
+        ),
+        (
+            "alpaca",
+            {"instruction": "Sum.", "input": "1, 2", "output": "3"},
+            {"template": "Question: {instruction}\n{input}"},
+            [Example((Message("user", "Question: Sum.\n1, 2"),), "3", "s")],
+        ),
+        (
+            "alpaca",
+            {"instruction": "Why?", "input": None, "output": "So."},
+            {"template": "Q: {instruction}{input}"},
+            [Example((Message("user", "Q: Why?"),), "So.", "s")],
+        ),
+        (
+            "preference",
+            {"instruction": "Why", "input": "x", "chosen": "So.", "rejected": "No."},
+            {"template": "{instruction}?"},
+            [Pair(ASKED, "So.", "No.", "s")],
+        ),
+        (
+            "preference",
+            {"question": "Why", "chosen": "So.", "rejected": "No."},
+            {"template": "{question}?", "columns": {"instruction": "question"}},
+            [Pair(ASKED, "So.", "No.", "s")],
+        ),
+        (
             # Scores 3 + 2 (accepted), 4, 1: gaps 1, 4 and 3; at least 3, the widest two.
             "stack_exchange",
             {
@@ -152,6 +202,7 @@ def test_a_row_gives_what_it_says(
 
 PAIR = {"prompt": "Why?", "chosen": "So.", "rejected": "No."}
 SO = "\n\nHuman: Why?\n\nAssistant: So."
+NO = SO.replace("So.", "No.")
 TALK = {"chosen": SO, "rejected": SO}
 
 
@@ -182,6 +233,9 @@ TALK = {"chosen": SO, "rejected": SO}
         ),
         ("transcripts", {**TALK, "rejected": "\n\nHuman: Why?"}, "empty"),
         ("transcripts", {"chosen": "x", "rejected": "y"}, "empty"),
+        ("transcripts", {"chosen": f"Context.{SO}", "rejected": f"Context.{NO}"}, "malformed"),
+        ("transcripts", {"chosen": f"Context.{SO}", "rejected": f"Other.{NO}"}, "sides diverge"),
+        ("transcripts", {"chosen": f"Context.{SO}", "rejected": NO}, "sides diverge"),
         ("stack_exchange", {"question": "?", "answers": []}, "too close"),
         ("stack_exchange", {"question": "?", "answers": [{"text": "x"}]}, "malformed"),
         (
@@ -215,3 +269,44 @@ def test_every_format_can_be_read() -> None:
     for format in FORMATS:
         with pytest.raises(Refused):
             given(format, {})
+
+
+@pytest.mark.parametrize(
+    ("format", "columns", "template", "rule"),
+    [
+        ("alpaca", {"instruction": None, "input": None}, "Q: {instruction}\n{input}", "empty"),
+        ("alpaca", {"instruction": " ", "input": ""}, "Q: {instruction}", "empty"),
+        ("alpaca", {"instruction": "", "lang": "C"}, "In {lang}: {instruction}", "empty"),
+        ("alpaca", {"problem": ""}, "Q: {problem}", "empty"),
+        ("alpaca", {"instruction": ["x"]}, "Q: {instruction}", "malformed"),
+        ("alpaca", {"instruction": "x"}, "Q: {problem}", "malformed"),
+        (
+            "choices",
+            {"question": " ", "choices": ["x", "y"], "answer": 0},
+            "Q: {question}",
+            "empty",
+        ),
+    ],
+)
+def test_a_template_words_no_question_that_is_not_there(
+    format: str, columns: dict[str, Any], template: str, rule: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        given(format, {"output": "So.", **columns}, template=template)
+    assert refused.value.rule == rule
+
+
+@pytest.mark.parametrize(
+    ("written", "plain"),
+    [
+        ("<table><tr><td>1</td><td>2</td></tr><tr><td>3</td></tr></table>", "1 2\n\n3"),
+        ("a &lt; b", "a < b"),
+        ("<p>x</p>if i<n and y>2", "x\nif i<n and y>2"),
+        ("i<b and c>2", "i<b and c>2"),
+        ("vector<int> v; <b>x</b>", "vector<int> v; x"),
+        ("see <a href=\"x.html\" rel='n'>this</a><!-- language: c --><br>now", "see this\nnow"),
+        ("1 < 2", "1 < 2"),
+    ],
+)
+def test_the_text_of_html(written: str, plain: str) -> None:
+    assert plain_text(written) == plain
