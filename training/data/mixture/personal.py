@@ -42,12 +42,13 @@ _PHONE = re.compile(
     r"|0[1-9]\d{1,3}[ /-]\d{6,8}"  # 030 12345678
     r")(?![\w/*=^]|[.-]\d| \d)"
 )
+_UNGROUPED = re.compile(r"(?<![\w.,+/*=^-])(?<!\d )\+?\d{9,15}(?![\w/*=^]|[.,]\d| *[-+*/=^])")
 _CALLED = re.compile(
-    r"(?P<before>\b(?i:telephone|phone|tel|mobile|cell|fax|call|whatsapp)\b[^\w\n+]{0,3}"
-    r"(?:(?i:number|no|is|me|us|him|her|at|on)\b[^\w\n+]{1,3}){0,3})"
-    r"\+?\d{9,15}(?![\w/*=^]|[.,]\d| *[-+*/=^])"
+    r"\b(?:telephone|phone|tel|mobile|cell|fax|call|whatsapp)\b[^\w\n+]{0,3}"
+    r"(?:(?:number|no|is|me|us|him|her|at|on)\b[^\w\n+]{1,3}){0,3}$",
+    re.I,
 )
-"""A number without separators is a phone's where the text says so."""
+"""What stands before a number without separators that is a phone's."""
 _CARD = re.compile(
     r"(?<![\w.,-])(?:\d{13,19}|\d{4}(?:[ -]\d{4}){2}[ -]\d{1,7}|\d{4}[ -]\d{6}[ -]\d{5})"
     r"(?![\w-]|[.,]\d)"
@@ -80,7 +81,7 @@ def masked(text: str, kind: str) -> tuple[str, int]:
         if not _TRUE[kind](match):
             return match[0]
         count += 1
-        return f"{match.groupdict().get('before') or ''}[{kind}]"
+        return f"[{kind}]"
 
     for pattern in _PATTERNS[kind]:
         text = pattern.sub(replaced, text)
@@ -126,6 +127,8 @@ def _is_card(match: re.Match[str]) -> bool:
 
 def _is_phone(match: re.Match[str]) -> bool:
     groups = re.findall(r"\d+", match[0])
+    if len(groups) == 1:
+        return bool(_CALLED.search(_before(match)))
     digits = sum(map(len, groups))
     if not match[0].startswith("+"):
         return 7 <= digits <= 15
@@ -149,7 +152,7 @@ def _is_public_address(match: re.Match[str]) -> bool:
 _LONG_NUMBER = re.compile(r"\d[\d ()./-]{5,}\d")
 """What a phone or card number has in it: most texts need not be looked at any closer."""
 _PATTERNS = MappingProxyType(
-    {"email": (_EMAIL,), "phone": (_PHONE, _CALLED), "card": (_CARD,), "ip": (_IPV4, _IPV6)}
+    {"email": (_EMAIL,), "phone": (_PHONE, _UNGROUPED), "card": (_CARD,), "ip": (_IPV4, _IPV6)}
 )
 _TRUE: Mapping[str, Callable[[re.Match[str]], bool]] = MappingProxyType(
     {
