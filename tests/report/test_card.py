@@ -30,8 +30,8 @@ def test_what_must_not_be_overlooked() -> None:
         "A trial: only the first 5,000 rows of each source were read.",
         "Not held against bbq: no data.",
         "Of gsm8k, only the shipped samples were at hand: the other test docs were not looked for.",
-        "Of 301 test docs of stem, some have a question of few words: 30 only where the question is "
-        "a sentence of its own, 3 at most where its choices follow it in their order.",
+        "Of 301 test docs of stem, some have a question of few words: 30 only where the question "
+        "is a sentence of its own, 3 at most where its choices follow it in their order.",
         "Licence not known: two. Nobody has permitted any use of these rows.",
         "one: row 9 is the last.",
     ]

@@ -66,8 +66,8 @@ class Source:
         licence: one of `licences.FORBIDDEN`.
         columns: a column of the format to the one that the source has in its place.
         where: only rows whose column has this value.
-        template: wording of the prompt, with columns in braces, in place of all that asks (input and
-            title too); ``None`` leaves it to the format.
+        template: wording of the prompt, with columns in braces, in place of all that asks (an input
+            and a title too); ``None`` leaves it to the format.
         personal: kinds of personal data that are treated otherwise than the mixture says.
         votes: for scored answers.
         share: sources of one share give equally many rows (the sites of one archive).
