@@ -40,7 +40,7 @@ def check_place(out: Path, splits: Iterable[str], kept: Iterable[Path]) -> None:
         raise UsageError(f"{out} is no folder that can be made; {choose}")
     for path in kept:
         if path.resolve().is_relative_to(out):
-            raise UsageError(f"{out} holds {path}, which the mixture is made of; {choose}")
+            raise UsageError(f"{out} holds what the mixture is made of ({path}); {choose}")
     if not out.exists():
         return
     if not out.is_dir():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from tests.training.data.mixture.rows import (
     words,
     write,
 )
-from training.data.mixture import making, placing, shards
+from training.data.mixture import choosing, making, placing, shards
 from training.data.mixture.declared import Mixture, Source, Taken
 from training.data.mixture.making import Place, make
 
@@ -94,13 +95,13 @@ def test_sources_are_not_deleted(tmp_path: Path) -> None:
         Source(name="a", format="alpaca", licence="own", dataset="org/a"), ngram=None
     )
     for out in (data, tmp_path, data / "org" / ".."):
-        with pytest.raises(UsageError, match="which the mixture is made of"):
+        with pytest.raises(UsageError, match="holds what the mixture is made of"):
             made(declared, out, data=data)
     # Its own earlier rows, by name of the data set.
     place = path.parent
     made(declared, tmp_path / "first", data=data)
     (tmp_path / "first" / FILE).rename(place / FILE)
-    with pytest.raises(UsageError, match="which the mixture is made of"):
+    with pytest.raises(UsageError, match="holds what the mixture is made of"):
         made(declared, place, data=data)
     assert len(read(path)) == 5
 
@@ -124,7 +125,7 @@ def test_what_came_meanwhile_is_not_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    choose = making.choose
+    choose = choosing.choose
 
     def late(*given: object) -> object:
         out.mkdir()
@@ -227,7 +228,7 @@ def test_the_note_of_a_work_folder_goes_first(
     (work / placing.BEGUN).write_text("x")
     seen: list[list[str]] = []
     monkeypatch.setattr(
-        placing.shutil, "rmtree", lambda path, **_: seen.append([p.name for p in path.iterdir()])
+        shutil, "rmtree", lambda path, **_: seen.append([p.name for p in path.iterdir()])
     )
     placing.discard(work)
     assert seen == [[]]
@@ -286,12 +287,12 @@ def test_another_tokenizer_in_the_same_place_is_another_mixture(tmp_path: Path) 
     def save(cut: Whitespace | Split, folder: Path) -> Path:
         folder.mkdir(exist_ok=True)
         tokenizer = Tokenizer(WordLevel({"?": 0}, unk_token="?"))
-        tokenizer.pre_tokenizer = cut  # type: ignore[assignment]
+        tokenizer.pre_tokenizer = cut
         tokenizer.save(str(folder / "tokenizer.json"))
         return folder
 
     path = write(tmp_path / "rows.jsonl", alpaca(5))
-    folder = save(Whitespace(), tmp_path / "tok")  # type: ignore[no-untyped-call]
+    folder = save(Whitespace(), tmp_path / "tok")
     declared = mixture(source(path), ngram=None, max_tokens=60, tokenizer=str(folder))
     card = made(declared, tmp_path / "out")
     assert card.rows == 5  # of 32 words each
@@ -300,7 +301,7 @@ def test_another_tokenizer_in_the_same_place_is_another_mixture(tmp_path: Path) 
     assert str(tmp_path) not in encode_card(card).decode()
     # The same file elsewhere is the same tokenizer.
     (tmp_path / "other").mkdir()
-    moved = save(Whitespace(), tmp_path / "other" / "tok")  # type: ignore[no-untyped-call]
+    moved = save(Whitespace(), tmp_path / "other" / "tok")
     there = mixture(source(path), ngram=None, max_tokens=60, tokenizer=str(moved))
     assert made(there, tmp_path / "elsewhere") == card
     save(Split("", "isolated"), folder)  # every character is a token
