@@ -19,7 +19,7 @@ from training.data.mixture.built import mixture_folder
 from training.data.mixture.declared import Mixture
 from training.data.mixture.licences import UNKNOWN
 from training.data.mixture.making import Place, check_licences, make
-from training.data.mixture.mixtures_file import find_mixture
+from training.data.mixture.mixtures_file import check_not_shipped, find_mixture
 from training.data_folder import data_folder
 from training.meter import open_meter
 
@@ -34,6 +34,8 @@ def run(argv: Sequence[str]) -> int:
     if options.limit is not None and options.limit < 1:
         raise UsageError(f"--limit {options.limit}: a number of rows of each source, at least 1")
     mixture = find_mixture(options.mixture, options.mixtures)
+    if options.mixtures is not None and options.out is None:
+        check_not_shipped(mixture, options.mixtures)
     data = data_folder(options.data)
     out = options.out or mixture_folder(mixture.name, options.limit)
     check_licences(mixture)

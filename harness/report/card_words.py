@@ -39,9 +39,9 @@ def title(card: DataCard) -> str:
 def headline(card: DataCard) -> str:
     """What there is, of how much, and whether it is clean, in one or two sentences."""
     found = card.drops.get("contaminated", 0)
-    said = (
-        f"{card.rows:,} {card.kind} from {counted(len(card.sources), 'source')}, which hold "
-        f"{sum(source.rows for source in card.sources):,} rows."
+    held = f"{sum(source.rows for source in card.sources):,} rows"
+    said = f"{card.rows:,} {card.kind} from {counted(len(card.sources), 'source')}, " + (
+        f"which hold {held}." if card.limit is None else f"of which {held} were looked at."
     )
     if card.decontamination is None:
         return f"{said} They were not held against any test docs."

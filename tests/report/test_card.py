@@ -18,9 +18,11 @@ from tests.report.fixtures.cards import card
 
 def test_the_headline_says_how_much_of_what_and_how_clean() -> None:
     assert headline(card()) == (
-        "1,500 pairs from 2 sources, which hold 5,300 rows. None shares 13 words in a row with any "
-        "of 361 test docs of 2 tasks: 2 that did were dropped."
+        "1,500 pairs from 2 sources, of which 5,300 rows were looked at. None shares 13 words in a "
+        "row with any of 361 test docs of 2 tasks: 2 that did were dropped."
     )
+    whole = headline(dataclasses.replace(card(), limit=None))
+    assert whole.startswith("1,500 pairs from 2 sources, which hold 5,300 rows. None shares")
     unchecked = dataclasses.replace(card(), decontamination=None)
     assert headline(unchecked).endswith("They were not held against any test docs.")
 

@@ -32,8 +32,8 @@ MIXTURES = """sources:
   a: {dataset: org/a, licence: mit, format: alpaca}
   bound: {dataset: org/a, licence: cc-by-nc-4.0, format: alpaca}
 mixtures:
-  gsm8k-arc:
-    about: not the shipped one of that name
+  own-rows:
+    about: rows of our own
     kind: examples
     sources: {a: all}
   parts:
@@ -89,12 +89,12 @@ def test_it_says_what_it_reads_and_what_came_of_it(
 
 
 def test_a_trial_has_its_own_place_and_says_so(place: Place) -> None:
-    assert place.make("gsm8k-arc", "--limit", "7") == 0
-    card = read_card(mixture_folder("gsm8k-arc", 7))
+    assert place.make("own-rows", "--limit", "7") == 0
+    card = read_card(mixture_folder("own-rows", 7))
     assert card is not None and (card.rows, card.limit) == (7, 7)
-    page = (place.reports / "data" / "gsm8k-arc-first-7.html").read_text("utf-8")
+    page = (place.reports / "data" / "own-rows-first-7.html").read_text("utf-8")
     assert "A trial: only the first 7 rows of each source were read." in page
-    assert read_card(mixture_folder("gsm8k-arc")) is None
+    assert read_card(mixture_folder("own-rows")) is None
 
 
 @pytest.mark.parametrize(
@@ -115,6 +115,31 @@ def test_wrong_use_is_refused(
     assert said in capsys.readouterr().err
 
 
+def test_a_shipped_mixture_is_not_replaced_by_another_of_its_name(
+    place: Place, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    place.mixtures.write_text(MIXTURES.replace("own-rows", "gsm8k-arc"), "utf-8")
+    assert place.make("gsm8k-arc") == 2
+    assert "gsm8k-arc is the name of a shipped mixture" in capsys.readouterr().err
+    assert place.make("gsm8k-arc", "--out", str(tmp_path / "elsewhere")) == 0
+    assert not mixture_folder("gsm8k-arc").exists()
+
+
+def test_rows_that_are_not_those_of_the_card_are_not_learned(place: Place) -> None:
+    place.make("own-rows")
+    rows = mixture_folder("own-rows") / "train.jsonl"
+    content = rows.read_bytes()
+    assert len(examples("own-rows", None).rows) == 30
+    rows.write_bytes(content.replace(b"a", b"b"))
+    with pytest.raises(DataError, match=r"not the file that the card of own-rows describes: `make"):
+        examples("own-rows", None)
+    rows.unlink()
+    with pytest.raises(DataError, match="is missing, or not the file"):
+        check_name("own-rows")
+    place.make("own-rows")
+    assert rows.read_bytes() == content
+
+
 def test_sources_that_are_missing_are_all_named(
     place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -127,12 +152,12 @@ def test_sources_that_are_missing_are_all_named(
 def test_a_recipe_may_name_a_mixture(place: Place) -> None:
     with pytest.raises(DataError, match=r"`make data MIXTURE=gsm8k-arc DATA=dir` makes it"):
         check_name("gsm8k-arc")
-    place.make("gsm8k-arc")
+    place.make("own-rows")
     place.make("parts")
-    check_name("gsm8k-arc")
+    check_name("own-rows")
     check_name("parts/sft")
-    found = examples("gsm8k-arc", None)
-    assert (len(found.rows), found.name) == (30, "gsm8k-arc")
+    found = examples("own-rows", None)
+    assert (len(found.rows), found.name) == (30, "own-rows")
     whole = {example.answer for example in found.rows}
     halves = [{e.answer for e in examples(f"parts/{name}", None).rows} for name in ("sft", "test")]
     assert len(halves[0]) + len(halves[1]) == 20 and halves[0] | halves[1] < whole
@@ -144,22 +169,22 @@ def test_a_recipe_may_name_a_mixture(place: Place) -> None:
     with pytest.raises(UnknownName, match="did you mean 'sft-small'"):
         check_name("sft-smal")
     with pytest.raises(DataError, match="preference"):
-        pairs("gsm8k-arc", None)
+        pairs("own-rows", None)
 
 
 def test_a_lineage_keeps_the_card_and_notices_other_rows(place: Place) -> None:
-    place.make("gsm8k-arc")
-    options = {"data": "gsm8k-arc", "seed": 1}
+    place.make("own-rows")
+    options = {"data": "own-rows", "seed": 1}
     cards, files = data_cards(options), data_files(options)
-    assert cards == {"gsm8k-arc": read_card(mixture_folder("gsm8k-arc"))}
-    rows = mixture_folder("gsm8k-arc") / "train.jsonl"
-    assert files == {"gsm8k-arc": hashlib.sha256(rows.read_bytes()).hexdigest()}
+    assert cards == {"own-rows": read_card(mixture_folder("own-rows"))}
+    rows = mixture_folder("own-rows") / "train.jsonl"
+    assert files == {"own-rows": hashlib.sha256(rows.read_bytes()).hexdigest()}
     assert data_cards({"data": "default"}) == data_cards({"data": "own.jsonl"}) == {}
     lineage = _lineage("m", "x" * 64, options, cards=cards, data_files=files)
     assert changed_files(lineage) == []
     write(place.rows, alpaca(31))
-    place.make("gsm8k-arc")
-    assert changed_files(lineage) == ["gsm8k-arc"]
+    place.make("own-rows")
+    assert changed_files(lineage) == ["own-rows"]
 
 
 def _lineage(model: str, recipe: str, options: dict[str, Any], **more: Any) -> Lineage:
@@ -183,16 +208,16 @@ def _lineage(model: str, recipe: str, options: dict[str, Any], **more: Any) -> L
 
 
 def test_what_a_model_learned_from_is_found_along_its_lineage(place: Place, tmp_path: Path) -> None:
-    place.make("gsm8k-arc")
+    place.make("own-rows")
     (tmp_path / "zoo.yaml").write_text(
         "models:\n"
         "  root: {family: f, stage: base, source: {hub: org/name}}\n"
-        "  a: {parent: root, step: {kind: sft, data: gsm8k-arc}}\n"
+        "  a: {parent: root, step: {kind: sft, data: own-rows}}\n"
         "  b: {parent: a, step: {kind: dpo}}\n"
     )
     zoo = load_zoo(tmp_path / "zoo.yaml")
     assert learned_from(zoo.get("b"), zoo) == {}
-    cards = data_cards({"data": "gsm8k-arc"})
+    cards = data_cards({"data": "own-rows"})
     for name, kept in (("a", cards), ("b", {})):
         folder = built_folder(zoo.get(name), zoo)
         folder.mkdir(parents=True)
@@ -204,25 +229,25 @@ def test_what_a_model_learned_from_is_found_along_its_lineage(place: Place, tmp_
 
 
 def test_a_report_leads_from_model_to_card(place: Place, tmp_path: Path) -> None:
-    place.make("gsm8k-arc")
-    card = read_card(mixture_folder("gsm8k-arc"))
+    place.make("own-rows")
+    card = read_card(mixture_folder("own-rows"))
     assert card is not None
     digest = card_digest(card)
     found = run("tuned", [result("arc_easy", proportion(0.5, 10))])
-    found = replace(found, model=replace(found.model, data_cards={"gsm8k-arc": digest}))
+    found = replace(found, model=replace(found.model, data_cards={"own-rows": digest}))
     folder = stored(tmp_path / "runs" / found.id, found, {})
     other = run("plain", [result("arc_easy", proportion(0.4, 10))])
-    keep_cards(folder.path, {"gsm8k-arc": card})
+    keep_cards(folder.path, {"own-rows": card})
     assert kept_card(folder.path, digest) == card
     reports = tmp_path / "report"
     written = write_leaderboard([folder, stored(tmp_path / "runs" / other.id, other, {})], reports)
-    name = f"data/gsm8k-arc-{digest[:8]}.html"
+    name = f"data/own-rows-{digest[:8]}.html"
     assert written[name] == reports / name
-    assert (reports / name).read_text("utf-8").count("<h1>Training data: gsm8k-arc</h1>") == 1
+    assert (reports / name).read_text("utf-8").count("<h1>Training data: own-rows</h1>") == 1
     page = (reports / "html" / run_page(found.id)).read_text("utf-8")
-    assert f'<a href="../{name}">gsm8k-arc, data card {digest[:8]}</a>' in page
+    assert f'<a href="../{name}">own-rows, data card {digest[:8]}</a>' in page
     board = (reports / "leaderboard.html").read_text("utf-8")
-    assert board.count(f'learned from <a href="{name}">gsm8k-arc</a>') == 1
+    assert board.count(f'learned from <a href="{name}">own-rows</a>') == 1
     assert f'href="{name}"' in (reports / "index.html").read_text("utf-8")
     # A run that came without its card still says what was learned from, and leads nowhere.
     (folder.path / "cards" / f"{digest[:16]}.json").write_text("{}")
@@ -230,7 +255,7 @@ def test_a_report_leads_from_model_to_card(place: Place, tmp_path: Path) -> None
     (reports / name).unlink()
     write_leaderboard([folder], reports)
     assert not (reports / name).exists()
-    assert "learned from gsm8k-arc" in (reports / "leaderboard.html").read_text("utf-8")
+    assert "learned from own-rows" in (reports / "leaderboard.html").read_text("utf-8")
 
 
 def test_the_page_says_what_the_card_says_and_nothing_can_break_out(place: Place) -> None:
@@ -238,10 +263,10 @@ def test_the_page_says_what_the_card_says_and_nothing_can_break_out(place: Place
     rows = [*alpaca(3), {"instruction": hostile, "output": ""}]
     rows.append({"instruction": words(9, "x") + hostile, "output": "x" * 30_000})
     write(place.rows, rows)
-    assert place.make("gsm8k-arc") == 0
-    page = (place.reports / "data" / "gsm8k-arc.html").read_text("utf-8")
-    text = (place.reports / "data" / "gsm8k-arc.md").read_text("utf-8")
-    card = read_card(mixture_folder("gsm8k-arc"))
+    assert place.make("own-rows") == 0
+    page = (place.reports / "data" / "own-rows.html").read_text("utf-8")
+    text = (place.reports / "data" / "own-rows.md").read_text("utf-8")
+    card = read_card(mixture_folder("own-rows"))
     assert card is not None
     assert "<script>alert" not in page and "<script>" not in text
     for said in (headline(card), "too long", "empty", "an empty question or answer"):
@@ -250,9 +275,9 @@ def test_the_page_says_what_the_card_says_and_nothing_can_break_out(place: Place
         assert html.escape(caution, quote=False) in html.unescape(page)
     assert not re.search(r'\sstyle="', page)
     (entry,) = pages_in(place.reports).data
-    assert (entry.path, entry.title) == ("data/gsm8k-arc.html", "Training data: gsm8k-arc")
-    assert json.loads((mixture_folder("gsm8k-arc") / FILE).read_text())["mixture"] == "gsm8k-arc"
-    assert len(read(mixture_folder("gsm8k-arc") / "train.jsonl")) == 3
+    assert (entry.path, entry.title) == ("data/own-rows.html", "Training data: own-rows")
+    assert json.loads((mixture_folder("own-rows") / FILE).read_text())["mixture"] == "own-rows"
+    assert len(read(mixture_folder("own-rows") / "train.jsonl")) == 3
 
 
 @pytest.mark.slow

@@ -127,8 +127,11 @@ def _alpaca_prompt(row: FileRow) -> tuple[Message, ...]:
         for turn in history
     ):
         raise row.error("history", "is not a list of [question, answer] texts")
-    for question, answer in history:
-        turns += [Message("user", question), Message("assistant", answer)]
+    for place, (question, answer) in enumerate(history):
+        said = FileRow(row.where, {f"history[{place}]": question})
+        turns.append(Message("user", said.text(f"history[{place}]", may_be_empty=True)))
+        said = FileRow(row.where, {f"history[{place}]": answer})
+        turns.append(Message("assistant", said.text(f"history[{place}]", may_be_empty=True)))
     asked = row.text("instruction")
     if row.columns.get("input") is not None:
         asked = "\n".join(filter(None, (asked, row.text("input", may_be_empty=True))))

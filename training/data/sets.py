@@ -14,14 +14,14 @@ from harness.errors import DataError, UnknownName, UsageError
 from training.data.files import SUFFIXES
 from training.data.formats import read_examples, read_marked, read_pairs, taken_apart
 from training.data.mixture.built import card_of, is_declared, rows_file
-from training.data.mixture.mixtures_file import load_mixtures
+from training.data.mixture.mixtures_file import EMBEDDED, load_mixtures
 from training.data.rows import Example, Marked, Message, Pair
 from training.data.stem import generate
 
 Row = TypeVar("Row", Example, Pair, Marked)
 
 GSM8K = Dataset("openai/gsm8k", "main", split="train")
-NAMES = (*generate.MIXTURES, "gsm8k")
+NAMES = EMBEDDED
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from training.data.mixture.shards import Shard
 from training.data.mixture.surveying import Survey
 from training.data.mixture.tally import EXAMPLES, Tally
 from training.data.mixture.tests_index import TestsIndex
+from training.data.mixture.tokenizing import Tokens
 
 _CLEANING = ("too long", "personal data")
 
@@ -29,11 +30,16 @@ class Held:
 
 @dataclass(frozen=True)
 class Made:
-    """How the mixture was made; see `DataCard`."""
+    """How the mixture was made; see `DataCard`.
+
+    Attributes:
+        tokens: what limited the rows, if any did.
+    """
 
     identity: str
     limit: int | None
     versions: Mapping[str, str]
+    tokens: Tokens | None = None
 
 
 def describe(
@@ -57,7 +63,7 @@ def describe(
         kind=mixture.kind,
         use=mixture.use,
         identity=made.identity,
-        settings=_settings(mixture),
+        settings=_settings(mixture, made.tokens),
         sources=tuple(
             _source(each, tally, finished, place)
             for place, (each, tally) in enumerate(zip(surveys, worked, strict=True))
@@ -146,12 +152,16 @@ def _examples(total: Tally) -> tuple[Dropped, ...]:
     )
 
 
-def _settings(mixture: Mixture) -> dict[str, str]:
+def _settings(mixture: Mixture, tokens: Tokens | None) -> dict[str, str]:
     personal = {kind: action for kind, action in mixture.personal.items()}
     return {
         "seed": str(mixture.seed),
         "longest row": f"{mixture.max_chars:,} characters"
-        + (f", {mixture.max_tokens:,} tokens of {mixture.tokenizer}" if mixture.max_tokens else ""),
+        + (
+            f", {mixture.max_tokens:,} tokens of {tokens.name} (sha256 {tokens.sha256[:16]})"
+            if tokens is not None
+            else ""
+        ),
         "personal data": ", ".join(f"{kind}: {action}" for kind, action in personal.items()),
         "near-duplicates": f"Jaccard {mixture.near:g} of word triples or more"
         if mixture.near is not None

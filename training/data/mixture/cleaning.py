@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
-from harness.errors import UsageError
 from training.data.mixture.declared import PERSONAL, Action, Mixture, Source
 from training.data.mixture.layouts import Row
 from training.data.mixture.personal import masked
 from training.data.mixture.refused import Refused
+from training.data.mixture.tokenizing import Count
 from training.data.rows import Example
-
-Count = Callable[[str], int]
 
 
 def answers_of(row: Row) -> tuple[str, ...]:
@@ -67,25 +64,6 @@ def cleaned(
     if not isinstance(row, Example) and row.chosen.strip() == row.rejected.strip():
         raise Refused("identical", "chosen and rejected say the same, personal data aside")
     return row
-
-
-def token_counter(tokenizer: str) -> Count:
-    """Counts tokens as a ``tokenizer.json`` cuts them.
-
-    Raises:
-        UsageError: there is no such file, or it is no tokenizer.
-    """
-    from tokenizers import Tokenizer
-
-    path = Path(tokenizer).expanduser()
-    path = path / "tokenizer.json" if path.is_dir() else path
-    try:
-        found = Tokenizer.from_file(str(path))
-    except Exception as error:  # tokenizers raises plain Exceptions
-        raise UsageError(
-            f"tokenizer: {path} cannot be read ({error}); name a tokenizer.json or its folder"
-        ) from None
-    return lambda text: len(found.encode(text, add_special_tokens=False).ids)
 
 
 def _masked(row: Row, kind: str, count: Counter[str]) -> Row:

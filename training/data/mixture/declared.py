@@ -142,9 +142,12 @@ class Mixture:
 
     @property
     def digest(self) -> str:
-        """Sha256 of all that is declared: equal for equal mixtures of one name."""
+        """Sha256 of all that is declared: equal for equal mixtures of one name, wherever the files
+        lie that they name.
+        """
         declared = dataclasses.asdict(self)
         for taken in declared["sources"]:
             taken["source"]["path"] = Path(taken["source"]["path"]).name
+        declared["tokenizer"] = Path(self.tokenizer).name
         content = json.dumps(declared, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()

@@ -49,9 +49,11 @@ PROMPT_COLUMN = {
 """The column that a source's template words."""
 
 _FILLED = re.compile(r"\{(\w+)\}")
+_ASKING = ("user", "system")
 _LETTERS = "ABCDEFGHIJ"
 _A_IS_BETTER = (1, "1", "A", "a")
 _B_IS_BETTER = (0, "0", "B", "b")
+_TIE = (0.5, "0.5", "AB", "ab", "tie", "Tie")
 
 
 def columns_of(source: Source) -> tuple[str, ...]:
@@ -95,7 +97,8 @@ def rows_of(source: Source, columns: Mapping[str, Any], where: str) -> list[Row]
     try:
         return _READERS[source.format](row, source)
     except DataError as error:
-        raise Refused("malformed", str(error).removeprefix(f"{where}: ")) from None
+        said = str(error).removeprefix(where).removeprefix(": ").removeprefix(", ")
+        raise Refused("malformed", said) from None
 
 
 def _named(source: Source, columns: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,18 +150,44 @@ def _filled(template: str, columns: Mapping[str, Any]) -> str:
 
 
 def _alpaca(row: FileRow, source: Source) -> list[Row]:
-    columns = dict(row.columns)
-    if _blank(columns.get("instruction")) and not _blank(columns.get("input")):
-        columns["instruction"], columns["input"] = columns["input"], ""
+    columns = _input_alone(row.columns)
     _refuse_blank(columns, "instruction", "output")
     return list(examples_of(FileRow(row.where, columns), source.name))
 
 
+def _input_alone(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the question stands in ``input`` only, it is the instruction."""
+    if _blank(columns.get("instruction")) and not _blank(columns.get("input")):
+        return {**columns, "instruction": columns["input"], "input": ""}
+    return dict(columns)
+
+
 def _chat(row: FileRow, source: Source) -> list[Row]:
     messages = row.columns.get("messages")
-    if isinstance(messages, list) and all(isinstance(each, dict) for each in messages):
-        row = FileRow(row.where, {**row.columns, "messages": _with_system(row, messages)})
-    return list(examples_of(row, source.name))
+    if not isinstance(messages, list):
+        return list(examples_of(row, source.name))
+    if all(isinstance(each, dict) for each in messages):
+        messages = _with_system(row, messages)
+    messages = _answered(messages)
+    return list(examples_of(FileRow(row.where, {"messages": messages}), source.name))
+
+
+def _answered(messages: list[Any]) -> list[Any]:
+    """The messages without a question at the end that nobody answered.
+
+    Raises:
+        Refused: none is left, or one says nothing.
+    """
+    messages = list(messages)
+    while messages and isinstance(messages[-1], dict) and messages[-1].get("role") in _ASKING:
+        messages.pop()
+    if not messages or any(map(_silent, messages)):
+        raise Refused("empty", "no answer, or an empty turn")
+    return messages
+
+
+def _silent(message: Any) -> bool:
+    return isinstance(message, dict) and "content" in message and _blank(message["content"])
 
 
 def _with_system(row: FileRow, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -173,14 +202,9 @@ def _turns(row: FileRow, source: Source) -> list[Row]:
     turns = row.value("conversations")
     if not isinstance(turns, list):
         raise row.error("conversations", "is not a list of turns")
-    messages = [_turn(row, place, turn) for place, turn in enumerate(turns)]
-    while messages and messages[-1]["role"] != "assistant":
-        messages.pop()  # a question that nobody answered
-    if not messages or any(_blank(message["content"]) for message in messages):
-        raise Refused("empty", "no answer, or an empty turn")
-    return list(
-        examples_of(FileRow(row.where, {"messages": _with_system(row, messages)}), source.name)
-    )
+    messages = _answered([_turn(row, place, turn) for place, turn in enumerate(turns)])
+    told = {"messages": _with_system(row, messages)}
+    return list(examples_of(FileRow(row.where, told), source.name))
 
 
 def _turn(row: FileRow, place: int, turn: Any) -> dict[str, Any]:
@@ -193,11 +217,12 @@ def _turn(row: FileRow, place: int, turn: Any) -> dict[str, Any]:
     role = {**roles, "system": "system"}.get(said.text("from"))
     if role is None:
         raise said.error("from", f"is {turn['from']!r}; valid: human, gpt, system")
-    return {"role": role, "content": said.text("value", may_be_empty=True)}
+    blank = "value" in turn and _blank(turn["value"])
+    return {"role": role, "content": "" if blank else said.text("value")}
 
 
 def _choices(row: FileRow, source: Source) -> list[Row]:
-    _refuse_blank(row.columns, "question")
+    _refuse_blank(row.columns, "question", "answer")
     texts, labels = _choice_texts(row)
     answer = row.value("answer")
     if isinstance(answer, str) and answer in labels:
@@ -222,31 +247,42 @@ def _choice_texts(row: FileRow) -> tuple[list[str], list[str]]:
         isinstance(texts, list)
         and isinstance(labels, list)
         and 2 <= len(texts) <= min(len(labels), len(_LETTERS))
-        and all(isinstance(text, str) and text.strip() for text in texts)
+        and all(text is None or isinstance(text, str) for text in texts)
     ):
         raise row.error("choices", "is not a list of two to ten texts, nor such with labels")
-    return texts, list(map(str, labels))[: len(texts)]
+    if any(map(_blank, texts)):
+        raise Refused("empty", "a choice is empty")
+    each = {f"choices[{place}]": text for place, text in enumerate(texts)}
+    checked = [FileRow(row.where, each).text(name) for name in each]
+    return checked, list(map(str, labels))[: len(texts)]
 
 
 def _preference(row: FileRow, source: Source) -> list[Row]:
-    asked = "instruction" if row.has("instruction") else "prompt"
+    columns = _input_alone(row.columns) if row.has("instruction") else dict(row.columns)
     sides = ("chosen", "rejected")
-    if all(not isinstance(row.columns.get(side), list) for side in sides):
-        _refuse_blank(row.columns, asked, *sides)
-        _refuse_identical(row.columns.get("chosen"), row.columns.get("rejected"))
-    return list(pairs_of(row, source.name))
+    asked = "instruction" if row.has("instruction") else "prompt"
+    for name in (asked, *sides):
+        said = columns.get(name)
+        if isinstance(said, list) and (not said or any(map(_silent, said))):
+            raise Refused("empty", f"{name} has no message, or an empty one")
+    _refuse_blank(columns, asked, *sides)
+    _refuse_identical(columns.get("chosen"), columns.get("rejected"))
+    return list(pairs_of(FileRow(row.where, columns), source.name))
 
 
 def _either(row: FileRow, source: Source) -> list[Row]:
     _refuse_blank(row.columns, "prompt", "a", "b")
     label = row.value("label")
+    label = label.strip() if isinstance(label, str) else label
     # A bool equals 0 or 1 in Python, and means the same here.
     if label in _A_IS_BETTER:
         chosen, rejected = row.text("a"), row.text("b")
     elif label in _B_IS_BETTER:
         chosen, rejected = row.text("b"), row.text("a")
+    elif label in _TIE:
+        raise Refused("tie", f"the label is {label!r}: neither answer is the better one")
     else:
-        raise Refused("tie", f"the label is {str(label)[:40]!r}: neither answer is the better one")
+        raise row.error("label", f"is {str(label)[:40]!r}; valid: A or 1, B or 0, AB or tie")
     _refuse_identical(chosen, rejected)
     return [Pair((Message("user", row.text("prompt")),), chosen, rejected, source.name)]
 
@@ -257,7 +293,7 @@ def _transcripts(row: FileRow, source: Source) -> list[Row]:
 
 
 def _exchange(row: FileRow, source: Source) -> list[Row]:
-    _refuse_blank(row.columns, "question")
+    _refuse_blank(row.columns, "question", "answers")
     return list(exchange_pairs(row, source.votes, source.name))
 
 
@@ -268,6 +304,12 @@ def _refuse_blank(columns: Mapping[str, Any], *names: str) -> None:
 
 
 def _refuse_identical(chosen: Any, rejected: Any) -> None:
+    """Refuse sides that are the same text, or the same messages, white space at the end aside."""
+    if isinstance(chosen, list) and isinstance(rejected, list) and chosen[:-1] == rejected[:-1]:
+        ends = [
+            side[-1].get("content") for side in (chosen, rejected) if isinstance(side[-1], dict)
+        ]
+        chosen, rejected = ends if len(ends) == 2 else (None, None)
     if isinstance(chosen, str) and isinstance(rejected, str) and chosen.strip() == rejected.strip():
         raise Refused("identical", "chosen and rejected say the same")
 

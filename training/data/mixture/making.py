@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Protocol
@@ -26,10 +27,12 @@ from training.data.mixture.declared import Mixture
 from training.data.mixture.finishing import finish
 from training.data.mixture.licences import FORBIDDEN, UNKNOWN
 from training.data.mixture.locating import Located, locate_all
+from training.data.mixture.placing import BEGUN, beside, check_place, discard, put, whole
 from training.data.mixture.shards import Kept, Shard, Worker
 from training.data.mixture.surveying import Survey, survey
 from training.data.mixture.tested_docs import test_sets
 from training.data.mixture.tests_index import TestsIndex
+from training.data.mixture.tokenizing import Tokens, load_tokens
 
 VERSION = 2
 """Of what is done to a row: a change that can change the rows raises it."""
@@ -54,7 +57,7 @@ class Place:
 
     Attributes:
         data: the data folder, ``ORG/NAME/CONFIG/SPLIT.jsonl[.gz]``.
-        out: the folder that is made.
+        out: the folder that is made; an earlier mixture there is replaced, nothing else.
         limit: rows of each source that are looked at; ``None`` for all.
         tell: takes one line for the user.
     """
@@ -90,44 +93,107 @@ def make(mixture: Mixture, place: Place, meter: Meter) -> DataCard:
     """Make a mixture; one that is there already and would be the same is left as it is.
 
     Raises:
-        UsageError: a licence does not permit the declared use.
+        UsageError: a licence does not permit the declared use, or something else than a mixture is
+            where it would be made.
         DataError: a source is missing, cannot be read, or is too small.
         StorageError: something cannot be written.
         Interrupted: the user stopped it; the same call goes on.
     """
     check_licences(mixture)
+    place = replace(place, out=place.out.expanduser().resolve())
+    check_place(place.out, mixture.splits, [place.data] if place.data is not None else [])
+    tokens = load_tokens(mixture.tokenizer) if mixture.max_tokens is not None else None
     files = locate_all(mixture, place.data, place.tell)
-    work, partial = (_beside(place.out, what) for what in ("work", "partial"))
+    check_place(place.out, mixture.splits, [path for each in files for path in each.files])
+    partial = beside(place.out, "partial")
     try:
         with explained(place.out), alone(place.out, place.tell):
-            surveys = _surveyed(mixture, files, place, meter)
-            tests, unchecked = _tests(mixture, place)
-            identity = _identity(mixture, surveys, tests, place.limit)
-            if (card := read_card(place.out)) is not None and card.identity == identity:
-                place.tell(f"{mixture.name} is there, made from the same sources: {place.out}")
-                return card
-            _begin(work, identity, place.tell)
-            shards = _worked(Worker(mixture, tests, work), surveys, meter)
-            kept = [Kept.joined([Kept.read(s.arrays) for s in each]) for each in shards]
-            place.tell("choosing: duplicates, amounts, splits")
-            choice = choose(mixture, kept)
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-            finished = finish(mixture, surveys, shards, kept, choice, partial, meter)
-            held = Held(tests, unchecked)
-            made = Made(identity, place.limit, versions())
-            card = describe(mixture, surveys, shards, finished, held, made)
-            _check_amounts(mixture, card)
-            write_card(partial, card)
-            _place(partial, place.out)
-            shutil.rmtree(work, ignore_errors=True)
-            return card
+            try:
+                return _made(mixture, files, tokens, place, meter)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
     except KeyboardInterrupt:
         raise Interrupted(
             f"stopped while {mixture.name} was made; the same command goes on from there"
         ) from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _made(
+    mixture: Mixture,
+    files: Sequence[Located],
+    tokens: Tokens | None,
+    place: Place,
+    meter: Meter,
+) -> DataCard:
+    """The mixture in its place; nobody else makes it meanwhile."""
+    work = beside(place.out, "work")
+    with _read():
+        surveys = _surveyed(mixture, files, place, meter)
+        tests, unchecked = _tests(mixture, place)
+    made = Made(_identity(mixture, surveys, tests, tokens, place.limit), place.limit, versions())
+    if (card := _there(place, made.identity)) is not None:
+        place.tell(f"{mixture.name} is there, made from the same sources: {place.out}")
+        discard(work)
+        return card
+    _begin(work, made.identity, place.tell)
+    shards = _worked(Worker(mixture, tests, tokens, work), surveys, meter)
+    partial, held = beside(place.out, "partial"), Held(tests, unchecked)
+    made = replace(made, tokens=tokens)
+    try:
+        card = _written(mixture, surveys, shards, held, made, partial, place.tell, meter)
+    except DataError:  # the same call would end the same way
+        discard(work)
+        raise
+    put(partial, place.out, mixture.splits)
+    discard(work)
+    return card
+
+
+def _written(
+    mixture: Mixture,
+    surveys: Sequence[Survey],
+    shards: Sequence[Sequence[Shard]],
+    held: Held,
+    made: Made,
+    partial: Path,
+    tell: Tell,
+    meter: Meter,
+) -> DataCard:
+    """The rows that are chosen, and their card, in a folder of their own."""
+    kept = [Kept.joined([Kept.read(s.arrays) for s in each]) for each in shards]
+    tell("choosing: duplicates, amounts, splits")
+    choice = choose(mixture, kept)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    finished = finish(mixture, surveys, shards, kept, choice, partial, meter)
+    card = describe(mixture, surveys, shards, finished, held, made)
+    _check_amounts(mixture, card)
+    write_card(partial, card)
+    return card
+
+
+@contextmanager
+def _read() -> Iterator[None]:
+    """Errors of reading, which are none of the place that is written."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be read: {error.strerror or error}") from None
+
+
+def _there(place: Place, identity: str) -> DataCard | None:
+    """The card of what is in the place, if that is whole and is what would be made."""
+    try:
+        card = read_card(place.out)
+    except DataError:
+        place.tell(f"the data card in {place.out} cannot be read: the mixture is made anew")
+        return None
+    if card is None or card.identity != identity:
+        return None
+    if not whole(place.out, card):
+        place.tell(f"{place.out} is not what its card describes: the mixture is made anew")
+        return None
+    return card
 
 
 def versions() -> dict[str, str]:
@@ -138,8 +204,7 @@ def versions() -> dict[str, str]:
 def _surveyed(
     mixture: Mixture, sources: Sequence[Located], place: Place, meter: Meter
 ) -> list[Survey]:
-    with explained(place.out):
-        sizes = [path.stat().st_size for each in sources for path in each.files]
+    sizes = [path.stat().st_size for each in sources for path in each.files]
     meter.start("looking through the sources", sum(sizes), "bytes")
     found = [
         survey(taken, each, mixture.seed, place.limit, meter.advance)
@@ -173,13 +238,18 @@ def _worked(worker: Worker, surveys: Sequence[Survey], meter: Meter) -> list[lis
 
 
 def _identity(
-    mixture: Mixture, surveys: Sequence[Survey], tests: TestsIndex | None, limit: int | None
+    mixture: Mixture,
+    surveys: Sequence[Survey],
+    tests: TestsIndex | None,
+    tokens: Tokens | None,
+    limit: int | None,
 ) -> str:
     content = {
         "version": VERSION,
         "mixture": mixture.digest,
         "sources": [list(each.digests.values()) for each in surveys],
         "tests": tests.digest if tests else "",
+        "tokenizer": tokens.sha256 if tokens else "",
         "limit": limit,
         "packages": versions(),
     }
@@ -188,7 +258,7 @@ def _identity(
 
 def _begin(work: Path, identity: str, tell: Tell) -> None:
     """Keep what an interrupted call has done, if it was to become the same."""
-    note = work / "begun"
+    note = work / BEGUN
     try:
         same = note.read_text("utf-8") == identity
     except OSError:
@@ -196,7 +266,7 @@ def _begin(work: Path, identity: str, tell: Tell) -> None:
     if same:
         tell("going on where an earlier call was interrupted")
         return
-    shutil.rmtree(work, ignore_errors=True)
+    discard(work)
     work.mkdir(parents=True)
     write_atomic(note, identity)
 
@@ -218,16 +288,3 @@ def _check_amounts(mixture: Mixture, card: DataCard) -> None:
         )
     if not card.rows:
         raise DataError(f"{mixture.name}: nothing is left of its sources: {dict(card.drops)}")
-
-
-def _place(partial: Path, out: Path) -> None:
-    former = _beside(out, "former")
-    shutil.rmtree(former, ignore_errors=True)
-    if out.exists():
-        out.rename(former)
-    partial.rename(out)
-    shutil.rmtree(former, ignore_errors=True)
-
-
-def _beside(folder: Path, what: str) -> Path:
-    return folder.with_name(f".{folder.name}.{what}")

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, cast, get_args
 
-from harness.errors import RegistryError, UnknownName, closest
+from harness.errors import RegistryError, UnknownName, UsageError, closest
 from harness.strict_yaml import Table, parse
+from training.data.files import SUFFIXES
 from training.data.mixture.declared import (
     FORMATS,
     PERSONAL,
@@ -23,14 +24,20 @@ from training.data.mixture.declared import (
     Votes,
 )
 from training.data.mixture.licences import FORBIDDEN, USES
+from training.data.stem import generate
 
 SHIPPED = Path(__file__).resolve().parent.parent / "mixtures.yaml"
 
+EMBEDDED = (*generate.MIXTURES, "gsm8k")
+"""Sets that are no mixtures; a recipe that names one of these means no other."""
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_TRIAL = re.compile(r".*-first-\d+")
 
 
 def load_mixtures(path: Path | None = None) -> dict[str, Mixture]:
-    """Read a file of mixtures; the shipped one where none is named.
+    """Read a file of mixtures; the shipped one where none is named. The paths in it are taken
+    from the folder that it is in.
 
     Raises:
         RegistryError: it is not as it should be; names file and line.
@@ -40,9 +47,10 @@ def load_mixtures(path: Path | None = None) -> dict[str, Mixture]:
     declared = top.table("sources", "sources") if "sources" in top else None
     if declared is None or "mixtures" not in top:
         raise top.error(None, "the file has the keys 'sources' and 'mixtures'")
-    sources = {name: _source(declared, name) for name in declared.nodes}
+    folder = (path or SHIPPED).expanduser().absolute().parent
+    sources = {name: _source(declared, name, folder) for name in declared.nodes}
     mixtures = top.table("mixtures", "mixtures")
-    return {name: _mixture(mixtures, name, sources) for name in mixtures.nodes}
+    return {name: _mixture(mixtures, name, sources, folder) for name in mixtures.nodes}
 
 
 def find_mixture(name: str, path: Path | None = None) -> Mixture:
@@ -58,7 +66,21 @@ def find_mixture(name: str, path: Path | None = None) -> Mixture:
     return known[name]
 
 
-def _source(sources: Table, name: str) -> Source:
+def check_not_shipped(mixture: Mixture, path: Path) -> None:
+    """Refuse a user's mixture that would take the place of another one, which is shipped.
+
+    Raises:
+        UsageError: there is a shipped one of that name, declared otherwise.
+    """
+    if load_mixtures().get(mixture.name, mixture) != mixture:
+        raise UsageError(
+            f"{mixture.name} is the name of a shipped mixture, and {path} declares another: "
+            "recipes that name it would learn yours; give it another name, or name a folder with "
+            "--out"
+        )
+
+
+def _source(sources: Table, name: str, folder: Path) -> Source:
     _check_name(sources, name)
     table = sources.table(name, f"source {name!r}")
     table.only([each.name for each in dataclasses.fields(Source) if each.name != "name"])
@@ -80,7 +102,7 @@ def _source(sources: Table, name: str) -> Source:
         split=table.text("split", "train"),
         hub_folder=table.text("hub_folder", ""),
         unpublished=table.text("unpublished", ""),
-        path=table.text("path", ""),
+        path=_from(folder, table.text("path", "")),
         columns=_texts(table, "columns"),
         where={key: where.scalar(key) for key in where.nodes} if where else {},
         template=table.text("template", "") or None,
@@ -90,8 +112,12 @@ def _source(sources: Table, name: str) -> Source:
     )
 
 
-def _mixture(mixtures: Table, name: str, sources: Mapping[str, Source]) -> Mixture:
+def _mixture(mixtures: Table, name: str, sources: Mapping[str, Source], folder: Path) -> Mixture:
     _check_name(mixtures, name)
+    if name in EMBEDDED or name.endswith(SUFFIXES) or _TRIAL.fullmatch(name):
+        raise RegistryError(
+            f"{mixtures.at(name)}: the name {name!r} is not valid: in a recipe, {_meaning(name)}"
+        )
     table = mixtures.table(name, f"mixture {name!r}")
     known = [each.name for each in dataclasses.fields(Mixture) if each.name != "name"]
     table.only(known)
@@ -107,7 +133,7 @@ def _mixture(mixtures: Table, name: str, sources: Mapping[str, Source]) -> Mixtu
         seed=_whole(table, "seed", plain.seed, least=0) or 0,
         max_chars=_whole(table, "max_chars", plain.max_chars) or plain.max_chars,
         max_tokens=tokens,
-        tokenizer=table.text("tokenizer", ""),
+        tokenizer=_from(folder, table.text("tokenizer", "")),
         personal={**plain.personal, **_personal(table)},
         near=near,
         ngram=_whole(table, "ngram", plain.ngram, least=3),
@@ -166,6 +192,8 @@ def _splits(table: Table) -> dict[str, int]:
     inner = table.table("splits", "splits")
     for name in inner.nodes:
         _check_name(inner, name)
+        if name.endswith(SUFFIXES):
+            raise inner.error(name, f"is not valid: in a recipe, {_meaning(name)}")
     found = {name: _whole(inner, name, 0) or 0 for name in inner.nodes}
     if sum(found.values()) != 100:
         raise table.error("splits", f"the shares add up to {sum(found.values())}, not to 100")
@@ -203,6 +231,19 @@ def _number(
         limits = f"at least {low:g}" if high == float("inf") else f"{low:g} to {high:g}"
         raise table.error(key, f"{value!r} is not valid: a number, {limits}")
     return float(cast(float, value))
+
+
+def _from(folder: Path, path: str) -> str:
+    return str(folder / Path(path).expanduser()) if path else ""
+
+
+def _meaning(name: str) -> str:
+    """What a recipe's ``data`` takes a name for that no mixture may have."""
+    if name in EMBEDDED:
+        return "it is a set that ships with the project"
+    if name.endswith(SUFFIXES):
+        return "what ends so is a path"
+    return "names that end so are those of trials (--limit)"
 
 
 def _check_name(table: Table, name: str) -> None:

@@ -8,23 +8,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import get_origin
+from typing import IO, get_origin
 
 import msgspec
 import numpy as np
 
 from harness.errors import DataError
-from harness.storage import UNDECODABLE, replacing, write_atomic
+from harness.storage import UNDECODABLE, explained, replacing, write_atomic
 from training.data.mixture.asked import question_of
-from training.data.mixture.cleaning import (
-    Count,
-    actions,
-    cleaned,
-    text_of,
-    token_counter,
-)
+from training.data.mixture.cleaning import actions, answers_of, cleaned, text_of
 from training.data.mixture.declared import PERSONAL, Mixture
 from training.data.mixture.layouts import Row, rows_of
 from training.data.mixture.near import Signatures, signatures
@@ -34,11 +28,16 @@ from training.data.mixture.refused import DECIDED, Refused
 from training.data.mixture.surveying import Drawn, Survey
 from training.data.mixture.tally import Tally
 from training.data.mixture.tests_index import TestsIndex, shared_words
+from training.data.mixture.tokenizing import Tokens
 from training.data.mixture.words import Hashes, Texts, hashed, key, question_key
 from training.data.mixture.written import line
 
 SHARD_ROWS = 20_000
+"""Of the source, or that came of them, whichever is reached first."""
+SHARD_BYTES = 64 * 2**20
+"""Of rows that are kept: a shard of long rows ends sooner."""
 _BATCH = 512
+_BATCH_CHARS = 4 * 2**20
 
 
 @dataclass(frozen=True)
@@ -91,22 +90,19 @@ class Kept:
         )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Worker:
     """What all shards of a mixture share.
 
     Attributes:
         tests: ``None`` where rows are not held against any.
+        tokens: ``None`` where they are not counted.
     """
 
     mixture: Mixture
     tests: TestsIndex | None
+    tokens: Tokens | None
     folder: Path
-    _tokens: Count | None = field(init=False, default=None)
-
-    def __post_init__(self) -> None:
-        if self.mixture.max_tokens is not None:
-            self._tokens = token_counter(self.mixture.tokenizer)
 
     def shards(
         self, number: int, survey: Survey, advance: Callable[[int], None]
@@ -128,17 +124,21 @@ class Worker:
             yield found
             through, place = found.through, place + 1
         begun: _Begun | None = None
-        for drawn in survey.drawn_rows():
-            if drawn.number <= through:
-                continue
-            begun = begun or _Begun(self, survey)
-            begun.take(drawn)
-            advance(1)
-            if begun.tally.rows == SHARD_ROWS:
-                yield begun.finish(self._stem(number, place))
-                begun, place = None, place + 1
-        if begun is not None:
-            yield begun.finish(self._stem(number, place))
+        try:
+            for drawn in survey.drawn_rows():
+                if drawn.number <= through:
+                    continue
+                begun = begun or _Begun(self, survey, self._stem(number, place))
+                begun.take(drawn)
+                advance(1)
+                if begun.full:
+                    yield begun.finish()
+                    begun, place = None, place + 1
+            if begun is not None:
+                yield begun.finish()
+        finally:
+            if begun is not None:
+                begun.close()
 
     def _stem(self, number: int, place: int) -> Path:
         return self.folder / f"{number:03}-{place:05}"
@@ -160,16 +160,30 @@ class _Waiting:
 
 
 class _Begun:
-    """A shard that is being made."""
+    """A shard that is being made. Its rows go to the disk as they are settled."""
 
-    def __init__(self, worker: Worker, survey: Survey) -> None:
+    def __init__(self, worker: Worker, survey: Survey, stem: Path) -> None:
         self._worker, self._source = worker, survey.taken.source
         self._actions = actions(worker.mixture, self._source)
         self._waiting: list[_Waiting] = []
-        self._lines: list[str] = []
+        self._chars = 0
         self._parts: list[Kept] = []
+        self._bytes = 0
         self._last = 0
+        self._stem, self._part = stem, stem.with_suffix(".part")
+        with explained(self._part):
+            self._file: IO[bytes] = self._part.open("wb")
         self.tally = Tally()
+
+    @property
+    def full(self) -> bool:
+        """Whether it holds as much as a shard may."""
+        many = max(self.tally.rows, self.tally.cleaned) >= SHARD_ROWS
+        return many or self._bytes >= SHARD_BYTES
+
+    def close(self) -> None:
+        """Give it up; what was written is written over by the next call."""
+        self._file.close()
 
     def take(self, drawn: Drawn) -> None:
         """Read and clean a row."""
@@ -192,7 +206,7 @@ class _Begun:
                     row,
                     self._worker.mixture,
                     self._actions,
-                    self._worker._tokens,
+                    self._worker.tokens.count if self._worker.tokens else None,
                     self.tally.masked,
                 )
             except Refused as error:
@@ -200,20 +214,22 @@ class _Begun:
                 self.tally.drop(error.rule, source, str(error), text_of(row))
                 continue
             self._waiting.append(_Waiting(drawn, clean, text_of(row), _question_key(asked, seed)))
-        if len(self._waiting) >= _BATCH:
-            self._settle()
+            self._chars += _length(clean)
+            if len(self._waiting) >= _BATCH or self._chars >= _BATCH_CHARS:
+                self._settle()
 
-    def finish(self, stem: Path) -> Shard:
+    def finish(self) -> Shard:
         """Write what is there."""
         self._settle()
-        rows, arrays = stem.with_suffix(".rows"), stem.with_suffix(".npz")
-        with replacing(rows) as part:
-            part.write_text("".join(self._lines), encoding="utf-8")
+        rows, arrays, counts = _files(self._stem)
+        with explained(rows):
+            self._file.close()
+            self._part.replace(rows)
         kept = Kept.joined(self._parts) if self._parts else _EMPTY
         with replacing(arrays) as part, part.open("wb") as file:
             np.savez(file, **{name: getattr(kept, name) for name in Kept.__dataclass_fields__})
         done = _Counts(self._last, self.tally)
-        write_atomic(stem.with_suffix(".json"), msgspec.json.encode(done))
+        write_atomic(counts, msgspec.json.encode(done))
         return Shard(rows, arrays, self._last, self.tally)
 
     def _refused(self, error: Unreadable | Refused, drawn: Drawn) -> None:
@@ -228,7 +244,7 @@ class _Begun:
     def _settle(self) -> None:
         """Hold the waiting rows against the tests, all at once, and keep the others."""
         self.tally.cleaned += len(self._waiting)
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting, self._chars = self._waiting, [], 0
         if not waiting:
             return
         texts = [text_of(each.row) for each in waiting]
@@ -242,7 +258,7 @@ class _Begun:
             self.tally.tests[task] += 1
             self.tally.drop("contaminated", where, why, texts[place])
         rows = [waiting[place] for place in kept]
-        self._lines += [line(each.row) for each in rows]
+        self._write("".join(line(each.row) for each in rows).encode())
         self._parts.append(
             Kept(
                 keys=np.array([each.drawn.key for each in rows], np.uint64),
@@ -277,6 +293,11 @@ class _Begun:
             found[masked[number]] = (hit.doc.task, why)
         return dict(sorted(found.items()))
 
+    def _write(self, content: bytes) -> None:
+        self._bytes += len(content)
+        with explained(self._part):
+            self._file.write(content)
+
 
 class _Counts(msgspec.Struct):
     """The file that says that a shard is whole."""
@@ -285,13 +306,21 @@ class _Counts(msgspec.Struct):
     tally: Tally
 
 
+def _files(stem: Path) -> tuple[Path, Path, Path]:
+    """Rows, arrays, counts."""
+    return stem.with_suffix(".rows"), stem.with_suffix(".npz"), stem.with_suffix(".json")
+
+
 def _finished(stem: Path) -> Shard | None:
+    rows, arrays, counts = _files(stem)
+    if not (rows.is_file() and arrays.is_file()):
+        return None
     try:
-        content = stem.with_suffix(".json").read_bytes()
+        content = counts.read_bytes()
         done = msgspec.json.decode(content, type=_Counts, dec_hook=_counter)
     except (OSError, *UNDECODABLE):
         return None
-    return Shard(stem.with_suffix(".rows"), stem.with_suffix(".npz"), done.through, done.tally)
+    return Shard(rows, arrays, done.through, done.tally)
 
 
 def _counter(kind: type, value: dict[str, int]) -> Counter[str]:
@@ -309,6 +338,11 @@ def _question_key(question: str, seed: int) -> int:
     for kind in PERSONAL:
         question = masked(question, kind)[0]
     return question_key(question, seed)
+
+
+def _length(row: Row) -> int:
+    """Characters, without putting them together."""
+    return sum(map(len, answers_of(row))) + sum(len(message.content) for message in row.prompt)
 
 
 def _text_key(text: str) -> int:

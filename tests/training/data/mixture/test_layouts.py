@@ -93,7 +93,7 @@ def given(format: str, row: dict[str, Any], /, **more: Any) -> list[Row]:
         ),
         (
             "either",
-            {"prompt": "Why?", "a": "So.", "b": "No.", "label": "A"},
+            {"prompt": "Why?", "a": "So.", "b": "No.", "label": "A "},
             {},
             [Pair(ASKED, "So.", "No.", "s")],
         ),
@@ -223,6 +223,9 @@ TALK = {"chosen": SO, "rejected": SO}
         ("preference", {**PAIR, "rejected": ""}, "empty"),
         ("preference", {"prompt": "Why?"}, "malformed"),
         ("either", {"prompt": "?", "a": "x", "b": "y", "label": "AB"}, "tie"),
+        ("either", {"prompt": "?", "a": "x", "b": "y", "label": 0.5}, "tie"),
+        ("either", {"prompt": "?", "a": "x", "b": "y", "label": "physics"}, "malformed"),
+        ("either", {"prompt": "?", "a": "x", "b": "y", "label": None}, "malformed"),
         ("either", {"prompt": "?", "a": "x", "b": "", "label": "A"}, "empty"),
         ("either", {"prompt": "?", "a": "x", "b": "x", "label": "A"}, "identical"),
         ("transcripts", TALK, "identical"),
@@ -250,6 +253,127 @@ def test_a_row_that_gives_nothing_says_why(format: str, columns: dict[str, Any],
         given(format, columns)
     assert refused.value.rule == rule
     assert rule in RULES
+
+
+def said(*contents: str | None) -> list[dict[str, Any]]:
+    """Messages that take turns, from the user's on."""
+    return [
+        {"role": ("user", "assistant")[place % 2], "content": content}
+        for place, content in enumerate(contents)
+    ]
+
+
+def transcripts(chosen: str, rejected: str, asked: str = "Why?") -> dict[str, str]:
+    sides = (f"\n\nHuman: {asked}\n\nAssistant: {side}" for side in (chosen, rejected))
+    return dict(zip(("chosen", "rejected"), sides, strict=True))
+
+
+LISTS = {"chosen": said("Why?", "So."), "rejected": said("Why?", "No.")}
+
+
+@pytest.mark.parametrize(
+    ("format", "columns", "rule"),
+    [
+        # no answer
+        ("alpaca", {"instruction": "Why?", "output": None}, "empty"),
+        ("chat", {"messages": said("Why?")}, "empty"),
+        ("chat", {"messages": []}, "empty"),
+        ("turns", {"conversations": [{"from": "human", "value": "Why?"}]}, "empty"),
+        ("choices", {"question": "?", "choices": ["x", "y"], "answer": None}, "empty"),
+        ("preference", {**PAIR, "chosen": None}, "empty"),
+        ("preference", {**LISTS, "chosen": []}, "empty"),
+        ("either", {"prompt": "?", "a": "x", "b": None, "label": "A"}, "empty"),
+        ("transcripts", {**TALK, "chosen": "\n\nHuman: Why?"}, "empty"),
+        ("stack_exchange", {"question": "?", "answers": None}, "empty"),
+        # empty
+        ("alpaca", {"instruction": "Why?", "output": " "}, "empty"),
+        ("alpaca", {"instruction": None, "input": " ", "output": "So."}, "empty"),
+        ("chat", {"messages": said("Why?", "")}, "empty"),
+        ("chat", {"messages": said(None, "So.")}, "empty"),
+        ("turns", {"conversations": said("Why?")[:0]}, "empty"),
+        ("turns", {"conversations": ["Why?", " "]}, "empty"),
+        ("turns", {"conversations": [{"from": "human", "value": None}]}, "empty"),
+        (
+            "turns",
+            {"conversations": [{"from": "human", "value": "x"}, {"from": "gpt", "value": None}]},
+            "empty",
+        ),
+        ("choices", {"question": "", "choices": ["x", "y"], "answer": 0}, "empty"),
+        ("choices", {"question": "?", "choices": ["x", " "], "answer": 0}, "empty"),
+        ("preference", {**LISTS, "rejected": said("Why?", "")}, "empty"),
+        ("preference", {**LISTS, "prompt": " "}, "empty"),
+        ("either", {"prompt": " ", "a": "x", "b": "y", "label": "A"}, "empty"),
+        ("transcripts", transcripts("So.", " "), "empty"),
+        ("stack_exchange", {"question": " ", "answers": []}, "empty"),
+        # identical
+        ("preference", {**PAIR, "chosen": "No."}, "identical"),
+        ("preference", {**LISTS, "chosen": said("Why?", "No. ")}, "identical"),
+        (
+            "preference",
+            {"prompt": "Why?", "chosen": said("", "No.")[1:], "rejected": said("", "No.")[1:]},
+            "identical",
+        ),
+        ("either", {"prompt": "?", "a": "x", "b": " x", "label": "A"}, "identical"),
+        ("transcripts", transcripts("So.", "So. "), "identical"),
+    ],
+)
+def test_content_is_counted_and_stops_no_format(
+    format: str, columns: dict[str, Any], rule: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        given(format, columns)
+    assert refused.value.rule == rule
+
+
+@pytest.mark.parametrize(
+    ("format", "columns", "row"),
+    [
+        (
+            "preference",
+            {"instruction": "", "input": "Why?", "chosen": "So.", "rejected": "No."},
+            Pair(ASKED, "So.", "No.", "s"),
+        ),
+        ("preference", LISTS, Pair(ASKED, "So.", "No.", "s")),
+        ("chat", {"messages": said("Why?", "So.", "unanswered")}, Example(ASKED, "So.", "s")),
+    ],
+)
+def test_what_is_there_is_taken(format: str, columns: dict[str, Any], row: Row) -> None:
+    assert given(format, columns) == [row]
+
+
+@pytest.mark.parametrize(
+    ("format", "columns", "place"),
+    [
+        ("choices", {"question": "?", "choices": ["\ud800 x", "y"], "answer": 1}, "choices[0]"),
+        (
+            "choices",
+            {"question": "?", "choices": {"text": ["x", "\udfff"], "label": [1, 2]}, "answer": 0},
+            "choices[1]",
+        ),
+        (
+            "alpaca",
+            {"instruction": "?", "output": "x", "history": [["a", "b"], ["a \ud800", "b"]]},
+            "history[1]",
+        ),
+        (
+            "alpaca",
+            {"instruction": "?", "output": "x", "history": [["a", "b \ud800"]]},
+            "history[0]",
+        ),
+    ],
+)
+def test_half_a_character_is_malformed(format: str, columns: dict[str, Any], place: str) -> None:
+    with pytest.raises(Refused) as refused:
+        given(format, columns)
+    assert refused.value.rule == "malformed"
+    assert f"the column {place!r} holds '\\ud" in str(refused.value)
+
+
+def test_a_mistake_names_its_row_once() -> None:
+    talk = {"messages": [{"role": "boss", "content": "x"}, {"role": "assistant", "content": "y"}]}
+    with pytest.raises(Refused) as refused:
+        given("chat", talk)
+    assert str(refused.value).startswith("messages[0]: the column 'role' is 'boss'")
 
 
 def test_rows_of_another_kind_are_not_wanted() -> None:

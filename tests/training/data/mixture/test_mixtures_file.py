@@ -151,6 +151,47 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
     assert said in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("default", "a set that ships"),
+        ("default-b", "a set that ships"),
+        ("gsm8k", "a set that ships"),
+        ("x.jsonl", "is a path"),
+        ("x.json", "is a path"),
+        ("a-first-7", "those of trials"),
+    ],
+)
+def test_names_that_mean_something_else_in_a_recipe(tmp_path: Path, name: str, why: str) -> None:
+    mixture = "{about: x, kind: pairs, sources: {p: 1}}"
+    with pytest.raises(RegistryError) as refused:
+        load_mixtures(written(tmp_path, f"{SOURCES}mixtures:\n  {name}: {mixture}"))
+    assert f"yaml:5: the name {name!r} is not valid" in str(refused.value)
+    assert why in str(refused.value)
+
+
+def test_a_split_is_no_path(tmp_path: Path) -> None:
+    mixture = "{about: x, kind: pairs, sources: {p: 1}, splits: {a.json: 100}}"
+    with pytest.raises(RegistryError, match="is a path"):
+        load_mixtures(written(tmp_path, f"{SOURCES}mixtures:\n  m: {mixture}"))
+
+
+def test_paths_are_from_the_folder_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    mixture = "{about: x, kind: pairs, sources: {p: 1}, max_tokens: 9, tokenizer: ../tok}"
+    written(folder, f"{SOURCES}mixtures:\n  m: {mixture}")
+    monkeypatch.chdir(tmp_path)
+    found = find_mixture("m", Path("mine/mixtures.yaml"))
+    assert found.sources[0].source.path == str(folder / "p.jsonl")
+    assert found.tokenizer == str(folder / "../tok")
+    absolute = SOURCES.replace("p.jsonl", "/data/p.jsonl") + f"mixtures:\n  m: {mixture}"
+    found = find_mixture("m", written(tmp_path, absolute))
+    assert found.sources[0].source.path == "/data/p.jsonl"
+
+
 def test_an_unknown_mixture_suggests_one() -> None:
     with pytest.raises(UnknownName, match="did you mean 'dpo-mix'"):
         find_mixture("dpo-mixx")
