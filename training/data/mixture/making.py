@@ -21,7 +21,7 @@ from harness.errors import DataError, Interrupted, UsageError
 from harness.report.wording import counted
 from harness.storage import alone, explained, write_atomic
 from training.data.mixture.carding import Held, Made, describe
-from training.data.mixture.choosing import choose
+from training.data.mixture.choosing import Choice, choose
 from training.data.mixture.declared import Mixture
 from training.data.mixture.finishing import finish
 from training.data.mixture.licences import FORBIDDEN, UNKNOWN
@@ -106,17 +106,15 @@ def make(mixture: Mixture, place: Place, meter: Meter) -> DataCard:
                 place.tell(f"{mixture.name} is there, made from the same sources: {place.out}")
                 return card
             _begin(work, identity, place.tell)
-            shards = _worked(Worker(mixture, tests, work), surveys, meter)
-            kept = [Kept.joined([Kept.read(s.arrays) for s in each]) for each in shards]
-            place.tell("choosing: duplicates, amounts, splits")
-            choice = choose(mixture, kept)
+            worked = _worked(Worker(mixture, tests, work), surveys, place.tell, meter)
+            surveys, shards, kept, choice = worked
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
             finished = finish(mixture, surveys, shards, kept, choice, partial, meter)
             held = Held(tests, unchecked)
             made = Made(identity, place.limit, versions())
             card = describe(mixture, surveys, shards, finished, held, made)
-            _check_amounts(mixture, card)
+            _check_amounts(mixture, choice.gives, card)
             write_card(partial, card)
             _place(partial, place.out)
             shutil.rmtree(work, ignore_errors=True)
@@ -166,9 +164,37 @@ def _tests(mixture: Mixture, place: Place) -> tuple[TestsIndex | None, dict[str,
     return TestsIndex(sets, mixture.ngram), missing
 
 
-def _worked(worker: Worker, surveys: Sequence[Survey], meter: Meter) -> list[list[Shard]]:
-    meter.start("reading and cleaning", sum(each.drawn for each in surveys), "rows")
-    return [list(worker.shards(number, each, meter.advance)) for number, each in enumerate(surveys)]
+def _worked(
+    worker: Worker, surveys: Sequence[Survey], tell: Tell, meter: Meter
+) -> tuple[list[Survey], list[list[Shard]], list[Kept], Choice]:
+    """Work on the rows and choose among them; where a source then gives too few, draw more of its
+    rows and choose again.
+    """
+    surveys = list(surveys)
+    shards: list[list[Shard]] = [[] for _ in surveys]
+    todo = list(range(len(surveys)))
+    while True:
+        drawn = sum(surveys[number].drawn_last for number in todo)
+        meter.start("reading and cleaning", drawn, "rows")
+        for number in todo:
+            shards[number] += worker.shards(number, surveys[number], meter.advance)
+        kept = [Kept.joined([Kept.read(each.arrays) for each in parts]) for parts in shards]
+        tell("choosing: duplicates, amounts, splits")
+        choice = choose(worker.mixture, kept)
+        further = {
+            number: more
+            for number, each in enumerate(surveys)
+            if choice.gives[number] < (each.taken.at_most or 0) and (more := each.further())
+        }
+        if not further:
+            return surveys, shards, kept, choice
+        for number, more in further.items():
+            tell(
+                f"{more.taken.source.name}: {choice.gives[number]:,} of {more.taken.at_most:,} "
+                f"rows are left of {surveys[number].drawn:,}, so {more.drawn_last:,} more are drawn"
+            )
+            surveys[number] = more
+        todo = list(further)
 
 
 def _identity(
@@ -200,14 +226,16 @@ def _begin(work: Path, identity: str, tell: Tell) -> None:
     write_atomic(note, identity)
 
 
-def _check_amounts(mixture: Mixture, card: DataCard) -> None:
-    """Refuse to give fewer rows than were asked for, unless that is declared."""
+def _check_amounts(mixture: Mixture, gives: Sequence[int], card: DataCard) -> None:
+    """Refuse to give fewer rows than were asked for, unless that is declared; rows that a share
+    cuts off were to be given.
+    """
     short = [
-        f"{source.name}: {source.taken_rows:,} of {source.at_most:,} (it holds {source.rows:,}"
+        f"{source.name}: {rows:,} of {source.at_most:,} (it holds {source.rows:,}"
         + (f", {counted(sum(source.dropped.values()), 'drop')}" if source.dropped else "")
         + ")"
-        for source in card.sources
-        if source.at_most is not None and source.taken_rows < source.at_most
+        for source, rows in zip(card.sources, gives, strict=True)
+        if source.at_most is not None and rows < source.at_most
     ]
     if short and mixture.short == "stop":
         raise DataError(
