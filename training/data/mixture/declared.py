@@ -40,8 +40,9 @@ class Votes:
     """How scored answers become pairs.
 
     Attributes:
-        bonus: what being the accepted answer adds to the votes.
-        gap: the least difference of two answers' scores.
+        bonus: what being the accepted answer adds to the votes; nothing to a ``pm_score``, which
+            holds one.
+        gap: the least difference of two answers' scores, in votes or in points of ``pm_score``.
         pairs: at most so many pairs of a question, the widest gap first.
     """
 

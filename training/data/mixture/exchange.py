@@ -40,9 +40,11 @@ class _Answer:
 def exchange_pairs(row: FileRow, votes: Votes, group: str) -> list[Pair]:
     """A question's answers against one another: the higher score is preferred.
 
-    A score is the votes (``score`` or ``pm_score`` of an answer), plus the bonus where the answer
-    is the accepted one (``accepted`` or ``selected``). Pairs come widest gap first; of equal gaps
-    the better answer first.
+    A score is the votes (``score``), plus the bonus where the answer is the accepted one
+    (``accepted`` or ``selected``); or the answer's ``pm_score``, a logarithm of the votes that has
+    a point for the accepted answer in it (Askell et al. 2021, arXiv:2112.00861), and gets no bonus.
+    The gap is in the unit of the score. Pairs come widest gap first; of equal gaps the better
+    answer first.
 
     Raises:
         DataError: the row is not as it should be.
@@ -91,12 +93,14 @@ def _answer(row: FileRow, place: int, content: Any, votes: Votes) -> _Answer:
     if not isinstance(content, dict):
         raise row.error(f"answers[{place}]", "is not an object")
     inside = FileRow(f"{row.where}, answers[{place}]", content)
-    score = inside.value("pm_score" if inside.has("pm_score") else "score")
+    column = "pm_score" if inside.has("pm_score") else "score"
+    score = inside.value(column)
     if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
-        raise inside.error("score", f"is {score!r}; it is a number of votes")
+        raise inside.error(column, f"is {score!r}; it is a number of votes")
     accepted = bool(content.get("accepted", content.get("selected", False)))
+    bonus = votes.bonus if accepted and column == "score" else 0.0
     text = plain_text(inside.text("text", may_be_empty=True))
-    return _Answer(text, float(score) + (votes.bonus if accepted else 0.0))
+    return _Answer(text, float(score) + bonus)
 
 
 def _ordered(answers: list[_Answer]) -> Iterator[tuple[_Answer, _Answer]]:

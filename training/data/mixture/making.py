@@ -9,12 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Protocol
 
 from harness.catalog import load_catalog
 from harness.data_card import DataCard, read_card, write_card
@@ -22,33 +21,21 @@ from harness.errors import DataError, Interrupted, UsageError
 from harness.report.wording import counted
 from harness.storage import alone, explained, write_atomic
 from training.data.mixture.carding import Held, Made, describe
-from training.data.mixture.choosing import choose
 from training.data.mixture.declared import Mixture
 from training.data.mixture.finishing import finish
 from training.data.mixture.licences import FORBIDDEN, UNKNOWN
 from training.data.mixture.locating import Located, locate_all
 from training.data.mixture.placing import BEGUN, beside, check_place, discard, put, whole
-from training.data.mixture.shards import Kept, Shard, Worker
+from training.data.mixture.shards import Worker
 from training.data.mixture.surveying import Survey, survey
 from training.data.mixture.tested_docs import test_sets
 from training.data.mixture.tests_index import TestsIndex
 from training.data.mixture.tokenizing import Tokens, load_tokens
+from training.data.mixture.working import Meter, Tell, Worked, work_through
 
 VERSION = 2
 """Of what is done to a row: a change that can change the rows raises it."""
 PACKAGES = ("rensa", "xxhash", "tokenizers")
-
-Tell = Callable[[str], None]
-
-
-class Meter(Protocol):
-    """Shows how far the work is; see `training.meter`."""
-
-    def start(self, title: str, total: int, unit: str) -> None:
-        """A part of the work begins."""
-
-    def advance(self, count: int) -> None:
-        """So much more of it is done."""
 
 
 @dataclass(frozen=True)
@@ -136,11 +123,11 @@ def _made(
         discard(work)
         return card
     _begin(work, made.identity, place.tell)
-    shards = _worked(Worker(mixture, tests, tokens, work), surveys, meter)
+    worked = work_through(Worker(mixture, tests, tokens, work), surveys, place.tell, meter)
     partial, held = beside(place.out, "partial"), Held(tests, unchecked)
     made = replace(made, tokens=tokens)
     try:
-        card = _written(mixture, surveys, shards, held, made, partial, place.tell, meter)
+        card = _written(mixture, worked, held, made, partial, meter)
     except DataError:  # the same call would end the same way
         discard(work)
         raise
@@ -150,24 +137,15 @@ def _made(
 
 
 def _written(
-    mixture: Mixture,
-    surveys: Sequence[Survey],
-    shards: Sequence[Sequence[Shard]],
-    held: Held,
-    made: Made,
-    partial: Path,
-    tell: Tell,
-    meter: Meter,
+    mixture: Mixture, worked: Worked, held: Held, made: Made, partial: Path, meter: Meter
 ) -> DataCard:
     """The rows that are chosen, and their card, in a folder of their own."""
-    kept = [Kept.joined([Kept.read(s.arrays) for s in each]) for each in shards]
-    tell("choosing: duplicates, amounts, splits")
-    choice = choose(mixture, kept)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    finished = finish(mixture, surveys, shards, kept, choice, partial, meter)
+    surveys, shards = worked.surveys, worked.shards
+    finished = finish(mixture, surveys, shards, worked.kept, worked.choice, partial, meter)
     card = describe(mixture, surveys, shards, finished, held, made)
-    _check_amounts(mixture, card)
+    _check_amounts(mixture, worked.choice.gives, card)
     write_card(partial, card)
     return card
 
@@ -232,11 +210,6 @@ def _tests(mixture: Mixture, place: Place) -> tuple[TestsIndex | None, dict[str,
     return TestsIndex(sets, mixture.ngram), missing
 
 
-def _worked(worker: Worker, surveys: Sequence[Survey], meter: Meter) -> list[list[Shard]]:
-    meter.start("reading and cleaning", sum(each.drawn for each in surveys), "rows")
-    return [list(worker.shards(number, each, meter.advance)) for number, each in enumerate(surveys)]
-
-
 def _identity(
     mixture: Mixture,
     surveys: Sequence[Survey],
@@ -271,14 +244,16 @@ def _begin(work: Path, identity: str, tell: Tell) -> None:
     write_atomic(note, identity)
 
 
-def _check_amounts(mixture: Mixture, card: DataCard) -> None:
-    """Refuse to give fewer rows than were asked for, unless that is declared."""
+def _check_amounts(mixture: Mixture, gives: Sequence[int], card: DataCard) -> None:
+    """Refuse to give fewer rows than were asked for, unless that is declared; rows that a share
+    cuts off were to be given.
+    """
     short = [
-        f"{source.name}: {source.taken_rows:,} of {source.at_most:,} (it holds {source.rows:,}"
+        f"{source.name}: {rows:,} of {source.at_most:,} (it holds {source.rows:,}"
         + (f", {counted(sum(source.dropped.values()), 'drop')}" if source.dropped else "")
         + ")"
-        for source in card.sources
-        if source.at_most is not None and source.taken_rows < source.at_most
+        for source, rows in zip(card.sources, gives, strict=True)
+        if source.at_most is not None and rows < source.at_most
     ]
     if short and mixture.short == "stop":
         raise DataError(

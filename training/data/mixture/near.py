@@ -3,9 +3,14 @@
 The signatures are rensa's. The groups are made here, by sorting, because what is needed of them is
 which earlier row a row repeats, in little memory: 1,000,000 rows are 512 MB of signatures and one
 band's keys at a time.
+
+Rows with other numbers in them are no near-duplicates, however alike their words are: they are
+other exercises of one template.
 """
 
 from __future__ import annotations
+
+import re
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +18,7 @@ from rensa import RMinHash
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from training.data.mixture.words import Texts, grams, starts_within
+from training.data.mixture.words import Texts, grams, key, starts_within
 
 Signatures = npt.NDArray[np.uint32]
 
@@ -21,6 +26,7 @@ SHINGLE = 3
 PERMUTATIONS = 128
 _SEED = 42
 _RECALL = 0.9
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
 def signatures(texts: Texts) -> Signatures:
@@ -37,9 +43,21 @@ def signatures(texts: Texts) -> Signatures:
     return found
 
 
+def figures(text: str) -> int:
+    """A hash of the numbers in a text, in their order."""
+    return key(" ".join(_NUMBER.findall(text)))
+
+
+def similar(found: Signatures, one: npt.NDArray[np.uint32]) -> npt.NDArray[np.float64]:
+    """The estimated Jaccard similarity of each text to one."""
+    shares: npt.NDArray[np.float64] = (found == one).mean(axis=1)
+    return shares
+
+
 def clusters(found: Signatures, threshold: float) -> npt.NDArray[np.int64]:
-    """A number per text, equal for near-duplicates: texts whose estimated Jaccard similarity is at
-    least ``threshold``, and whatever hangs together by such.
+    """A number per text, equal where there may be near-duplicates: texts whose estimated Jaccard
+    similarity is at least ``threshold``, and whatever hangs together by such. Two texts of a
+    cluster can be far apart.
     """
     able = np.flatnonzero(found.any(axis=1))
     pairs = [

@@ -21,7 +21,7 @@ from training.data.mixture.asked import question_of
 from training.data.mixture.cleaning import actions, answers_of, cleaned, text_of
 from training.data.mixture.declared import PERSONAL, Mixture
 from training.data.mixture.layouts import Row, rows_of
-from training.data.mixture.near import Signatures, signatures
+from training.data.mixture.near import Signatures, figures, signatures
 from training.data.mixture.personal import masked
 from training.data.mixture.reading import Unreadable
 from training.data.mixture.refused import DECIDED, Refused
@@ -65,6 +65,7 @@ class Kept:
         numbers: the row of the source that it came of.
         texts: hash of the whole text, white space and case aside.
         questions: hash of the question's words.
+        figures: hash of the text's numbers.
         signatures: of the words; no columns where near-duplicates are not looked for.
     """
 
@@ -72,6 +73,7 @@ class Kept:
     numbers: Hashes
     texts: Hashes
     questions: Hashes
+    figures: Hashes
     signatures: Signatures
 
     @classmethod
@@ -107,7 +109,7 @@ class Worker:
     def shards(
         self, number: int, survey: Survey, advance: Callable[[int], None]
     ) -> Iterator[Shard]:
-        """A source's shards: those that are there, then those that are made.
+        """The shards of a source's last round: those that are there, then those that are made.
 
         Args:
             number: the source's place in the mixture.
@@ -119,7 +121,7 @@ class Worker:
             StorageError: a shard cannot be written.
         """
         through, place = 0, 0
-        while (found := _finished(self._stem(number, place))) is not None:
+        while (found := _finished(self._stem(number, survey.rounds, place))) is not None:
             advance(found.tally.rows)
             yield found
             through, place = found.through, place + 1
@@ -128,7 +130,7 @@ class Worker:
             for drawn in survey.drawn_rows():
                 if drawn.number <= through:
                     continue
-                begun = begun or _Begun(self, survey, self._stem(number, place))
+                begun = begun or _Begun(self, survey, self._stem(number, survey.rounds, place))
                 begun.take(drawn)
                 advance(1)
                 if begun.full:
@@ -140,8 +142,8 @@ class Worker:
             if begun is not None:
                 begun.close()
 
-    def _stem(self, number: int, place: int) -> Path:
-        return self.folder / f"{number:03}-{place:05}"
+    def _stem(self, number: int, draw: int, place: int) -> Path:
+        return self.folder / f"{number:03}-{draw:02}-{place:05}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +267,7 @@ class _Begun:
                 numbers=np.array([each.drawn.number for each in rows], np.uint64),
                 texts=np.array([_text_key(texts[place]) for place in kept], np.uint64),
                 questions=np.array([each.question for each in rows], np.uint64),
+                figures=np.array([figures(texts[place]) for place in kept], np.uint64),
                 signatures=found[kept],
             )
         )
@@ -350,4 +353,4 @@ def _text_key(text: str) -> int:
 
 
 _NONE = np.empty(0, np.uint64)
-_EMPTY = Kept(_NONE, _NONE, _NONE, _NONE, np.empty((0, 0), np.uint32))
+_EMPTY = Kept(_NONE, _NONE, _NONE, _NONE, _NONE, np.empty((0, 0), np.uint32))

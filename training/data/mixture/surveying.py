@@ -7,11 +7,12 @@ import os
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import xxhash
 
 from harness.errors import DataError
@@ -23,6 +24,9 @@ from training.data.mixture.words import key
 RESERVE = 0.25
 """Of the rows that are wanted, so many more are drawn, to stand in for those that are dropped."""
 _RESERVE_LEAST = 20
+GROWTH = 4
+"""Where that is too few, so many times as many are drawn, and so on until there are no more."""
+_LAST_KEY = 2**64 - 1
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,12 @@ class Survey:
         starts: for each file the number before its first row's.
         digests: file name to sha256.
         rows: that it holds.
-        drawn: of these.
-        limit: the largest key that was drawn.
+        limits: the largest key of each round of the draw; no key is larger than the last one.
+        reached: rows that are drawn by the end of each round.
         seed: of its keys.
         first: only so many rows were looked at; ``None`` for all.
         torn: what is wrong with the last row of a file that was cut off; empty where none was.
+        rounds: of the draw, so far.
     """
 
     taken: Taken
@@ -60,16 +65,34 @@ class Survey:
     starts: tuple[int, ...]
     digests: Mapping[str, str]
     rows: int
-    drawn: int
-    limit: int
+    limits: tuple[int, ...]
+    reached: tuple[int, ...]
     seed: int
     first: int | None
     torn: str = ""
+    rounds: int = 1
+
+    @property
+    def drawn(self) -> int:
+        """Rows that were drawn, in all rounds."""
+        return self.reached[self.rounds - 1]
+
+    @property
+    def drawn_last(self) -> int:
+        """Rows that the last round has drawn."""
+        return self.drawn - (self.reached[self.rounds - 2] if self.rounds > 1 else 0)
+
+    def further(self) -> Survey | None:
+        """The same with another round drawn; ``None`` where all rows are."""
+        more = self.rounds < len(self.limits)
+        return replace(self, rounds=self.rounds + 1) if more else None
 
     def drawn_rows(self) -> Iterator[Drawn]:
-        """The drawn rows in the order of the files."""
+        """The rows of the last round, in the order of the files."""
+        limit = self.limits[self.rounds - 1]
+        above = self.limits[self.rounds - 2] if self.rounds > 1 else -1
         for place, row in islice(_rows(self.located), self.first):
-            if (found := _draw_key(row, self.seed)) <= self.limit:
+            if above < (found := _draw_key(row, self.seed)) <= limit:
                 number = self.starts[place] + row.number
                 yield Drawn(number, row, self.located.files[place], found)
 
@@ -90,7 +113,8 @@ def survey(
     """Read a source's files once.
 
     A row's key is a hash of its bytes, the seed and the source's name, and the rows of the smallest
-    keys are drawn: the same ones in whatever order the files have them.
+    keys are drawn: the same ones in whatever order the files have them, with some in reserve. Where
+    they do not suffice, those of the next keys are (`Survey.further`).
 
     Args:
         taken: the source, and how many of its rows are wanted.
@@ -110,25 +134,34 @@ def survey(
         last[place] = row
     if not keys:
         raise DataError(f"{taken.source.name}: {located.files[0]} holds no rows")
-    drawn, limit = len(keys), 2**64 - 1
-    if taken.at_most is not None:
-        wanted = taken.at_most + max(int(taken.at_most * RESERVE), _RESERVE_LEAST)
-        if wanted < len(keys):
-            found = np.frombuffer(keys, np.uint64)
-            limit = int(np.partition(found, wanted - 1)[wanted - 1])
-            drawn = int(np.count_nonzero(found <= np.uint64(limit)))
+    limits, reached = _draw_rounds(np.frombuffer(keys, np.uint64), taken.at_most)
     return Survey(
         taken=taken,
         located=located,
         starts=_starts(last),
         digests=_digests(located),
         rows=len(keys),
-        drawn=drawn,
-        limit=limit,
+        limits=limits,
+        reached=reached,
         seed=own_seed,
         first=first,
         torn=_torn(located, last),
     )
+
+
+def _draw_rounds(
+    keys: npt.NDArray[np.uint64], at_most: int | None
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The largest key of each round, and the rows that are drawn by then."""
+    limits: list[int] = []
+    reached: list[int] = []
+    if at_most is not None:
+        wanted = at_most + max(int(at_most * RESERVE), _RESERVE_LEAST)
+        while wanted < len(keys):
+            limits.append(int(np.partition(keys, wanted - 1)[wanted - 1]))
+            reached.append(int(np.count_nonzero(keys <= np.uint64(limits[-1]))))
+            wanted *= GROWTH
+    return (*limits, _LAST_KEY), (*reached, len(keys))
 
 
 def _rows(

@@ -185,12 +185,29 @@ def given(format: str, row: dict[str, Any], /, **more: Any) -> list[Row]:
             {
                 "question": "Why is 1 < 2?",
                 "answers": [
-                    {"text": "a", "pm_score": 1, "selected": True},
-                    {"text": "b", "pm_score": 1, "selected": False},
+                    {"text": "a", "score": 1, "selected": True},
+                    {"text": "b", "score": 1, "selected": False},
                 ],
             },
             {},
             [Pair((Message("user", "Why is 1 < 2?"),), "a", "b", "s")],
+        ),
+        (
+            # A pm_score has the accepted answer's point in it: 4 is above 3, by 1.
+            "stack_exchange",
+            {
+                "question": "Why is 1 < 2?",
+                "answers": [
+                    {"text": "a", "pm_score": 3, "selected": True},
+                    {"text": "b", "pm_score": 4, "selected": False},
+                    {"text": "c", "pm_score": 3, "selected": False},
+                ],
+            },
+            {"votes": Votes(pairs=9)},
+            [
+                Pair((Message("user", "Why is 1 < 2?"),), "b", "a", "s"),
+                Pair((Message("user", "Why is 1 < 2?"),), "b", "c", "s"),
+            ],
         ),
     ],
 )
