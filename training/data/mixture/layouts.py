@@ -84,8 +84,8 @@ def rows_of(source: Source, columns: Mapping[str, Any], where: str) -> list[Row]
 
 
 def _named(source: Source, columns: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns under the format's names."""
-    taken = set(source.columns.values())
+    """The columns under the format's names; without a ``group`` of their own: the source is it."""
+    taken = {*source.columns.values(), "group"}
     named = {name: value for name, value in columns.items() if name not in taken}
     for name, theirs in source.columns.items():
         if theirs in columns:
