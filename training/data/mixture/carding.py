@@ -10,6 +10,7 @@ from harness.data_card import DataCard, Decontamination, Dropped, SourceCard, St
 from training.data.mixture.choosing import RULES as CHOSEN
 from training.data.mixture.declared import Mixture
 from training.data.mixture.finishing import Finished
+from training.data.mixture.ranked import ranked_note
 from training.data.mixture.refused import RULES
 from training.data.mixture.shards import Shard
 from training.data.mixture.surveying import Survey
@@ -76,8 +77,15 @@ def describe(
         splits=finished.splits,
         versions=made.versions,
         limit=made.limit,
-        notes=tuple(f"{each.taken.source.name}: {each.torn}." for each in surveys if each.torn),
+        notes=tuple(f"{name}: {note}." for name, note in _notes(surveys) if note),
     )
+
+
+def _notes(surveys: Sequence[Survey]) -> Iterable[tuple[str, str]]:
+    for survey in surveys:
+        yield survey.taken.source.name, survey.torn
+        for path in survey.located.files:
+            yield survey.taken.source.name, ranked_note(path)
 
 
 def _added(tallies: Iterable[Tally]) -> Tally:

@@ -124,7 +124,8 @@ def _prompt_column(source: Source, columns: Mapping[str, Any]) -> str:
 
 
 def _renamed(source: Source, columns: Mapping[str, Any]) -> dict[str, Any]:
-    taken = set(source.columns.values())
+    """The columns under the format's names; without a ``group`` of their own: the source is it."""
+    taken = {*source.columns.values(), "group"}
     named = {name: value for name, value in columns.items() if name not in taken}
     for name, theirs in source.columns.items():
         if theirs in columns:

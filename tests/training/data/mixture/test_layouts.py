@@ -86,6 +86,13 @@ def given(format: str, row: dict[str, Any], /, **more: Any) -> list[Row]:
             [Pair(ASKED, "So.", "No.", "s")],
         ),
         (
+            # A group of the row's own is not what the mixture calls its source.
+            "preference",
+            {"prompt": "Why?", "chosen": "So.", "rejected": "No.", "group": 3},
+            {},
+            [Pair(ASKED, "So.", "No.", "s")],
+        ),
+        (
             "either",
             {"history": "Why?", "A": "So.", "B": "No.", "labels": 0},
             {"columns": {"prompt": "history", "a": "A", "b": "B", "label": "labels"}},

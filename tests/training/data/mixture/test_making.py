@@ -29,12 +29,15 @@ from tests.training.data.mixture.rows import (
 )
 from training.data.formats import read_examples, read_pairs
 from training.data.mixture import making, surveying
+from training.data.mixture.built import mixture_folder
 from training.data.mixture.declared import Taken
 from training.data.mixture.locating import Located
 from training.data.mixture.making import Place, make
 from training.data.mixture.tested_docs import DocTexts, TestSet
 from training.data.mixture.tested_docs import test_sets as sets_of_tests
 from training.data.mixture.words import question_key
+from training.data.sets import apart, pairs
+from training.preference import judged
 
 TWO_SIDES = {"chosen": words(30, "good"), "rejected": words(30, "bad")}
 
@@ -507,6 +510,54 @@ def test_rows_without_answers_and_equal_pairs_are_always_counted(tmp_path: Path)
     card = made(mixture(source(path, format="preference"), kind="pairs"), tmp_path / "out")
     assert card.drops == {"empty": 1, "identical": 1}
     assert len(read_pairs(tmp_path / "out" / "train.jsonl")) == 1
+
+
+def test_reward_accuracy_is_reported_by_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mixture's pairs carry their source as the group by which preference steps report."""
+    paths = [
+        write(
+            tmp_path / f"{name}.jsonl",
+            [
+                {"prompt": words(8, (name, n)), **TWO_SIDES, "group": "theirs"}
+                | {"chosen": words(30, (name, n, "good"))}
+                for n in range(count)
+            ],
+        )
+        for name, count in (("one", 3), ("two", 2))
+    ]
+    one, two = (source(path, path.stem, format="preference") for path in paths)
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    made(mixture(one, two, kind="pairs"), mixture_folder("mix"))
+    found = pairs("mix", None)
+    groups = [pair.group for pair in found.rows]
+    assert groups == ["one"] * 3 + ["two"] * 2
+    figures = judged([1.0, -1.0, 1.0, 1.0, 1.0], groups)
+    assert figures["reward_accuracy/one"] == pytest.approx(2 / 3)
+    assert (figures["reward_accuracy/two"], figures["held_out_rows/two"]) == (1.0, 2)
+    assert {one.group for one in apart(found).rows} == {"one", "two"}
+
+
+def test_the_card_of_a_ranking_is_taken_over(tmp_path: Path) -> None:
+    path = write(tmp_path / "ranked.jsonl", [{"prompt": words(9, 1), **TWO_SIDES}])
+    beside = tmp_path / "ranked.card.json"
+    beside.write_text(
+        json.dumps(
+            {
+                "questions": {"read": 1200, "ranked": 1000, "dropped": {}},
+                "judge": {"endpoint": "http://x", "model": "judge <7b>", "seed": 0},
+                "constitution": {"file": "constitution.txt", "sha256": "ab12cd34" * 8},
+            }
+        )
+    )
+    declared = mixture(source(path, format="preference"), kind="pairs")
+    assert made(declared, tmp_path / "out").notes == (
+        "a: pairs from 1,000 of 1,200 questions, whose answers judge <7b> ranked under "
+        "constitution.txt (ab12cd34).",
+    )
+    beside.write_text('{"questions": 3}')
+    assert made(declared, tmp_path / "other").notes == ()
 
 
 def test_nothing_left_is_an_error(tmp_path: Path) -> None:
