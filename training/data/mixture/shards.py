@@ -6,6 +6,7 @@ with what the choice among them needs. Its counts are written last, so what has 
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -225,6 +226,9 @@ class _Begun:
         self._settle()
         rows, arrays, counts = _files(self._stem)
         with explained(rows):
+            # The counts are on the disk only after what they count.
+            self._file.flush()
+            os.fsync(self._file.fileno())
             self._file.close()
             self._part.replace(rows)
         kept = Kept.joined(self._parts) if self._parts else _EMPTY

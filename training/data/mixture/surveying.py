@@ -56,6 +56,7 @@ class Survey:
         reached: rows that are drawn by the end of each round.
         seed: of its keys.
         first: only so many rows were looked at; ``None`` for all.
+        states: size and time of change of each file.
         torn: what is wrong with the last row of a file that was cut off; empty where none was.
         rounds: of the draw, so far.
     """
@@ -69,6 +70,7 @@ class Survey:
     reached: tuple[int, ...]
     seed: int
     first: int | None
+    states: tuple[tuple[int, int], ...]
     torn: str = ""
     rounds: int = 1
 
@@ -95,6 +97,19 @@ class Survey:
             if above < (found := _draw_key(row, self.seed)) <= limit:
                 number = self.starts[place] + row.number
                 yield Drawn(number, row, self.located.files[place], found)
+
+    def check_unchanged(self) -> None:
+        """Hold the files against what they were.
+
+        Raises:
+            DataError: one is another now, so that rows may be of both.
+        """
+        for path, state in zip(self.located.files, self.states, strict=True):
+            if _state(path) != state:
+                raise DataError(
+                    f"{self.taken.source.name}: {path} changed while it was read; run the same "
+                    "command again"
+                )
 
     def where(self, number: int) -> str:
         """A row's place in words; with its file where there are several."""
@@ -127,6 +142,7 @@ def survey(
         DataError: a file cannot be read, or there are no rows.
     """
     own_seed = key(taken.source.name, seed)
+    states = tuple(map(_state, located.files))
     keys = array("Q")
     last: list[RawRow | None] = [None for _ in located.files]
     for place, row in islice(_rows(located, advance), first):
@@ -145,6 +161,7 @@ def survey(
         reached=reached,
         seed=own_seed,
         first=first,
+        states=states,
         torn=_torn(located, last),
     )
 
@@ -171,6 +188,14 @@ def _rows(
     for place, path in enumerate(located.files):
         for row in raw_rows(path, advance):
             yield place, row
+
+
+def _state(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+    return found.st_size, found.st_mtime_ns
 
 
 def _starts(last: list[RawRow | None]) -> tuple[int, ...]:

@@ -44,7 +44,8 @@ def work_through(worker: Worker, surveys: Sequence[Survey], tell: Tell, meter: M
     and choose again.
 
     Raises:
-        DataError: a row cannot be read, and the mixture says that this stops it.
+        DataError: a row cannot be read, and the mixture says that this stops it; or a file has
+            changed since it was looked through.
         StorageError: a shard cannot be written.
     """
     surveys = list(surveys)
@@ -55,6 +56,7 @@ def work_through(worker: Worker, surveys: Sequence[Survey], tell: Tell, meter: M
         meter.start("reading and cleaning", drawn, "rows")
         for number in todo:
             shards[number] += worker.shards(number, surveys[number], meter.advance)
+            surveys[number].check_unchanged()
         kept = [Kept.joined([Kept.read(each.arrays) for each in parts]) for parts in shards]
         tell("choosing: duplicates, amounts, splits")
         choice = choose(worker.mixture, kept)

@@ -25,7 +25,7 @@ from tests.training.data.mixture.rows import (
     words,
     write,
 )
-from training.data.mixture import choosing, making, placing, shards
+from training.data.mixture import choosing, making, placing, shards, working
 from training.data.mixture.declared import Mixture, Source, Taken
 from training.data.mixture.making import Place, make
 
@@ -132,7 +132,7 @@ def test_what_came_meanwhile_is_not_deleted(
         (out / "mine").write_text("x")
         return choose(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(making, "choose", late)
+    monkeypatch.setattr(working, "choose", late)
     with pytest.raises(UsageError, match="it holds mine"):
         made(plain(tmp_path), out)
     assert files(out) == {"mine": b"x"}
@@ -208,9 +208,9 @@ def test_a_work_folder_that_was_half_deleted_is_begun_anew(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    for gone in ("000-00000.rows", "000-00000.npz", "000-00000.json"):
+    for gone in ("000-01-00000.rows", "000-01-00000.npz", "000-01-00000.json"):
         with monkeypatch.context() as patched:
-            patched.setattr(making, "choose", stop)
+            patched.setattr(working, "choose", stop)
             with pytest.raises(Interrupted):
                 made(declared, out)
         (work / gone).unlink()

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import DataError, Interrupted
 from tests.conftest import REPOSITORY
 from tests.training.data.mixture.rows import Silent, alpaca, made, mixture, source, write
-from training.data.mixture import shards
+from training.data.mixture import shards, working
 from training.data.mixture.declared import Taken
 from training.data.mixture.making import Place, make
 from training.data.mixture.surveying import Drawn
@@ -79,7 +80,7 @@ def test_a_killed_process_is_taken_up_where_it_was(
     make(declared, Place(None, out, None, told.append), meter)
     assert "going on where an earlier call was interrupted" in told
     # Drawn are 375 rows of the first and all 500 of the second.
-    assert done["rows"] == 875 - sum(100 if place != "000-00003.json" else 75 for place in kept)
+    assert done["rows"] == 875 - sum(100 if place != "000-01-00003.json" else 75 for place in kept)
     assert files(out) == files(tmp_path / "whole")
     assert not work.exists()
 
@@ -92,11 +93,8 @@ def test_what_was_begun_for_other_rows_is_begun_anew(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    from harness.errors import Interrupted
-    from training.data.mixture import making
-
     with monkeypatch.context() as patched:
-        patched.setattr(making, "choose", stop)
+        patched.setattr(working, "choose", stop)
         with pytest.raises(Interrupted, match="the same command goes on"):
             made(mixture(source(path)), tmp_path / "out")
     assert list((tmp_path / ".out.work").glob("*.json"))
@@ -106,3 +104,21 @@ def test_what_was_begun_for_other_rows_is_begun_anew(
     assert [json.loads(row)["output"] for row in rows] == [
         row["output"] for row in alpaca(50, "others")
     ]
+
+
+def test_a_source_that_changes_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.jsonl", alpaca(5))
+    take = shards._Begun.take
+
+    def changing(self: shards._Begun, drawn: Drawn) -> None:
+        take(self, drawn)
+        write(path, alpaca(6, "other"))
+
+    monkeypatch.setattr(shards._Begun, "take", changing)
+    with pytest.raises(DataError, match=r"a: .*a\.jsonl changed while it was read; run the same"):
+        made(mixture(source(path)), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    monkeypatch.undo()
+    assert made(mixture(source(path)), tmp_path / "out").rows == 6
