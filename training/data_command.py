@@ -35,7 +35,7 @@ def run(argv: Sequence[str]) -> int:
         raise UsageError(f"--limit {options.limit}: a number of rows of each source, at least 1")
     mixture = find_mixture(options.mixture, options.mixtures)
     data = data_folder(options.data)
-    out = options.out or mixture_folder(mixture.name, options.limit)
+    out = _absolute(options.out) if options.out else mixture_folder(mixture.name, options.limit)
     check_licences(mixture)
     for line in _intention(mixture, options.limit):
         print(line)
@@ -48,6 +48,14 @@ def run(argv: Sequence[str]) -> int:
     print(f"rows and data_card.json: {out}")
     print(f"page: {page}")
     return 0
+
+
+def _absolute(out: Path) -> Path:
+    """A folder beside which others can be made, whatever it was called."""
+    found = out.expanduser().resolve()
+    if not found.name:
+        raise UsageError(f"--out {out}: name a folder of its own")
+    return found
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,15 +90,17 @@ def _intention(mixture: Mixture, limit: int | None) -> list[str]:
 
 
 def _outcome(card: DataCard) -> list[str]:
-    lines = [f"{card.mixture}: {card.rows:,} {card.kind}"]
+    one = card.kind.removesuffix("s")
+    lines = [f"{card.mixture}: {counted(card.rows, one)}"]
     for stage in card.stages:
         dropped = ", ".join(f"{count:,} {rule}" for rule, count in stage.dropped.items())
         lines.append(
-            f"  {stage.name}: {stage.went_in:,} {stage.unit_in} in, {stage.came_out:,} "
-            f"{stage.unit_out} out" + (f" ({dropped})" if dropped else "")
+            f"  {stage.name}: {counted(stage.went_in, stage.unit_in.removesuffix('s'))} in, "
+            f"{counted(stage.came_out, stage.unit_out.removesuffix('s'))} out"
+            + (f" ({dropped})" if dropped else "")
         )
     for split in card.splits:
         lines.append(
-            f"  {split.file}: {split.rows:,} {card.kind} on {counted(split.questions, 'question')}"
+            f"  {split.file}: {counted(split.rows, one)} on {counted(split.questions, 'question')}"
         )
     return lines

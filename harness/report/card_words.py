@@ -40,8 +40,9 @@ def headline(card: DataCard) -> str:
     """What there is, of how much, and whether it is clean, in one or two sentences."""
     found = card.drops.get("contaminated", 0)
     said = (
-        f"{card.rows:,} {card.kind} from {counted(len(card.sources), 'source')}, which hold "
-        f"{sum(source.rows for source in card.sources):,} rows."
+        f"{counted(card.rows, card.kind.removesuffix('s'))} out of the "
+        f"{counted(sum(source.rows for source in card.sources), 'row')} of "
+        f"{counted(len(card.sources), 'source')}."
     )
     if card.decontamination is None:
         return f"{said} They were not held against any test docs."

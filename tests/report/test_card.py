@@ -18,7 +18,7 @@ from tests.report.fixtures.cards import card
 
 def test_the_headline_says_how_much_of_what_and_how_clean() -> None:
     assert headline(card()) == (
-        "1,500 pairs from 2 sources, which hold 5,300 rows. None shares 13 words in a row with any "
+        "1,500 pairs out of the 5,300 rows of 2 sources. None shares 13 words in a row with any "
         "of 361 test docs of 2 tasks: 2 that did were dropped."
     )
     unchecked = dataclasses.replace(card(), decontamination=None)

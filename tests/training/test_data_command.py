@@ -67,6 +67,7 @@ class Place:
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("HARNESS_DATA", raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     return Place(tmp_path)
 
 
@@ -105,6 +106,8 @@ def test_a_trial_has_its_own_place_and_says_so(place: Place) -> None:
         (["parts", "--limit", "0"], 2, "at least 1"),
         (["parts", "--data", "nowhere"], 2, "does not exist"),
         (["parts", "--mixtures", "nowhere"], 2, "cannot read nowhere"),
+        (["../parts"], 2, "unknown mixture '../parts'"),
+        (["parts", "--out", "/"], 2, "name a folder of its own"),
     ],
 )
 def test_wrong_use_is_refused(
@@ -121,7 +124,7 @@ def test_sources_that_are_missing_are_all_named(
     place.rows.unlink()
     assert place.make("parts") == 1
     err = capsys.readouterr().err
-    assert "1 source of 1 cannot be read" in err and "org/a/default/train.jsonl (or " in err
+    assert "1 source of 1 cannot be read" in err and "org/a/default/train.jsonl is not in" in err
 
 
 def test_a_recipe_may_name_a_mixture(place: Place) -> None:

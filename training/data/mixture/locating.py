@@ -42,7 +42,7 @@ def locate_all(mixture: Mixture, data: Path | None, tell: Tell) -> list[Located]
         DataError: names every source that has none, where its file may be put, and its columns.
     """
     found, missing = [], []
-    lookup = _Hub(tell)
+    lookup, advice = _Hub(tell), ""
     for taken in mixture.sources:
         try:
             located = _locate(taken.source, data, lookup)
@@ -53,15 +53,11 @@ def locate_all(mixture: Mixture, data: Path | None, tell: Tell) -> list[Located]
             found.append(located)
         else:
             missing.append(f"  {_layout(taken.source)}")
+            advice = _advice(data)
     if missing:
-        folder = f"The data folder is {data}." if data else "DATA=dir (--data) names the folder."
         raise DataError(
             f"{mixture.name}: {counted(len(missing), 'source')} of {len(mixture.sources)} "
-            "cannot be read:\n"
-            + "\n".join(missing)
-            + f"\n{folder}"
-            + (f" {lookup.excuse}" if lookup.excuse else "")
-            + f" {', '.join(SUFFIXES[1:])} are read too, and parts: train-00000-of-00002.parquet."
+            "cannot be read:\n" + "\n".join([*missing, *filter(None, [advice + lookup.excuse])])
         )
     return found
 
@@ -75,6 +71,14 @@ def _locate(source: Source, data: Path | None, lookup: _Hub) -> Located | None:
     if data is not None and (files := _in_folder(data / source.place)):
         return Located(files)
     return None if source.unpublished else lookup.files(source)
+
+
+def _advice(data: Path | None) -> str:
+    folder = f"The data folder is {data}" if data else "DATA=dir (--data) names the folder"
+    return (
+        f"{folder}; {', '.join(SUFFIXES[1:])} are read too, and parts such as "
+        "train-00000-of-00002.parquet. "
+    )
 
 
 def _layout(source: Source) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.catalog import load_catalog
-from harness.data_card import DataCard, read_card, write_card
+from harness.data_card import FILE, DataCard, read_card, write_card
 from harness.errors import DataError, Interrupted, UsageError
 from harness.report.wording import counted
 from harness.storage import alone, explained, write_atomic
@@ -89,44 +89,90 @@ def make(mixture: Mixture, place: Place, meter: Meter) -> DataCard:
     """Make a mixture; one that is there already and would be the same is left as it is.
 
     Raises:
-        UsageError: a licence does not permit the declared use.
+        UsageError: a licence does not permit the declared use, or ``place.out`` holds something
+            else.
         DataError: a source is missing, cannot be read, or is too small.
         StorageError: something cannot be written.
         Interrupted: the user stopped it; the same call goes on.
     """
     check_licences(mixture)
-    files = locate_all(mixture, place.data, place.tell)
-    work, partial = (_beside(place.out, what) for what in ("work", "partial"))
+    sources = locate_all(mixture, place.data, place.tell)
+    _former(place.out)  # refused before anything is put beside it, a lock for one
     try:
         with explained(place.out), alone(place.out, place.tell):
-            surveys = _surveyed(mixture, files, place, meter)
-            tests, unchecked = _tests(mixture, place)
-            identity = _identity(mixture, surveys, tests, place.limit)
-            if (card := read_card(place.out)) is not None and card.identity == identity:
-                place.tell(f"{mixture.name} is there, made from the same sources: {place.out}")
-                return card
-            _begin(work, identity, place.tell)
-            shards = _worked(Worker(mixture, tests, work), surveys, meter)
-            kept = [Kept.joined([Kept.read(s.arrays) for s in each]) for each in shards]
-            place.tell("choosing: duplicates, amounts, splits")
-            choice = choose(mixture, kept)
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-            finished = finish(mixture, surveys, shards, kept, choice, partial, meter)
-            held = Held(tests, unchecked)
-            made = Made(identity, place.limit, versions())
-            card = describe(mixture, surveys, shards, finished, held, made)
-            _check_amounts(mixture, card)
-            write_card(partial, card)
-            _place(partial, place.out)
-            shutil.rmtree(work, ignore_errors=True)
-            return card
+            return _made_alone(mixture, sources, place, meter)
     except KeyboardInterrupt:
         raise Interrupted(
             f"stopped while {mixture.name} was made; the same command goes on from there"
         ) from None
+
+
+def _made_alone(
+    mixture: Mixture, sources: Sequence[Located], place: Place, meter: Meter
+) -> DataCard:
+    former = _former(place.out)
+    work, partial = (_beside(place.out, what) for what in ("work", "partial"))
+    surveys = _surveyed(mixture, sources, place, meter)
+    tests, unchecked = _tests(mixture, place)
+    identity = _identity(mixture, surveys, tests, place.limit)
+    if former is not None and former.identity == identity and _is_whole(place.out, former):
+        place.tell(f"{mixture.name} is there, made from the same sources: {place.out}")
+        return former
+    _begin(work, identity, place.tell)
+    shards = _worked(Worker(mixture, tests, work), surveys, meter)
+    for each in surveys:
+        each.check_unchanged()
+    kept = [Kept.joined([Kept.read(s.arrays) for s in each]) for each in shards]
+    place.tell("choosing: duplicates, amounts, splits")
+    choice = choose(mixture, kept)
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        finished = finish(mixture, surveys, shards, kept, choice, partial, meter)
+        held = Held(tests, unchecked)
+        made = Made(identity, place.limit, versions())
+        card = describe(mixture, surveys, shards, finished, held, made)
+        _check_amounts(mixture, card)
+        write_card(partial, card)
+        _place(partial, place.out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(work, ignore_errors=True)
+    return card
+
+
+def _former(out: Path) -> DataCard | None:
+    """The card of the mixture that is to be replaced; ``None`` where there is none, or a damaged
+    one.
+
+    Raises:
+        UsageError: the folder holds something else, which would be lost.
+    """
+    try:
+        card = read_card(out)
+        ours = {FILE, *(split.file for split in card.splits)} if card is not None else set()
+    except DataError:
+        card, ours = None, {FILE, *(path.name for path in out.glob("*.jsonl"))}
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; a mixture is a folder: name another with --out DIR")
+    if out.is_dir() and (others := sorted({path.name for path in out.iterdir()} - ours)):
+        raise UsageError(
+            f"{out} holds {others[0]}, which would be lost if a mixture took its place; name a "
+            "folder of its own: --out DIR"
+        )
+    return card
+
+
+def _is_whole(out: Path, card: DataCard) -> bool:
+    """Whether the rows are those that the card describes."""
+    for split in card.splits:
+        try:
+            with (out / split.file).open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != split.sha256:
+                    return False
+        except OSError:
+            return False
+    return True
 
 
 def versions() -> dict[str, str]:

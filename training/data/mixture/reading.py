@@ -26,6 +26,15 @@ MOST_UNPACKED = 200
 _UNPACKED_BYTES = 2**28
 """Below which that is not looked at."""
 _CHUNK = 2**20
+_PACKED = {
+    b"PK\x03\x04": "a zip archive: unpack it",
+    b"\x1f\x8b": "packed with gzip: its name has to end in .gz",
+    b"PAR1": "Parquet: its name has to end in .parquet",
+    b"BZh": "packed with bzip2: unpack it",
+    b"\xfd7zXZ": "packed with xz: unpack it",
+    b"\x28\xb5\x2f\xfd": "packed with Zstandard: unpack it",
+}
+"""How files begin that are not what their names say."""
 _OTHER_ENCODINGS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 
 
@@ -245,6 +254,9 @@ class _Growing:
 
 
 def _without_mark(content: bytes, path: Path) -> bytes:
+    for begin, what in _PACKED.items():
+        if content.startswith(begin):
+            raise DataError(f"{path} is {what}")
     if content.startswith(_OTHER_ENCODINGS):
         raise DataError(f"{path} is UTF-16 or UTF-32; save it as UTF-8")
     return content.removeprefix(codecs.BOM_UTF8)

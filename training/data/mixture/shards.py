@@ -6,11 +6,12 @@ with what the choice among them needs. Its counts are written last, so what has 
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_origin
+from typing import IO, get_origin
 
 import msgspec
 import numpy as np
@@ -187,11 +188,13 @@ class _Begun:
         """Write what is there."""
         self._settle()
         rows, arrays = stem.with_suffix(".rows"), stem.with_suffix(".npz")
-        with replacing(rows) as part:
-            part.write_text("".join(self._lines), encoding="utf-8")
+        with replacing(rows) as part, part.open("wb") as file:
+            file.write("".join(self._lines).encode())
+            _sync(file)
         kept = Kept.joined(self._parts) if self._parts else _EMPTY
         with replacing(arrays) as part, part.open("wb") as file:
             np.savez(file, **{name: getattr(kept, name) for name in Kept.__dataclass_fields__})
+            _sync(file)
         done = _Counts(self._last, self.tally)
         write_atomic(stem.with_suffix(".json"), msgspec.json.encode(done))
         return Shard(rows, arrays, self._last, self.tally)
@@ -241,6 +244,12 @@ class _Begun:
                 signatures=found[kept],
             )
         )
+
+
+def _sync(file: IO[bytes]) -> None:
+    """The counts are on the disk only after what they count."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 class _Counts(msgspec.Struct):

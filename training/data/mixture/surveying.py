@@ -52,6 +52,7 @@ class Survey:
         limit: the largest key that was drawn.
         seed: of its keys.
         first: only so many rows were looked at; ``None`` for all.
+        states: size and time of change of each file.
         torn: what is wrong with the last row of a file that was cut off; empty where none was.
     """
 
@@ -64,6 +65,7 @@ class Survey:
     limit: int
     seed: int
     first: int | None
+    states: tuple[tuple[int, int], ...]
     torn: str = ""
 
     def drawn_rows(self) -> Iterator[Drawn]:
@@ -72,6 +74,19 @@ class Survey:
             if (found := _draw_key(row, self.seed)) <= self.limit:
                 number = self.starts[place] + row.number
                 yield Drawn(number, row, self.located.files[place], found)
+
+    def check_unchanged(self) -> None:
+        """Hold the files against what they were.
+
+        Raises:
+            DataError: one is another now, so that rows may be of both.
+        """
+        for path, state in zip(self.located.files, self.states, strict=True):
+            if _state(path) != state:
+                raise DataError(
+                    f"{self.taken.source.name}: {path} changed while it was read; run the same "
+                    "command again"
+                )
 
     def where(self, number: int) -> str:
         """A row's place in words; with its file where there are several."""
@@ -103,6 +118,7 @@ def survey(
         DataError: a file cannot be read, or there are no rows.
     """
     own_seed = key(taken.source.name, seed)
+    states = tuple(map(_state, located.files))
     keys = array("Q")
     last: list[RawRow | None] = [None for _ in located.files]
     for place, row in islice(_rows(located, advance), first):
@@ -127,6 +143,7 @@ def survey(
         limit=limit,
         seed=own_seed,
         first=first,
+        states=states,
         torn=_torn(located, last),
     )
 
@@ -138,6 +155,14 @@ def _rows(
     for place, path in enumerate(located.files):
         for row in raw_rows(path, advance):
             yield place, row
+
+
+def _state(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+    return found.st_size, found.st_mtime_ns
 
 
 def _starts(last: list[RawRow | None]) -> tuple[int, ...]:

@@ -29,7 +29,7 @@ def _no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def located(data: Path | None, **more: str) -> Located:
-    wanted = Source("a", "alpaca", "own", dataset="org/name", config="main", **more)
+    wanted = Source("a", "alpaca", "own", dataset="org/name", config="main", **more)  # type: ignore[arg-type]
     return locate_all(mixture(wanted), data, lambda _: None)[0]
 
 
@@ -78,10 +78,11 @@ def test_what_is_missing_is_said_once_for_all_sources(tmp_path: Path) -> None:
     assert said.startswith(
         "mix: 1 source of 1 cannot be read:\n"
         "  a: org/name/main/train.jsonl is not in the data folder; its columns are instruction, "
-        "output\nDATA=dir (--data) names the folder. What the hub's cache lacks cannot be fetched: "
-        "HF_HUB_OFFLINE=1 forbids the network. .jsonl.gz, "
+        "output\nDATA=dir (--data) names the folder; .jsonl.gz, .json, .json.gz, .parquet are read "
+        "too, and parts such as train-00000-of-00002.parquet. What the hub's cache lacks cannot be "
+        "fetched: HF_HUB_OFFLINE=1 forbids the network."
     )
-    assert f"The data folder is {tmp_path}." in refused(tmp_path)
+    assert f"The data folder is {tmp_path};" in refused(tmp_path)
     nowhere = Source("a", "alpaca", "own", path=str(tmp_path / "none.jsonl"))
     with pytest.raises(DataError, match=r"a: .*/none\.jsonl: no such file"):
         locate_all(mixture(nowhere), None, lambda _: None)

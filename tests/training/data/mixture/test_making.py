@@ -94,6 +94,34 @@ def test_a_mixture_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
     assert made(mixture(source(path)), tmp_path / "out").rows == 6
 
 
+def test_rows_that_were_lost_or_changed_are_made_again(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.jsonl", alpaca(5))
+    card = made(mixture(source(path)), tmp_path / "out")
+    rows, beside = tmp_path / "out" / "train.jsonl", tmp_path / "out" / "data_card.json"
+    whole = rows.read_bytes()
+    for harm in (rows.unlink, lambda: rows.write_bytes(b"{}\n"), lambda: beside.write_text("{")):
+        harm()
+        assert made(mixture(source(path)), tmp_path / "out") == card
+        assert rows.read_bytes() == whole
+
+
+def test_no_folder_of_the_users_is_replaced(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.jsonl", alpaca(5))
+    thesis = write(tmp_path / "out" / "thesis.jsonl", [])
+    with pytest.raises(UsageError, match=r"out holds thesis\.jsonl, which would be lost"):
+        made(mixture(source(path)), tmp_path / "out")
+    with pytest.raises(UsageError, match="is a file; a mixture is a folder"):
+        made(mixture(source(path)), thesis)
+    assert thesis.exists()
+    thesis.unlink()
+    made(mixture(source(path)), tmp_path / "out")
+    write(path, alpaca(6))
+    thesis.write_text("again")
+    with pytest.raises(UsageError, match=r"out holds thesis\.jsonl"):
+        made(mixture(source(path)), tmp_path / "out")
+    assert thesis.read_text() == "again" and len(read(tmp_path / "out" / "train.jsonl")) == 5
+
+
 def test_what_is_dropped_is_made_up_for_from_the_reserve(tmp_path: Path) -> None:
     """100 of 200 rows, some of which are empty: the draw has 25 more to take their place."""
     rows = [dict(row, output="") if n % 10 == 0 else row for n, row in enumerate(alpaca(200))]

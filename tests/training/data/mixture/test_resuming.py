@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import DataError, Interrupted
 from tests.conftest import REPOSITORY
 from tests.training.data.mixture.rows import Silent, alpaca, made, mixture, source, write
-from training.data.mixture import shards
+from training.data.mixture import making, shards
 from training.data.mixture.declared import Taken
 from training.data.mixture.making import Place, make
 from training.data.mixture.surveying import Drawn
@@ -23,7 +24,7 @@ DRIVER = """
 import sys, time
 from pathlib import Path
 from tests.training.data.mixture.rows import Silent, mixture, source
-from training.data.mixture import shards
+from training.data.mixture import making, shards
 from training.data.mixture.declared import Taken
 from training.data.mixture.making import Place, make
 
@@ -92,9 +93,6 @@ def test_what_was_begun_for_other_rows_is_begun_anew(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    from harness.errors import Interrupted
-    from training.data.mixture import making
-
     with monkeypatch.context() as patched:
         patched.setattr(making, "choose", stop)
         with pytest.raises(Interrupted, match="the same command goes on"):
@@ -106,3 +104,63 @@ def test_what_was_begun_for_other_rows_is_begun_anew(
     assert [json.loads(row)["output"] for row in rows] == [
         row["output"] for row in alpaca(50, "others")
     ]
+
+
+def test_a_shard_that_is_not_whole_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    path = write(tmp_path / "a.jsonl", alpaca(50))
+    made(mixture(source(path)), tmp_path / "whole")
+    with monkeypatch.context() as patched:
+        patched.setattr(making, "choose", stop)
+        with pytest.raises(Interrupted):
+            made(mixture(source(path)), tmp_path / "out")
+    (counts,) = (tmp_path / ".out.work").glob("*.json")
+    counts.write_text("{")
+    made(mixture(source(path)), tmp_path / "out")
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
+def test_who_waits_and_stops_leaves_the_other_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Busy:
+        """A lock that another process holds until the user has had enough."""
+
+        def __init__(self, *_: object) -> None:
+            return None
+
+        def __enter__(self) -> None:
+            raise KeyboardInterrupt
+
+        def __exit__(self, *_: object) -> None:
+            return None
+
+    others = tmp_path / ".out.partial" / "train.jsonl"
+    path = write(tmp_path / "a.jsonl", alpaca(5))
+    write(others, [])
+    monkeypatch.setattr(making, "alone", Busy)
+    with pytest.raises(Interrupted):
+        made(mixture(source(path)), tmp_path / "out")
+    assert others.exists()
+
+
+def test_a_source_that_changes_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.jsonl", alpaca(5))
+    take = shards._Begun.take
+
+    def changing(self: shards._Begun, drawn: Drawn) -> None:
+        take(self, drawn)
+        write(path, alpaca(6, "other"))
+
+    monkeypatch.setattr(shards._Begun, "take", changing)
+    with pytest.raises(DataError, match=r"a: .*a\.jsonl changed while it was read; run the same"):
+        made(mixture(source(path)), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    monkeypatch.undo()
+    assert made(mixture(source(path)), tmp_path / "out").rows == 6
