@@ -37,6 +37,8 @@ def exchange_pairs(row: FileRow, votes: Votes, group: str) -> list[Pair]:
         Refused: no two answers are far enough apart.
     """
     asked = _question(row)
+    if not asked.strip():
+        raise Refused("empty", "the question is markup without text")
     given = row.value("answers")
     if not isinstance(given, list):
         raise row.error("answers", "is not a list of answers")
@@ -55,12 +57,19 @@ def exchange_pairs(row: FileRow, votes: Votes, group: str) -> list[Pair]:
 
 
 def plain_text(text: str) -> str:
-    """A text without its HTML; one that has none stays as it is, signs such as ``<`` too."""
+    """A text without its HTML; one that has none stays as it is, signs such as ``<`` too.
+
+    Raises:
+        Refused: it is no HTML that can be read.
+    """
     if "</" not in text and "<br" not in text and "<p>" not in text:
         return text.strip()
     reader = _Plain()
-    reader.feed(text)
-    reader.close()
+    try:
+        reader.feed(text)
+        reader.close()
+    except AssertionError:  # html.parser's word for a declaration that is none
+        raise Refused("malformed", "its markup cannot be read") from None
     lines = [line.rstrip() for line in "".join(reader.parts).splitlines()]
     kept = [line for place, line in enumerate(lines) if line or (place and lines[place - 1])]
     return "\n".join(kept).strip()

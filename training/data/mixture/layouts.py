@@ -172,6 +172,9 @@ def _choice_texts(row: FileRow) -> tuple[list[str], list[str]]:
         and all(isinstance(text, str) and text.strip() for text in texts)
     ):
         raise row.error("choices", "is not a list of two to ten texts, nor such with labels")
+    for place, text in enumerate(texts):
+        name = f"choices[{place}]"
+        FileRow(row.where, {name: text}).text(name)
     return texts, list(map(str, labels))[: len(texts)]
 
 

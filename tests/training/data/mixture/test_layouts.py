@@ -175,6 +175,7 @@ TALK = {"chosen": SO, "rejected": SO}
         ("choices", {"question": "?", "choices": ["x", "y"], "answer": 2}, "malformed"),
         ("choices", {"question": "?", "choices": ["x", "y"], "answer": True}, "malformed"),
         ("choices", {"question": "?", "choices": ["x"], "answer": 0}, "malformed"),
+        ("choices", {"question": "?", "choices": ["x", "\ud800"], "answer": 0}, "malformed"),
         ("preference", {**PAIR, "rejected": "So. "}, "identical"),
         ("preference", {**PAIR, "rejected": ""}, "empty"),
         ("preference", {"prompt": "Why?"}, "malformed"),
@@ -190,6 +191,8 @@ TALK = {"chosen": SO, "rejected": SO}
         ("transcripts", {**TALK, "rejected": "\n\nHuman: Why?"}, "empty"),
         ("transcripts", {"chosen": "x", "rejected": "y"}, "empty"),
         ("stack_exchange", {"question": "?", "answers": []}, "too close"),
+        ("stack_exchange", {"question": "<p></p>", "answers": []}, "empty"),
+        ("stack_exchange", {"question": "<p><![</p>", "answers": []}, "malformed"),
         ("stack_exchange", {"question": "?", "answers": [{"text": "x"}]}, "malformed"),
         (
             "stack_exchange",
