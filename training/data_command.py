@@ -15,11 +15,13 @@ from harness.errors import UsageError
 from harness.progress import note
 from harness.report.data_pages import write_card_pages
 from harness.report.wording import counted
+from training.data.files import SUFFIXES
 from training.data.mixture.built import mixture_folder
 from training.data.mixture.declared import Mixture
 from training.data.mixture.licences import UNKNOWN
 from training.data.mixture.making import Place, check_licences, make
 from training.data.mixture.mixtures_file import find_mixture
+from training.data.sets import NAMES
 from training.data_folder import data_folder
 from training.meter import open_meter
 
@@ -34,6 +36,11 @@ def run(argv: Sequence[str]) -> int:
     if options.limit is not None and options.limit < 1:
         raise UsageError(f"--limit {options.limit}: a number of rows of each source, at least 1")
     mixture = find_mixture(options.mixture, options.mixtures)
+    if mixture.name in NAMES or mixture.name.endswith(SUFFIXES):
+        raise UsageError(
+            f"{mixture.name}: a recipe's `data: {mixture.name}` means "
+            f"{'a set of its own' if mixture.name in NAMES else 'a file'}; call the mixture otherwise"
+        )
     data = data_folder(options.data)
     out = _absolute(options.out) if options.out else mixture_folder(mixture.name, options.limit)
     check_licences(mixture)

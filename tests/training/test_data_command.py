@@ -41,6 +41,8 @@ mixtures:
     kind: examples
     sources: {a: 20}
     splits: {sft: 50, test: 50}
+  gsm8k: {about: taken, kind: examples, sources: {a: all}}
+  a.jsonl: {about: a file's name, kind: examples, sources: {a: all}}
   sold:
     about: for sale
     kind: examples
@@ -106,6 +108,8 @@ def test_a_trial_has_its_own_place_and_says_so(place: Place) -> None:
         (["parts", "--limit", "0"], 2, "at least 1"),
         (["parts", "--data", "nowhere"], 2, "does not exist"),
         (["parts", "--mixtures", "nowhere"], 2, "cannot read nowhere"),
+        (["gsm8k"], 2, "`data: gsm8k` means a set of its own; call the mixture otherwise"),
+        (["a.jsonl"], 2, "`data: a.jsonl` means a file"),
         (["../parts"], 2, "unknown mixture '../parts'"),
         (["parts", "--out", "/"], 2, "name a folder of its own"),
     ],

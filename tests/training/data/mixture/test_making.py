@@ -20,6 +20,7 @@ from tests.training.data.mixture.rows import (
     alpaca,
     made,
     mixture,
+    parquet,
     read,
     source,
     sources_of,
@@ -275,6 +276,16 @@ def test_a_planted_test_question_is_found_in_every_format(tmp_path: Path, place:
     assert card.decontamination is not None
     assert [test.task for test in card.decontamination.tests if test.found] == ["reward_accuracy"]
     in_and_out(card)
+
+
+def test_a_planted_test_question_is_found_in_parquet(tmp_path: Path) -> None:
+    sets, _ = sets_of_tests(load_catalog(REPOSITORY / "tasks"), None)
+    (stem,) = [each for each in sets if each.task == "stem"]
+    rows = [*alpaca(3), {"instruction": max(stem.texts[0], key=len), "input": "", "output": "7"}]
+    path = parquet(tmp_path / "rows.parquet", rows)
+    card = made(mixture(source(path)), tmp_path / "out")
+    assert (card.rows, card.drops) == (3, {"contaminated": 1})
+    assert card.dropped[0].where == "a, rows.parquet, row 4"
 
 
 def test_test_docs_that_are_not_at_hand_are_named(tmp_path: Path) -> None:
