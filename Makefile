@@ -5,8 +5,10 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-OPTIONS := MODEL MIXTURE BASE SUITE TASKS LIMIT DATA MODELS DTYPE BACKEND NUM_FEWSHOT NOISE_FLOOR REFERENCE PROFILE BECAUSE TORCH_INDEX
+OPTIONS := MODEL MIXTURE BASE SUITE TASKS LIMIT DATA MODELS DTYPE BACKEND NUM_FEWSHOT NOISE_FLOOR REFERENCE PROFILE BECAUSE SECONDS SEED TORCH_INDEX
 MODEL ?= smol
+# Set here, for a shell that counts seconds by this name would pass on its own.
+SECONDS ?= 600
 
 # Recipes read an option from the environment, as "$$MODEL": whatever a value contains, spaces,
 # quotes or a dollar sign, neither make nor the shell interprets it.
@@ -34,7 +36,7 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3 python,$(shell \
 	$(name) -c 'import sys; sys.version_info[:2] == (3, 11) and print("$(name)")' 2>/dev/null)))
 PYTEST_ARGS ?= -n 2 --dist loadgroup
 
-.PHONY: help setup eval compare gate accept-baseline report screenshots list test check parity bench train data lock clean
+.PHONY: help setup eval compare gate accept-baseline report screenshots list test soak check parity bench train data lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -112,6 +114,10 @@ bench: .venv/.installed ## Time the engine against lm-eval; TASKS picks works, L
 # One thread a worker: two workers of two threads each wait for one another's cores, ten times as long.
 test: .venv/.installed-dev ## Run the tests
 	@OMP_NUM_THREADS="$${OMP_NUM_THREADS:-1}" $(BIN)/python -m pytest -q $(PYTEST_ARGS) $(ARGS)
+
+# Runs of a tiny model are killed and otherwise disturbed; what survives is held against an undisturbed one.
+soak: .venv/.installed-dev ## Break runs off for SECONDS (600) and count what they survive; SEED=
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.soak $(call flag,SECONDS,--seconds) $(call flag,SEED,--seed) $(ARGS)
 
 check: .venv/.installed-dev ## Lint, formatting, types, and the direction of imports
 	@$(BIN)/ruff check

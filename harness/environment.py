@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from harness import __version__
+from harness.credentials import struck_out
 from harness.records import Environment
 
 PACKAGES = ("torch", "transformers", "lm-eval", "tokenizers", "datasets", "numpy", "safetensors")
@@ -60,13 +61,15 @@ def program() -> list[str]:
 
 
 def describe_command() -> str:
-    """What repeats this call: the harness's own environment variables, program and arguments."""
+    """What repeats this call: the harness's own environment variables, program and arguments, but
+    no secrets.
+    """
     settings = [
         f"{name}={shlex.quote(value)}"
         for name, value in sorted(os.environ.items())
         if name.startswith("HARNESS_") and value
     ]
-    return " ".join([*settings, shlex.join([*program(), *sys.argv[1:]])])
+    return struck_out(" ".join([*settings, shlex.join([*program(), *sys.argv[1:]])]))
 
 
 def version_of(package: str) -> str:

@@ -20,6 +20,7 @@ from harness.open_task import OpenTask
 from harness.others import NOBODY, Others
 from harness.records import Cost, NoiseFloor, Run, TaskResult
 from harness.run_folder import RowWriter, RunFolder
+from harness.storage import remove_parts
 from harness.task import Task
 from harness.types import Estimate
 
@@ -74,6 +75,7 @@ def evaluate(
     Raises:
         StorageError: rows or results could not be written; finished tasks are kept.
     """
+    remove_parts(folder.path)
     folder.write(run)
     try:
         for plan in planned:

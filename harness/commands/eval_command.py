@@ -18,7 +18,7 @@ from harness.errors import HarnessError, Interrupted, RecordError, UsageError
 from harness.job import Job, make_job
 from harness.progress import note, open_progress
 from harness.records import Run, Settings
-from harness.run_folder import RunFolder, held
+from harness.run_folder import RunFolder, held, remove_unbegun
 from harness.runner import Progress
 from harness.scoring import score
 from harness.sources import presence
@@ -56,7 +56,9 @@ def run(options: argparse.Namespace) -> int:
         print(" ".join(not_built(job)))
         return 0
 
-    folder = RunFolder(runs_folder(options) / earlier.id) if earlier else new_folder(options, job)
+    # By the folder's name, not by what the record in it calls itself: that could be a path.
+    resumed = runs_folder(options) / Path(options.resume or "").name
+    folder = RunFolder(resumed) if earlier else new_folder(options, job)
     try:
         with held(folder.path), ExitStack() as displays:
 
@@ -191,6 +193,7 @@ def new_folder(options: argparse.Namespace, job: Job) -> RunFolder:
     title = "".join(c if c.isalnum() or c in "+-_." else "-" for c in job.title)
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     name = f"{stamp}-{job.spec.name}-{title[:60]}"
+    remove_unbegun(runs_folder(options))
     # Two runs may begin in the same second: whoever makes the folder has it.
     numbers = itertools.count(2)
     folder = RunFolder(runs_folder(options) / name)

@@ -36,7 +36,7 @@ class Hub(BaseHTTPRequestHandler):
             )
         elif path.startswith(files) and (self.root / path.removeprefix(files)).is_file():
             content = (self.root / path.removeprefix(files)).read_bytes()
-            self._send(200, content, ETag=f'"{hashlib.sha1(content).hexdigest()}"')
+            self._send(200, content, ETag=f'"{_blob_id(content)}"')
         elif path.startswith(files):
             self._send(404, b"", **{"X-Error-Code": "EntryNotFound"})
         else:
@@ -59,7 +59,7 @@ class Hub(BaseHTTPRequestHandler):
         }
 
     def _sibling(self, path: Path) -> dict[str, Any]:
-        digest = hashlib.sha1(path.read_bytes()).hexdigest()
+        digest = _blob_id(path.read_bytes())
         name = str(path.relative_to(self.root))
         return {"rfilename": name, "size": path.stat().st_size, "blobId": digest}
 
@@ -74,6 +74,11 @@ class Hub(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(content)
+
+
+def _blob_id(content: bytes) -> str:
+    """Git's name of a content, as the hub announces it."""
+    return hashlib.sha1(b"blob %d\0%b" % (len(content), content)).hexdigest()
 
 
 if __name__ == "__main__":

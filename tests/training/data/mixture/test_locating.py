@@ -218,3 +218,16 @@ def test_a_script_of_the_hub_is_not_run(tmp_path: Path, repository: Path, addres
     said = fetched(tmp_path, address, {})
     assert "a: the hub's org/name: Dataset scripts are no longer supported" in said
     assert not (tmp_path / "run").exists()
+
+
+def test_a_card_that_names_files_elsewhere_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the benchmarks' data sets are: `datasets` would read the file, wherever it lies."""
+    secret = write(tmp_path / "secret.jsonl", alpaca(3))
+    snapshot = tmp_path / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    card = f"---\nconfigs:\n- config_name: default\n  data_files: {secret}\n---\n"
+    (snapshot / "README.md").write_text(card, "utf-8")
+    monkeypatch.setattr(hub, "cached", lambda *_: snapshot)
+    assert f"names {str(secret)!r} as data" in refused(None)
