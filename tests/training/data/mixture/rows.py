@@ -65,8 +65,9 @@ def source(path: Path, name: str = "a", format: str = "alpaca", **more: Any) -> 
 
 
 def mixture(*sources: Source | Taken, **more: Any) -> Mixture:
+    """A mixture that is not held against any test docs, unless ``ngram`` says so."""
     taken = tuple(each if isinstance(each, Taken) else Taken(each, None) for each in sources)
-    more = {"kind": "examples", **more}
+    more = {"kind": "examples", "ngram": None, **more}
     return Mixture("mix", "for a test", sources=taken, **more)
 
 

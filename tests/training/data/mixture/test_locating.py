@@ -160,7 +160,7 @@ for number, wanted in enumerate(json.loads(sys.argv[2])):
     a = Source("a", "alpaca", "own", **{"dataset": "org/name", "config": "main", **wanted})
     out = Path(sys.argv[1]) / f"out-{number}"
     try:
-        make(mixture(a, ngram=None), Place(None, out, None, print), Silent())
+        make(mixture(a), Place(None, out, None, print), Silent())
     except HarnessError as error:
         print(error)
 """

@@ -21,6 +21,7 @@ from tests.training.data.mixture.rows import (
     alpaca,
     made,
     mixture,
+    parquet,
     read,
     source,
     sources_of,
@@ -262,7 +263,7 @@ def test_a_planted_test_question_is_found_in_every_format(tmp_path: Path, place:
     kind, format, row = planted(question)[place]
     clean = planted(words(40, "clean"))[place][2]
     path = write(tmp_path / "rows.jsonl", [clean, row])
-    card = made(mixture(source(path, format=format), kind=kind), tmp_path / "out")
+    card = made(mixture(source(path, format=format), kind=kind, ngram=13), tmp_path / "out")
     assert card.drops == {"contaminated": 1}
     (found,) = card.dropped
     assert found.where == "a, rows.jsonl, row 2"
@@ -273,8 +274,20 @@ def test_a_planted_test_question_is_found_in_every_format(tmp_path: Path, place:
     in_and_out(card)
 
 
+def test_a_planted_test_question_is_found_in_parquet(tmp_path: Path) -> None:
+    sets, _ = sets_of_tests(load_catalog(REPOSITORY / "tasks"), None)
+    (stem,) = [each for each in sets if each.task == "stem"]
+    planted = max(stem.docs[0].every, key=len)
+    rows = [*alpaca(3), {"instruction": planted, "input": "", "output": "7"}]
+    path = parquet(tmp_path / "rows.parquet", rows)
+    card = made(mixture(source(path), ngram=13), tmp_path / "out")
+    assert (card.rows, card.drops) == (3, {"contaminated": 1})
+    assert card.dropped[0].where == "a, rows.parquet, row 4"
+
+
 def test_test_docs_that_are_not_at_hand_are_named(tmp_path: Path) -> None:
-    card = made(mixture(source(write(tmp_path / "a.jsonl", alpaca(2)))), tmp_path / "out")
+    path = write(tmp_path / "a.jsonl", alpaca(2))
+    card = made(mixture(source(path), ngram=13), tmp_path / "out")
     assert card.decontamination is not None
     assert "bbq" in card.decontamination.unchecked
     origins = {test.task: test.origin for test in card.decontamination.tests}

@@ -165,9 +165,11 @@ def test_a_packed_file_that_bursts_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: bytes
 ) -> None:
     """Whether it holds blank lines, short rows or one long one."""
-    monkeypatch.setattr(reading, "_UNPACKED_BYTES", 2**20)
+    monkeypatch.setattr(reading, "_UNPACKED_BYTES", 2**17)
+    monkeypatch.setattr(reading, "_CHUNK", 2**17)
+    monkeypatch.setattr(reading, "MAX_ROW_BYTES", 2**17)
     path = tmp_path / "rows.jsonl.gz"
-    path.write_bytes(gzip.compress(row * (2**24 // len(row))))
+    path.write_bytes(gzip.compress(row * (2**21 // len(row))))
     with pytest.raises(DataError, match=r"rows\.jsonl\.gz unpacks to more than 200 times its size"):
         sum(1 for _ in raw_rows(path))
 

@@ -33,7 +33,7 @@ class Slow(Silent):
     def advance(self, count):
         time.sleep(0.002 if self.parts[-1][0] == "reading and cleaning" else 0)
 a, b, out = map(Path, sys.argv[1:])
-declared = mixture(Taken(source(a, "a"), 300), source(b, "b"), short="take")
+declared = mixture(Taken(source(a, "a"), 300), source(b, "b"), short="take", ngram=13)
 make(declared, Place(None, out, None, print), Slow())
 """
 
@@ -48,7 +48,7 @@ def test_a_killed_process_is_taken_up_where_it_was(
     monkeypatch.setattr(shards, "SHARD_ROWS", 100)
     a = write(tmp_path / "a.jsonl", alpaca(700, "a"))
     b = write(tmp_path / "b.jsonl", alpaca(500, "b"))
-    declared = mixture(Taken(source(a, "a"), 300), source(b, "b"), short="take")
+    declared = mixture(Taken(source(a, "a"), 300), source(b, "b"), short="take", ngram=13)
     made(declared, tmp_path / "whole")
 
     out, work = tmp_path / "out", tmp_path / ".out.work"
