@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-OPTIONS := MODEL BASE SUITE TASKS LIMIT DATA MODELS DTYPE BACKEND BASE_URL NUM_FEWSHOT NOISE_FLOOR REFERENCE PROFILE BECAUSE SECONDS SEED TORCH_INDEX
+OPTIONS := MODEL MIXTURE BASE SUITE TASKS LIMIT DATA MODELS DTYPE BACKEND BASE_URL NUM_FEWSHOT NOISE_FLOOR REFERENCE PROFILE BECAUSE SECONDS SEED TORCH_INDEX
 MODEL ?= smol
 # Set here, for a shell that counts seconds by this name would pass on its own.
 SECONDS ?= 600
@@ -36,7 +36,7 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3 python,$(shell \
 	$(name) -c 'import sys; sys.version_info[:2] == (3, 11) and print("$(name)")' 2>/dev/null)))
 PYTEST_ARGS ?= -n 2 --dist loadgroup
 
-.PHONY: help setup eval compare gate accept-baseline report screenshots list test soak check parity bench train lock clean
+.PHONY: help setup eval compare gate accept-baseline report screenshots list test soak check parity bench train data lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -95,6 +95,11 @@ list: .venv/.installed ## List the models, with what is present here; ARGS=tasks
 train: .venv/.installed ## Build MODEL and the ancestors it lacks; ARGS=--plan only says what
 	@set -e; $(if $(findstring --plan,$(ARGS)),,needs=$$($(TRAIN) --needs $(ARGS) -- "$$MODEL"); $(EXTRAS);) \
 	$(TRAIN) $(ARGS) -- "$$MODEL"
+
+data: .venv/.installed ## Make MIXTURE of training data from DATA, with its card; LIMIT: a trial
+	@if [ -z "$$MIXTURE" ]; then \
+		echo "data: name a mixture: make data MIXTURE=gsm8k-arc DATA=path/to/data" >&2; exit 2; fi
+	@$(BIN)/harness-train data $(call flag,DATA,--data) $(call flag,LIMIT,--limit) $(ARGS) -- "$$MIXTURE"
 
 parity: .venv/.installed ## Hold the answers for MODEL against a direct lm-eval run
 	@$(BIN)/python -m tests.parity.run --model "$$MODEL" $(call flag,TASKS,--tasks) \

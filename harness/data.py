@@ -155,6 +155,21 @@ def find(dataset: Dataset, folders: DataFolders) -> FoundData:
     return FoundData(dataset, "hub")
 
 
+def on_disk(dataset: Dataset, folders: DataFolders) -> FoundData | None:
+    """Locate a data set among files alone: shipped whole, the mirror, the samples; ``None`` where
+    there is none of these.
+    """
+    if dataset.shipped is None and folders.mirror is not None and not folders.samples_only:
+        for served in _served(dataset):
+            files = _split_files(_mirror_folder(served, folders.mirror))
+            if dataset.split in files:
+                return FoundData(served, "mirror", files)
+    try:
+        return find(dataset, DataFolders(folders.samples, samples_only=True))
+    except DataError:
+        return None
+
+
 def load(found: FoundData) -> tuple[dict[str, datasets.Dataset], DataRecord]:
     """Read the rows of every split that is there, and record what they were.
 

@@ -150,15 +150,18 @@ def remote(name: str, revision: str | None, kind: Kind = "model") -> RemoteRepo:
     return RemoteRepo(info.sha, files, sizes)
 
 
-def download(name: str, revision: str | None, repo: RemoteRepo, files: Sequence[str]) -> Path:
-    """Fetch files of a model into the hub's cache, hold them to the hub's digests, and return their
-    folder.
+def download(
+    name: str, revision: str | None, repo: RemoteRepo, files: Sequence[str], kind: Kind = "model"
+) -> Path:
+    """Fetch files into the hub's cache, hold them to the hub's digests, and return the folder that
+    they lie in.
 
     Args:
         name: ``org/name``.
         revision: what was asked for; later look-ups by this name find the commit.
         repo: what the hub says of it.
-        files: names of the files.
+        files: names of the files, with their folders.
+        kind: what the repository holds.
 
     Raises:
         HubError: the hub does not give them, or gives other bytes than it announced.
@@ -171,10 +174,15 @@ def download(name: str, revision: str | None, repo: RemoteRepo, files: Sequence[
     for file in ordered:
         with _Explained(name, repo.commit):
             fetched = hf_hub_download(
-                name, file, revision=repo.commit, endpoint=endpoint(), cache_dir=cache_folder()
+                name,
+                file,
+                repo_type=kind,
+                revision=repo.commit,
+                endpoint=endpoint(),
+                cache_dir=cache_folder(),
             )
         _check_digest(name, Path(fetched), repo.files[file])
-    snapshot = Path(fetched).parent
+    snapshot = Path(fetched).parents[ordered[-1].count("/")]
     if revision != repo.commit:
         # Fetching by commit does not record what the branch stood for; offline, that is needed.
         reference = snapshot.parent.parent / "refs" / (revision or "main")

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from harness.data_card import DataCard
 from harness.errors import WeightsError
 from harness.prepared import cache_folder
 from harness.recipe import SHORT, recipe_id
@@ -39,6 +40,7 @@ class Lineage:
         files: file name to sha256: what the step left.
         data: name to sha256 of what was learned from or calibrated on.
         data_files: file that an option names to the sha256 of its bytes, as the step began.
+        cards: mixture that an option names to its data card.
         figures: the step's own numbers: losses, reward accuracy, bytes.
         chosen: options that the recipe left to the step, as they were picked.
         packages: versions of what computed it.
@@ -69,6 +71,7 @@ class Lineage:
     figures: Mapping[str, float] = field(default_factory=dict)
     chosen: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     resumed: bool = False
+    cards: Mapping[str, DataCard] = field(default_factory=dict)
     schema: int = SCHEMA
 
 

@@ -33,6 +33,7 @@ class ModelRecord:
         add_bos: whether prompts begin with BOS; ``None`` left it to the tokenizer.
         notes, licence: from the registry.
         recipe_id: of a model that a step made (see `harness.recipe`), else ``None``.
+        data_cards: mixture of training data to the sha256 of its card, of all the lineage.
     """
 
     name: str
@@ -54,6 +55,7 @@ class ModelRecord:
     revision: str | None = None
     add_bos: bool | None = None
     recipe_id: str | None = None
+    data_cards: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

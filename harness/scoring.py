@@ -10,11 +10,13 @@ from pathlib import Path
 
 from harness.asking import ask_about
 from harness.backends.backend import Backend, Remote
+from harness.data_card import card_digest
 from harness.errors import RecordError
 from harness.executors.executor import Executor
 from harness.executors.local import LOCAL
 from harness.job import Job
 from harness.journal import Journal, open_journal
+from harness.learned import keep_cards, learned_from
 from harness.others import Others, obtain
 from harness.ready import (
     Ready,
@@ -100,6 +102,7 @@ def begin(
     if backend.facts.remark:
         tell(f"{job.spec.name}: {backend.facts.remark}")
     run = new_run(folder, job, artifact, ready, command)
+    keep_cards(folder.path, learned_from(job.spec, job.zoo))
     if earlier is not None:
         _check_same(earlier, run)
         run = replace(earlier, identity=run.identity, plan=_plans(earlier.plan, run.plan))
@@ -176,6 +179,7 @@ def new_run(
         add_bos=spec.add_bos,
         revision=artifact.revision,
         recipe_id=recipe_id(spec, job.zoo) if spec.step else None,
+        data_cards={name: card_digest(card) for name, card in learned_from(spec, job.zoo).items()},
     )
     return Run(
         id=folder.path.name,

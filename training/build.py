@@ -31,7 +31,7 @@ from harness.zoo import ModelSpec, Step, Zoo
 from training.data.sets import check_name
 from training.extras import check_installed
 from training.leftovers import BEGUN, beside
-from training.lineage import changed_files, data_files, describe, versions
+from training.lineage import changed_files, data_cards, data_files, describe, versions
 from training.plan import Station
 from training.step import Made, Work
 
@@ -143,6 +143,7 @@ def _make(spec: ModelSpec, origin: Artifact, folder: Path, site: Site) -> None:
     doing = "resuming" if resumed else "building"
     site.tell(f"{spec.name}: {doing} it from {origin.name} ({spec.step.kind})")
     files = data_files(all_options(spec.step))
+    cards = data_cards(all_options(spec.step))
     try:
         started = time.perf_counter()
         with _failures_explained(spec):
@@ -151,7 +152,7 @@ def _make(spec: ModelSpec, origin: Artifact, folder: Path, site: Site) -> None:
         _check_result(spec, partial)
         _check_parent(spec, origin, site)
         lineage = describe(
-            spec, site.zoo, origin, partial, made, files, seconds, resumed, site.tell
+            spec, site.zoo, origin, partial, made, files, cards, seconds, resumed, site.tell
         )
         with explained(folder):
             _sync(partial)

@@ -1,7 +1,7 @@
 """``harness-train MODEL``: builds a model of the registry and the ancestors that are missing.
 
-``harness-train answers`` samples answers, ``harness-train rank`` has a judge rank them; each has
-its own ``--help``.
+``harness-train data`` makes a mixture of training data, ``harness-train answers`` samples answers,
+``harness-train rank`` has a judge rank them; each has its own ``--help``.
 
 Exit codes are those of `harness`: 0 done, 1 failed, 2 wrong use, 130 stopped by the user.
 """
@@ -9,7 +9,6 @@ Exit codes are those of `harness`: 0 done, 1 failed, 2 wrong use, 130 stopped by
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from harness.report.wording import counted
 from harness.sources import resolve
 from harness.zoo import Step, Zoo, load_zoo
 from training.build import Site, build, check_plan
+from training.data_folder import data_folder
 from training.estimate import roughly
 from training.extras import extras_of, loading_kinds, missing
 from training.leftovers import remove_leftovers
@@ -34,6 +34,7 @@ from training.plan import Station, make_plan
 
 COMMANDS = {
     "answers": "training.ranking.answers_command",
+    "data": "training.data_command",
     "rank": "training.ranking.rank_command",
 }
 """Words that stand in the place of MODEL, each with the module that does it."""
@@ -84,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _train(options: argparse.Namespace) -> int:
     zoo = load_zoo(options.zoo)
-    data = _data(options.data)
+    data = data_folder(options.data)
     plan = _plan(options, zoo)
     if not options.plan:
         for station in plan:
@@ -167,19 +168,6 @@ def _options(step: Step) -> list[str]:
         f"{name}: {value}" + ("" if name in step.options else " (default)")
         for name, value in all_options(step).items()
     ]
-
-
-def _data(given: Path | None) -> Path | None:
-    written = os.environ.get("HARNESS_DATA")
-    folder = given or (Path(written) if written else None)
-    if folder is None:
-        return None
-    if not folder.expanduser().is_dir():
-        raise UsageError(
-            f"the data folder {folder} does not exist; DATA=DIR (--data, HARNESS_DATA) names a "
-            "folder that holds data sets as DIR/ORG/NAME/CONFIG/SPLIT.jsonl[.gz]"
-        )
-    return folder.expanduser()
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__, weights
+from harness.data_card import DataCard
 from harness.environment import cores, processor
+from harness.errors import HarnessError
 from harness.lineage import Lineage
 from harness.recipe import all_options, recipe_id
 from harness.sources import Artifact
 from harness.zoo import ModelSpec, Zoo
 from training.data.files import SUFFIXES
+from training.data.mixture.built import card_of, rows_file
 from training.step import Made
 
 PACKAGES = (
@@ -47,13 +50,35 @@ def versions() -> dict[str, str]:
 
 
 def data_files(options: Mapping[str, Any]) -> dict[str, str]:
-    """The files of rows that a recipe's options name and that are here, with their sha256."""
-    named = [value for value in options.values() if str(value).endswith(SUFFIXES)]
+    """The files of rows that a recipe's options name and that are here, with their sha256. A
+    mixture's is that of the rows which it stands for.
+    """
+    named = {
+        str(value): Path(value).expanduser()
+        for value in options.values()
+        if str(value).endswith(SUFFIXES)
+    }
+    for name in data_cards(options):
+        named[name] = rows_file(name)
     found: dict[str, str] = {}
-    for name in named:
-        with contextlib.suppress(OSError), Path(name).expanduser().open("rb") as file:
+    for name, path in named.items():
+        with contextlib.suppress(OSError), path.open("rb") as file:
             found[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
+
+
+def data_cards(options: Mapping[str, Any]) -> dict[str, DataCard]:
+    """The card of the mixture that a recipe's ``data`` names, by that name, if it names one that
+    was made.
+    """
+    name = options.get("data")
+    if not isinstance(name, str) or name.endswith(SUFFIXES):
+        return {}
+    with contextlib.suppress(HarnessError):
+        card = card_of(name)
+        rows_file(name)
+        return {name: card} if card is not None else {}
+    return {}
 
 
 def changed_files(lineage: Lineage) -> list[str]:
@@ -69,6 +94,7 @@ def describe(
     out: Path,
     made: Made,
     learned_from: Mapping[str, str],
+    cards: Mapping[str, DataCard],
     seconds: float,
     resumed: bool,
     tell: Callable[[str], None],
@@ -82,6 +108,7 @@ def describe(
         out: the finished files.
         made: what the step reported.
         learned_from: `data_files`, as the step began.
+        cards: `data_cards`, likewise.
         seconds: what the step took.
         resumed: whether it was taken up after an interruption.
         tell: told of figures that are no numbers.
@@ -109,6 +136,7 @@ def describe(
         figures=_numbers(spec.name, made.figures, tell),
         chosen=dict(made.chosen),
         resumed=resumed,
+        cards=dict(cards),
     )
 
 

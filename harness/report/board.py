@@ -119,6 +119,7 @@ class ModelRow:
         cells: one per column of the section, ``None`` where the model has no result.
         runs: ids of the runs that the cells come from, newest first.
         notes: what a reader must know, such as an interrupted run.
+        data_cards: mixture that the lineage learned from to the digest of its data card.
     """
 
     label: str
@@ -134,6 +135,7 @@ class ModelRow:
     costs: Costs
     runs: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    data_cards: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

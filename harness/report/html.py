@@ -44,8 +44,12 @@ def anchor(task: str) -> str:
     return "task-" + quoted.replace(".", "%2E").replace("%", ".")
 
 
-def leaderboard_html(board: Leaderboard, pages: str = "html") -> str:
-    """Render the leaderboard; ``pages`` is the folder of the runs' pages, relative to its own."""
+def leaderboard_html(
+    board: Leaderboard, pages: str = "html", cards: Mapping[str, str] | None = None
+) -> str:
+    """Render the leaderboard; ``pages`` is the folder of the runs' pages, relative to its own,
+    ``cards`` the page of each data card, by its digest.
+    """
 
     def run_href(run_id: str) -> str:
         # Quoted once more: the file's own name may hold percent signs.
@@ -61,6 +65,7 @@ def leaderboard_html(board: Leaderboard, pages: str = "html") -> str:
             "run_href": run_href,
             "suite_href": lambda suite: urllib.parse.quote(f"{suite}.html"),
             "model_name": model_name,
+            "card_href": lambda digest: urllib.parse.quote((cards or {}).get(digest, "")),
             "bar": _column_bar,
             "rival_bar": _rival_bar,
             "disk_of": _disk_of,

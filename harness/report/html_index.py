@@ -42,6 +42,10 @@ def index_html(index: Index, pages: str, headline: str = "") -> str:
             "comparisons": [
                 Link(_href(page.path), _compared(page)) for page in index.pages.comparisons
             ],
+            "data_cards": [
+                Link(_href(page.path), clean(PurePosixPath(page.path).stem))
+                for page in index.pages.data
+            ],
             "statuses": sorted({run.status for run in index.runs}),
             "run_href": run_href,
         },

@@ -17,6 +17,7 @@ from harness.report.newest import newest_first
 
 INDEX, LEADERBOARD, METHOD = "index.html", "leaderboard.html", "method.html"
 COMPARISONS = "compare"
+DATA = "data"
 GATE = "gate"
 _KINDS = {
     ".html": re.compile(r"<title>(.*?)</title>", re.DOTALL),
@@ -41,11 +42,13 @@ class Pages:
     Attributes:
         comparisons: one model against another.
         gate: what the gate said last; ``None`` where it was never asked.
+        data: cards of training data.
         others: suites beside published figures, and whatever else has a page.
     """
 
     comparisons: tuple[Page, ...] = ()
     gate: Page | None = None
+    data: tuple[Page, ...] = ()
     others: tuple[Page, ...] = ()
 
 
@@ -102,6 +105,7 @@ def pages_in(folder: Path) -> Pages:
     return Pages(
         comparisons=tuple(compared.values()),
         gate=top.pop(GATE, None),
+        data=tuple(_pages(folder / DATA, f"{DATA}/").values()),
         others=tuple(page for stem, page in top.items() if stem not in own),
     )
 

@@ -233,6 +233,7 @@ def _row(
         costs=_costs(newest, timed, decode),
         runs=tuple(run.id for run in runs),
         notes=_row_notes(runs, {work.task for work in found}),
+        data_cards=newest.model.data_cards,
     )
 
 

@@ -28,7 +28,7 @@ def method_markdown(method: Method) -> str:
         for metric in metric_texts(method):
             lines += _metric(metric)
     for table in tables(method):
-        lines += _table(table)
+        lines += drawn_table(table)
     if method.notes:
         lines += ["## Not shown", "", *(f"- {escape(note)}" for note in method.notes), ""]
     return "\n".join(lines)
@@ -47,7 +47,8 @@ def _metric(metric: MetricText) -> list[str]:
     return [*said, *(f"- {name}: {escape(text)}" for name, text in facts if text), ""]
 
 
-def _table(table: Table) -> list[str]:
+def drawn_table(table: Table) -> list[str]:
+    """A table under its heading, folded away where it is long."""
     rows = [" | ".join(map(_cell, row)) for row in table.rows]
     head = [" | ".join(table.head), " | ".join([":--"] * len(table.head))]
     lines = [*(f"| {row} |" for row in (*head, *rows)), ""]

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.errors import RecordError
+from harness.learned import kept_card
 from harness.marks import Mark, by_doc, read_marks
 from harness.records import Run, TaskResult
 from harness.report.beside import Beside, answers_beside
 from harness.report.captions import noise_layouts, noise_words
+from harness.report.data_pages import card_page
 from harness.report.doc_sheets import Contents, DrawnDocs, Sheet
 from harness.report.html import render, run_page
 from harness.report.leaderboard import total_cost
@@ -25,6 +27,7 @@ from harness.report.wording import (
     metric_name,
     parameters,
     seconds,
+    short_digest,
     size,
     speed,
 )
@@ -103,6 +106,7 @@ class Fact:
     name: str
     text: str
     code: bool = False
+    href: str = ""
 
 
 @dataclass(frozen=True)
@@ -165,7 +169,7 @@ def run_pages(
     if held is not None:
         yield _further(run, held, shared, last=True)
     pages_said = {**shared, "pages": f"{number}{part}{TOKENS if borders else ''}"}
-    yield run_page(run.id), _first(run, sections, besides, marks, pages_said)
+    yield run_page(run.id), _first(folder, run, sections, besides, marks, pages_said)
 
 
 _Begun = tuple[DrawnDocs | None, Sheet, tuple[str, ...]]
@@ -250,6 +254,7 @@ def _href(run: Run, number: int) -> str:
 
 
 def _first(
+    folder: RunFolder,
     run: Run,
     tasks: Sequence[TaskDocs],
     besides: Mapping[str, Beside],
@@ -262,7 +267,7 @@ def _first(
         "parents_docs": any(task.sheet.contents.beside for task in tasks),
         "many_pages": any(len(task.pages) > 1 for task in tasks),
         "marks": marks,
-        "model_facts": _model_facts(run),
+        "model_facts": [*_model_facts(run), *_card_facts(folder, run)],
         "run_facts": _run_facts(run),
         "data_facts": _data_facts(run),
         "sampled": [clean(name) for name, each in run.results.items() if each.on_samples],
@@ -312,6 +317,20 @@ def _model_facts(run: Run) -> list[Fact]:
         Fact("Notes", clean(model.notes)),
     ]
     return [fact for fact in facts if fact.text]
+
+
+def _card_facts(folder: RunFolder, run: Run) -> list[Fact]:
+    """What the model and its ancestors learned from, with the way to each card that is kept."""
+    return [
+        Fact(
+            "Learned from",
+            f"{clean(mixture)}, data card {short_digest(digest)}",
+            href=f"../{urllib.parse.quote(card_page(mixture, digest))}"
+            if kept_card(folder.path, digest)
+            else "",
+        )
+        for mixture, digest in run.model.data_cards.items()
+    ]
 
 
 def _run_facts(run: Run) -> list[Fact]:

@@ -12,6 +12,7 @@ from harness.errors import RecordError
 from harness.records import Run
 from harness.report.answer_words import answer_phrases, plain
 from harness.report.beside import parents_runs
+from harness.report.data_pages import write_learned_pages
 from harness.report.html import leaderboard_html
 from harness.report.html_index import index_html
 from harness.report.html_method import method_html
@@ -68,6 +69,8 @@ def write_leaderboard(
         if not _holds(out / name, data):
             write_atomic(out / name, data)
 
+    cards = write_learned_pages(readable, out)
+    written |= {page: out / page for page in cards.values()}
     others = [Other(run, folder) for folder, run in readable]
     for folder, run in readable:
         for page in write_run_pages(
@@ -82,7 +85,7 @@ def write_leaderboard(
     # What links to pages comes after them, the index last: no link leads to what is not there yet.
     write("leaderboard.md", leaderboard_markdown(board))
     write("leaderboard.json", leaderboard_json(board))
-    write(LEADERBOARD, leaderboard_html(board, PAGES))
+    write(LEADERBOARD, leaderboard_html(board, PAGES, cards))
     method = build_method([run for _, run in readable], notes)
     write("method.md", method_markdown(method))
     write(METHOD, method_html(method))

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
+from harness.report.data_pages import write_card_pages
 from tests.report.axe import NoAxe, axe_source, findings
 from tests.report.browser import CHROMIUM, DRIVER, Browser, browser
+from tests.report.fixtures.cards import card
 from tests.report.fixtures.runs import (
     HOSTILE_NAME,
     HOSTILE_TEXT,
@@ -62,6 +64,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["report"],
     ):
         assert main([*command, "--reports", str(reports)]) == 0
+    write_card_pages(card(), reports)
     return reports
 
 
@@ -85,6 +88,7 @@ def test_nothing_serious_is_found_on_any_page(chromium: Browser, site: Path, sch
         "method.html",
         "zephyr-proposal.html",
         "html",
+        "data",
     }
     chromium.emulate(scheme)
     bad = {}

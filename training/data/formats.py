@@ -31,7 +31,7 @@ def read_examples(path: Path) -> list[Example]:
     Raises:
         DataError: the file or a row is not as it should be; names file, line and column.
     """
-    return _read(path, _examples)
+    return _read(path, examples_of)
 
 
 def read_pairs(path: Path) -> list[Pair]:
@@ -40,7 +40,7 @@ def read_pairs(path: Path) -> list[Pair]:
     Raises:
         DataError: as `read_examples`.
     """
-    return _read(path, _pair)
+    return _read(path, pairs_of)
 
 
 def read_marked(path: Path) -> list[Marked]:
@@ -68,7 +68,12 @@ def _group(row: FileRow, source: str) -> str:
     return row.text("group") if row.has("group") else source
 
 
-def _examples(row: FileRow, group: str) -> list[Example]:
+def examples_of(row: FileRow, group: str) -> list[Example]:
+    """An alpaca or chat row; a chat has an example for each of its answers.
+
+    Raises:
+        DataError: it is not as it should be; names the row and the column.
+    """
     if row.has("messages"):
         return _chat(row, group)
     if row.has("instruction") and not row.has("chosen"):
@@ -76,7 +81,12 @@ def _examples(row: FileRow, group: str) -> list[Example]:
     raise _no_format(row, "examples", "instruction, input and output; or messages")
 
 
-def _pair(row: FileRow, group: str) -> list[Pair]:
+def pairs_of(row: FileRow, group: str) -> list[Pair]:
+    """A preference row.
+
+    Raises:
+        DataError: as `examples_of`.
+    """
     if not (row.has("chosen") or row.has("rejected")):
         wanted = "instruction, input, chosen and rejected; or prompt, chosen and rejected"
         raise _no_format(row, "preference pairs", wanted)
@@ -92,7 +102,7 @@ def _pair(row: FileRow, group: str) -> list[Pair]:
 
 def _marked(row: FileRow, group: str) -> list[Marked]:
     if row.has("chosen") or row.has("rejected"):
-        return [marked for pair in _pair(row, group) for marked in taken_apart(pair)]
+        return [marked for pair in pairs_of(row, group) for marked in taken_apart(pair)]
     if not (row.has("completion") or row.has("label")):
         wanted = "prompt, completion and label; or chosen and rejected"
         raise _no_format(row, "marked answers", wanted)
@@ -117,8 +127,11 @@ def _alpaca_prompt(row: FileRow) -> tuple[Message, ...]:
         for turn in history
     ):
         raise row.error("history", "is not a list of [question, answer] texts")
-    for question, answer in history:
-        turns += [Message("user", question), Message("assistant", answer)]
+    for place, (question, answer) in enumerate(history):
+        said = FileRow(row.where, {f"history[{place}]": question})
+        turns.append(Message("user", said.text(f"history[{place}]", may_be_empty=True)))
+        said = FileRow(row.where, {f"history[{place}]": answer})
+        turns.append(Message("assistant", said.text(f"history[{place}]", may_be_empty=True)))
     asked = row.text("instruction")
     if row.columns.get("input") is not None:
         asked = "\n".join(filter(None, (asked, row.text("input", may_be_empty=True))))

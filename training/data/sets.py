@@ -13,13 +13,15 @@ from harness.data import DataFolders, Dataset, find, load
 from harness.errors import DataError, UnknownName, UsageError
 from training.data.files import SUFFIXES
 from training.data.formats import read_examples, read_marked, read_pairs, taken_apart
+from training.data.mixture.built import card_of, is_declared, rows_file
+from training.data.mixture.mixtures_file import EMBEDDED, load_mixtures
 from training.data.rows import Example, Marked, Message, Pair
 from training.data.stem import generate
 
 Row = TypeVar("Row", Example, Pair, Marked)
 
 GSM8K = Dataset("openai/gsm8k", "main", split="train")
-NAMES = (*generate.MIXTURES, "gsm8k")
+NAMES = EMBEDDED
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ def examples(name: str, data: Path | None) -> Loaded[Example]:
 
     Args:
         name: ``default`` or ``default-b`` (generated STEM questions, two weightings of the topics),
-            ``gsm8k`` (its training rows), or a path to a .json or .jsonl file.
+            ``gsm8k`` (its training rows), a mixture that was made (``mixture`` or
+            ``mixture/split``), or a path to a .json or .jsonl file.
         data: the user's data folder, ``ORG/NAME/CONFIG/SPLIT.jsonl[.gz]``, if there is one.
 
     Raises:
@@ -57,7 +60,7 @@ def examples(name: str, data: Path | None) -> Loaded[Example]:
 
 
 def pairs(name: str, data: Path | None) -> Loaded[Pair]:
-    """Preference pairs: ``default``, ``default-b``, or a path.
+    """Preference pairs: ``default``, ``default-b``, a mixture, or a path.
 
     Raises:
         UnknownName: there is no such set.
@@ -123,10 +126,14 @@ def loaded(name: str, rows: Sequence[Row]) -> Loaded[Row]:
 
 def _path(name: str) -> Path:
     path = Path(name).expanduser()
-    if path.suffix not in SUFFIXES and path.name == name:
-        where = f"the embedded sets; a file's name ends in {' or '.join(SUFFIXES)}"
-        raise UnknownName("training data", name, NAMES, where)
-    return path
+    if path.suffix in SUFFIXES:
+        return path
+    if card_of(name) is not None or is_declared(name):
+        return rows_file(name)
+    if path.name != name:
+        return path
+    where = f"the embedded sets and mixtures; a file's name ends in {' or '.join(SUFFIXES)}"
+    raise UnknownName("training data", name, [*NAMES, *load_mixtures()], where)
 
 
 def _from_file(name: str, read: Callable[[Path], list[Row]]) -> Loaded[Row]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from harness.progress import note
 from harness.report.wording import counted
 from harness.zoo import load_zoo
 from training.data.template import Template
+from training.data_folder import data_folder
 from training.ranking import options as shared
 from training.ranking.asking import Wanted, ask_all, forecast
 from training.ranking.candidates import Answered, Candidate, write_answers
@@ -100,9 +100,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _questions(options: argparse.Namespace) -> list[Question]:
-    written = os.environ.get("HARNESS_DATA")
-    data = options.data or (Path(written).expanduser() if written else None)
-    found = once(read_questions(options.questions, data))
+    found = once(read_questions(options.questions, data_folder(options.data)))
     if options.limit is not None and options.limit < len(found):
         places = sorted(random.Random(options.seed).sample(range(len(found)), options.limit))
         found = [found[place] for place in places]

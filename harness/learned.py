@@ -1,0 +1,53 @@
+"""Which mixtures of training data a model and its ancestors learned from, and their cards.
+
+A lineage holds the card of the mixture that its step learned from; a run keeps copies beside its
+record, so that a report shows them wherever the run is taken.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.data_card import DataCard, card_digest, decode_card, encode_card
+from harness.errors import DataError, WeightsError
+from harness.lineage import built_folder, read_lineage
+from harness.storage import write_atomic
+from harness.zoo import ModelSpec, Zoo
+
+FOLDER = "cards"
+
+
+def learned_from(spec: ModelSpec, zoo: Zoo) -> dict[str, DataCard]:
+    """The cards of every step from the root to a model, by what its recipe calls the data."""
+    found: dict[str, DataCard] = {}
+    for station in zoo.lineage(spec.name):
+        if station.step is None:
+            continue
+        with contextlib.suppress(WeightsError):  # damaged: the step itself is refused elsewhere
+            lineage = read_lineage(built_folder(station, zoo), station.name)
+            found |= lineage.cards if lineage is not None else {}
+    return found
+
+
+def keep_cards(run: Path, cards: Mapping[str, DataCard]) -> None:
+    """Copy cards into a run's folder.
+
+    Raises:
+        StorageError: they cannot be written.
+    """
+    for card in cards.values():
+        write_atomic(_path(run, card_digest(card)), encode_card(card))
+
+
+def kept_card(run: Path, digest: str) -> DataCard | None:
+    """A card that a run keeps; ``None`` where it is not there, or is damaged."""
+    try:
+        return decode_card(_path(run, digest).read_bytes(), "")
+    except (OSError, DataError):
+        return None
+
+
+def _path(run: Path, digest: str) -> Path:
+    return run / FOLDER / f"{digest[:16]}.json"
