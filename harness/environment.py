@@ -11,9 +11,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-import psutil
-
 from harness import __version__
+from harness.memory import total_memory
 from harness.records import Environment
 
 PACKAGES = ("torch", "transformers", "lm-eval", "tokenizers", "datasets", "numpy", "safetensors")
@@ -35,7 +34,7 @@ def describe_environment(device: str) -> Environment:
         processor=processor(),
         cores=cores(),
         threads=torch.get_num_threads(),
-        memory_bytes=psutil.virtual_memory().total,
+        memory_bytes=total_memory(),
         device=torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
         git_commit=_git_commit(),
         packages={name: version_of(name) for name in PACKAGES},
