@@ -27,10 +27,16 @@ OWNER = {"mlflow": "mlflow-skinny"}
 """What brings a module of another name, where the extra need not be installed."""
 
 
+def project_table() -> dict[str, Any]:
+    """Read the [project] table of pyproject.toml."""
+    table: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    return table
+
+
 @pytest.fixture(scope="module")
 def project() -> dict[str, Any]:
-    """Read the [project] table of pyproject.toml."""
-    return tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    """Give the [project] table."""
+    return project_table()
 
 
 def build(target: str, source: Path, out: Path) -> Path:

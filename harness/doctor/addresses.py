@@ -63,7 +63,7 @@ def default_finding(default: Default) -> Finding:
 def _not_fetchable(package: str) -> str:
     """Why pip cannot find a package; empty if it can. Nothing is downloaded."""
     name, _, version = package.partition("==")
-    command = [sys.executable, "-m", "pip", "index", "versions", name, "--quiet"]
+    command = [sys.executable, "-m", "pip", "index", "versions", name]
     command += ["--disable-pip-version-check", "--retries=0", "--timeout=5"]
     try:
         done = subprocess.run(

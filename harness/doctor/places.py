@@ -28,22 +28,15 @@ def disk_findings(where: Where, fetched: bool) -> Iterator[Finding]:
         fetched: whether the default model is in the cache already.
     """
     cache = cache_folder()
-    needed, state = (0, "note") if fetched else (FETCHED_DISK, "missing")
     problem, room = _not_writable(cache), _free(cache)
-    if problem or room < needed:
+    if problem or room < FETCHED_DISK:
         yield Finding(
-            "note" if state == "note" else "missing",
+            "note" if fetched else "missing",
             "cache",
             f"{cache}: {problem or _room(room)}",
-            "no model can be fetched or built"
-            + (", and digests are computed anew at every start" if fetched else ""),
-            "HARNESS_CACHE=dir names another folder"
-            if problem
-            else "free some room there, or HARNESS_CACHE=dir names another folder",
+            "no model can be fetched or built",
+            "free some room there, or name another folder: HARNESS_CACHE=dir",
         )
-    elif room < FETCHED_DISK:
-        cost = "a model that is built or fetched may not fit"
-        yield Finding("note", "cache", f"{cache}: {_room(room)}", cost, "free some room there")
     else:
         yield Finding("ok", "cache", f"{cache}, {room / 1e9:.0f} GB free")
     problem, room = _not_writable(where.reports), _free(where.reports)
@@ -53,7 +46,7 @@ def disk_findings(where: Where, fetched: bool) -> Iterator[Finding]:
             "reports",
             f"{where.reports}: {problem or _room(room)}",
             "no run can be written",
-            "--reports DIR (HARNESS_REPORTS) names another folder",
+            "free some room there, or name another folder: --reports DIR (HARNESS_REPORTS)",
         )
     else:
         yield Finding("ok", "reports", f"{where.reports}, {room / 1e9:.0f} GB free")
@@ -62,12 +55,11 @@ def disk_findings(where: Where, fetched: bool) -> Iterator[Finding]:
 def journal_finding(where: Where) -> Finding:
     """What is stored of earlier answers."""
     folder = where.reports / "journal"
-    try:
-        sizes = [path.stat().st_size for path in folder.glob("*.jsonl")]
-    except OSError as error:
-        cost = "no answer can be kept, so a run that is stopped begins anew"
-        detail = f"{folder}: {error.strerror}"
+    if folder.exists() and not folder.is_dir():
+        cost = "no answer can be kept, so no run begins"
+        detail = f"{folder} is no folder"
         return Finding("missing", "journal", detail, cost, "--no-journal, or another --reports DIR")
+    sizes = [path.stat().st_size for path in folder.glob("*.jsonl")]
     if not sizes:
         return Finding("ok", "journal", "empty: no answer is stored yet")
     models = f"{len(sizes)} {'model' if len(sizes) == 1 else 'models'}"
