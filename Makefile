@@ -144,7 +144,7 @@ lock: ## Pin the newest versions that pyproject.toml allows in constraints.txt
 	mv "$$venv/constraints.txt" constraints.txt; \
 	echo "lock: constraints.txt pins $$(wc -l < constraints.txt) packages"
 
-extras: ## Say which extras can be installed together (asks a package index, installs nothing)
+extras: ## Say which extras can be installed together (minutes; asks a package index, installs nothing)
 	@set -e; venv=$$(mktemp -d); trap 'rm -rf "$$venv"' EXIT; \
 	$(PYTHON) -m venv "$$venv"; "$$venv/bin/pip" install -qq 'uv>=0.13,<0.14'; \
 	"$$venv/bin/python" tests/extras.py
