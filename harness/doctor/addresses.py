@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import socket
 import subprocess
@@ -113,7 +114,10 @@ def _server(url: str) -> Finding:
         status = within(PATIENCE, ask)
     except urllib.error.HTTPError as error:
         status = error.code
-    except (OSError, ValueError, TimeoutError) as error:
+    except http.client.HTTPException as error:  # its words repeat the address
+        reason = f"it is no HTTP server, or the address is none ({type(error).__name__})"
+        return Finding("note", "BASE_URL", f"{shown}: {reason}", cost, mend)
+    except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         return Finding("note", "BASE_URL", f"{shown} does not answer: {reason}", cost, mend)
     if status in (401, 403):

@@ -1,10 +1,11 @@
 """Servers that answer, refuse or are not there; and what pip says of the default's package."""
 
+import http.client
 import http.server
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -37,6 +38,7 @@ def server() -> Iterator[str]:
 def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setattr(addresses, "PATIENCE", 30.0)  # on a busy machine too
 
 
 def one(**environment: str) -> Finding:
@@ -59,6 +61,22 @@ def test_a_server_that_answers_asks_for_a_key_or_fails(server: str) -> None:
 def test_secrets_in_an_address_are_not_printed(server: str) -> None:
     finding = one(BASE_URL=server.replace("//", "//user:hunter2hunter2@") + "/ok")
     assert "hunter2" not in f"{finding}" and "127.0.0.1" in finding.detail
+
+
+def test_what_does_not_speak_http_is_said(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "InvalidURL" in one(BASE_URL=f"{server}/a b").detail
+    monkeypatch.setattr(
+        "harness.doctor.addresses.urllib.request.urlopen", raising(http.client.BadStatusLine("x"))
+    )
+    finding = one(BASE_URL=f"{server}/ok")
+    assert finding.state == "note" and "no HTTP server" in finding.detail
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
 
 
 @pytest.mark.parametrize("written", ["localhost:8000", "ftp://host/", "http://[", "http://"])
