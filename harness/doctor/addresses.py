@@ -115,8 +115,8 @@ def _server(url: str) -> Finding:
     except urllib.error.HTTPError as error:
         status = error.code
     except http.client.HTTPException as error:  # its words repeat the address
-        reason = f"it is no HTTP server, or the address is none ({type(error).__name__})"
-        return Finding("note", "BASE_URL", f"{shown}: {reason}", cost, mend)
+        words = f"it is no HTTP server, or the address is none ({type(error).__name__})"
+        return Finding("note", "BASE_URL", f"{shown}: {words}", cost, mend)
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         return Finding("note", "BASE_URL", f"{shown} does not answer: {reason}", cost, mend)
