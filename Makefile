@@ -5,8 +5,10 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-OPTIONS := MODEL BASE SUITE TASKS LIMIT DATA MODELS DTYPE BACKEND NUM_FEWSHOT NOISE_FLOOR REFERENCE PROFILE BECAUSE TORCH_INDEX
+OPTIONS := MODEL BASE SUITE TASKS LIMIT DATA MODELS DTYPE BACKEND NUM_FEWSHOT NOISE_FLOOR REFERENCE PROFILE BECAUSE SECONDS SEED TORCH_INDEX
 MODEL ?= smol
+# Set here, for a shell that counts seconds by this name would pass on its own.
+SECONDS ?= 600
 
 # What was typed on this command line, asked before the next line makes all of them our own.
 GIVEN := $(foreach option,$(OPTIONS),$(if $(filter command,$(firstword $(origin $(option)))),$(option)))
@@ -27,11 +29,12 @@ endif
 
 # Nor does a target tell of an option that it does not read: `make compare LIMIT=100` would compare
 # whatever is stored. A target that is not listed here takes anything.
-TAKES_eval := $(filter-out BASE PROFILE BECAUSE,$(OPTIONS))
+TAKES_eval := $(filter-out BASE PROFILE BECAUSE SECONDS SEED,$(OPTIONS))
 TAKES_compare := MODEL BASE TASKS
 TAKES_gate := MODEL BASE PROFILE DATA MODELS
 TAKES_accept-baseline := MODEL BECAUSE
 TAKES_report := SUITE
+TAKES_soak := SECONDS SEED
 TAKES_list := MODELS
 TAKES_train := MODEL MODELS DATA
 TAKES_parity := MODEL TASKS LIMIT DATA DTYPE MODELS BACKEND
@@ -55,7 +58,7 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3 python,$(shell \
 	$(name) -c 'import sys; sys.version_info[:2] == (3, 11) and print("$(name)")' 2>/dev/null)))
 PYTEST_ARGS ?= -n 2 --dist loadgroup
 
-.PHONY: help setup eval compare gate accept-baseline report screenshots list test check parity bench train lock extras clean
+.PHONY: help setup eval compare gate accept-baseline report screenshots list test soak check parity bench train lock extras clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -129,6 +132,10 @@ bench: .venv/.installed ## Time the engine against lm-eval; TASKS picks works, L
 test: .venv/.installed-dev ## Run the tests
 	@OMP_NUM_THREADS="$${OMP_NUM_THREADS:-1}" $(BIN)/python -m pytest -q $(PYTEST_ARGS) $(ARGS)
 
+# Runs of a tiny model are killed and otherwise disturbed; what survives is held against an undisturbed one.
+soak: .venv/.installed-dev ## Break runs off for SECONDS (600) and count what they survive; SEED=
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.soak $(call flag,SECONDS,--seconds) $(call flag,SEED,--seed) $(ARGS)
+
 check: .venv/.installed-dev ## Lint, formatting, types, and the direction of imports
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
@@ -139,7 +146,7 @@ lock: ## Pin the newest versions that pyproject.toml allows in constraints.txt
 	@set -e; venv=$$(mktemp -d); trap 'rm -rf "$$venv"' EXIT; \
 	echo "lock: installing without constraints"; \
 	$(PYTHON) -m venv "$$venv"; \
-	"$$venv/bin/pip" install -qq $(call flag,TORCH_INDEX,--extra-index-url) --editable '.[dev,train,mlflow]'; \
+	"$$venv/bin/pip" install -qq $(call flag,TORCH_INDEX,--extra-index-url) --editable '.[dev,train,mlflow,ray]'; \
 	"$$venv/bin/pip" freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' > "$$venv/constraints.txt"; \
 	mv "$$venv/constraints.txt" constraints.txt; \
 	echo "lock: constraints.txt pins $$(wc -l < constraints.txt) packages"
@@ -169,8 +176,8 @@ clean: ## Remove .venv, caches and built packages; runs and reports stay
 	@touch $@
 
 .venv/.installed-dev: .venv/.installed
-	@echo "setup: installing the development tools, and what training needs"
-	@$(INSTALL) --editable '.[dev,train,mlflow]' $(OR_EXPLAIN)
+	@echo "setup: installing the development tools, what training needs, and ray"
+	@$(INSTALL) --editable '.[dev,train,mlflow,ray]' $(OR_EXPLAIN)
 	@touch .venv/.installed-train $@
 
 .venv/.installed-train: .venv/.installed

@@ -49,13 +49,14 @@ class AskedDoc:
 
 @dataclass
 class Spent:
-    """What answers took: tokens that the model was run on, and answers that cost nothing. Of what
-    others were asked, only the seconds.
+    """What answers took: tokens that the model was run on, and answers that cost nothing; the
+    seconds of workers elsewhere. Of what others were asked, only the seconds.
     """
 
     tokens_in: int = 0
     tokens_out: int = 0
     stored: int = 0
+    worker_seconds: float = 0.0
     others_seconds: float = 0.0
 
     def add(self, answer: Answer) -> None:
@@ -65,6 +66,7 @@ class Spent:
         else:
             self.tokens_in += answer.tokens_in
             self.tokens_out += answer.tokens_out
+            self.worker_seconds += answer.seconds
 
 
 class Watcher(Protocol):

@@ -7,10 +7,12 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, RegistryError, UnknownName, UsageError, closest
+from harness.progress import note
 from harness.task import LM_EVAL_PREFIX, Suite, Task, TaskChoice
 
 PACKAGE = Path(__file__).resolve().parent
@@ -80,6 +82,8 @@ def load_catalog(folder: Path | None = None) -> Catalog:
         RegistryError: a suite cannot be read as written.
     """
     chosen = _tasks_folder(folder)
+    if chosen == Path("tasks").resolve() and not folder and not os.environ.get("HARNESS_TASKS"):
+        _say_that_it_is_code(chosen)
     tasks: dict[str, Task] = {}
     declared_in: dict[str, Path] = {}
     for path in sorted(chosen.glob("*.py")):
@@ -109,6 +113,14 @@ def _tasks_folder(folder: Path | None) -> Path:
         if any(candidate.glob("*.py")) and (candidate / "suites").is_dir():
             return candidate.resolve()
     raise UsageError("no tasks folder found: name one with --tasks-dir DIR or HARNESS_TASKS")
+
+
+@cache
+def _say_that_it_is_code(folder: Path) -> None:
+    """Once: nobody named this folder, and its files are about to be run."""
+    if folder != PACKAGE.parent / "tasks":
+        files = ", ".join(path.name for path in sorted(folder.glob("*.py")))
+        note(f"runs the task files of the working directory, which are code: {folder} ({files})")
 
 
 def _tasks_in(path: Path) -> Iterator[Task]:
@@ -146,9 +158,13 @@ def _line_in(path: Path, error: BaseException) -> str:
 def _read_suite(path: Path, tasks: Mapping[str, Task]) -> Suite:
     import yaml
 
+    from harness.strict_yaml import check_bounds, read_text
+
+    text = read_text(path)
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except yaml.YAMLError as error:
+        check_bounds(text, path)
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:  # a date that no calendar has, endless digits
         raise RegistryError(f"{path}: broken YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict) or not isinstance(content.get("tasks"), list):
         raise RegistryError(f"{path}: a suite is a mapping with a list under `tasks`")
@@ -164,7 +180,8 @@ def _read_choice(item: Any, path: Path, tasks: Mapping[str, Task]) -> TaskChoice
     if isinstance(item, str):
         item = {"task": item}
     if not isinstance(item, dict) or not isinstance(item.get("task"), str):
-        raise RegistryError(f"{path}: a task is a name or a mapping with `task`, got {item!r}")
+        shown = repr(item)[:60]
+        raise RegistryError(f"{path}: a task is a name or a mapping with `task`, got {shown}")
     _check_keys(
         item, {attribute.name for attribute in fields(TaskChoice)}, f"{path}: {item['task']}"
     )

@@ -14,8 +14,10 @@ from importlib import import_module
 from typing import NoReturn
 
 from harness import __version__
+from harness.credentials import struck_out
 from harness.errors import HarnessError, UsageError, closest
 from harness.options import COMMANDS, OPTIONS
+from harness.plain_text import defused_output, printable
 
 _OUTPUT_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 """How writing to an open file without a name fails; our own files are named in the error."""
@@ -49,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     try:
         try:
-            return _run(arguments)
+            with defused_output():
+                return _run(arguments)
         finally:
             # Here, not when the interpreter ends: then a full disk would be a traceback.
             sys.stdout.flush()
@@ -76,7 +79,7 @@ def _run(arguments: list[str]) -> int:
         code: int = command.run(options)
         return code
     except HarnessError as error:
-        print(f"harness: {error}", file=sys.stderr)
+        print(f"harness: {printable(struck_out(str(error)))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("harness: stopped", file=sys.stderr)

@@ -7,20 +7,19 @@ waiting for a network that is not there; `load` reads the rows and holds them to
 from __future__ import annotations
 
 import functools
-import gzip
-import hashlib
-import json
 import os
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import hub
+from harness.dataset_card import CARD, check_card
 from harness.errors import DataError, HarnessError, UsageError
 from harness.lock import check_dataset, find_lock
 from harness.records import DataRecord, Origin
+from harness.row_files import read_rows
+from harness.weights import sha256
 
 if TYPE_CHECKING:
     import datasets
@@ -168,16 +167,13 @@ def load(found: FoundData) -> tuple[dict[str, datasets.Dataset], DataRecord]:
     splits: dict[str, datasets.Dataset] = {}
     digests: dict[str, str] = {}
     for split, path in found.files.items():
-        content = _read(path)
-        rows = _parse_rows(content, path)
-        if not rows:
-            raise DataError(f"{path} holds no rows; fetch it again")
+        rows = read_rows(path)
         if found.origin in ("samples", "shipped") and found.dataset.samples_where is not None:
             column, value = found.dataset.samples_where
             rows = [row for row in rows if row.get(column) == value]
         if rows:
             splits[split] = _table(rows, path)
-        digests[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        digests[path.name] = sha256(path)
     dataset = found.dataset
     if found.origin == "mirror":
         check_dataset(find_lock(), dataset.name, dataset.config, digests, None)
@@ -223,46 +219,14 @@ def _split_files(folder: Path) -> dict[str, Path]:
     return {path.name.partition(".jsonl")[0]: path for path in reversed(found)}
 
 
-def _read(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-        return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}; fetch it again") from None
-
-
 def _table(rows: list[dict[str, Any]], path: Path) -> datasets.Dataset:
     """Rows as a table; every column has one type throughout."""
     import datasets
 
     try:
         return datasets.Dataset.from_list(rows)
-    except (ValueError, TypeError, OverflowError) as error:  # pyarrow's errors are among them
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:  # pyarrow's, too
         raise DataError(f"{path}: the rows do not make a table: {error}") from None
-
-
-def _parse_rows(content: str, path: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for number, line in enumerate(content.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{path}, line {number}: not JSON ({error.msg}); fetch it again"
-            ) from None
-        if not isinstance(row, dict):
-            raise DataError(f"{path}, line {number}: a row must be an object, got {line[:40]!r}")
-        if rows and row.keys() != rows[0].keys():
-            missing = sorted(rows[0].keys() - row.keys()) or sorted(row.keys() - rows[0].keys())
-            problem = "lacks the column" if rows[0].keys() - row.keys() else "has an extra column"
-            raise DataError(
-                f"{path}, line {number}: the row {problem} {', '.join(missing)} "
-                f"(line 1 has {', '.join(rows[0])})"
-            )
-        rows.append(row)
-    return rows
 
 
 def _load_from_hub(found: FoundData) -> tuple[dict[str, datasets.Dataset], DataRecord]:
@@ -274,13 +238,19 @@ def _load_from_hub(found: FoundData) -> tuple[dict[str, datasets.Dataset], DataR
         if found.snapshot is not None:
             # The folder itself, not the name: a name would be looked up on the network again.
             commit = found.snapshot.name
+            check_card(found.snapshot / CARD, dataset.name)
             loaded = datasets.load_dataset(str(found.snapshot), dataset.config)
         else:
             pinned = pin.commit if pin else None
-            commit = hub.remote(dataset.name, pinned, "dataset").commit
+            there = hub.remote(dataset.name, pinned, "dataset")
+            commit = there.commit
+            if CARD in there.files:
+                check_card(hub.dataset_file(dataset.name, commit, CARD), dataset.name)
             loaded = datasets.load_dataset(
                 dataset.name, dataset.config, revision=commit, **dataset.load_options
             )
+    except DataError:
+        raise
     except HarnessError as error:
         raise DataError(f"{dataset}: {error}") from None
     except Exception as error:  # datasets raises many kinds; all mean that there are no rows

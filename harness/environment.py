@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 from harness import __version__
+from harness.credentials import struck_out
 from harness.memory import total_memory
 from harness.records import Environment
 
@@ -27,6 +28,7 @@ def describe_environment(device: str) -> Environment:
     """
     import torch
 
+    named = device.startswith("cuda") and torch.cuda.is_available()
     return Environment(
         harness=__version__,
         python=platform.python_version(),
@@ -35,7 +37,7 @@ def describe_environment(device: str) -> Environment:
         cores=cores(),
         threads=torch.get_num_threads(),
         memory_bytes=total_memory(),
-        device=torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
+        device=torch.cuda.get_device_name(device) if named else device,
         git_commit=_git_commit(),
         packages={name: version_of(name) for name in PACKAGES},
     )
@@ -59,13 +61,15 @@ def program() -> list[str]:
 
 
 def describe_command() -> str:
-    """What repeats this call: the harness's own environment variables, program and arguments."""
+    """What repeats this call: the harness's own environment variables, program and arguments, but
+    no secrets.
+    """
     settings = [
         f"{name}={shlex.quote(value)}"
         for name, value in sorted(os.environ.items())
         if name.startswith("HARNESS_") and value
     ]
-    return " ".join([*settings, shlex.join([*program(), *sys.argv[1:]])])
+    return struck_out(" ".join([*settings, shlex.join([*program(), *sys.argv[1:]])]))
 
 
 def version_of(package: str) -> str:

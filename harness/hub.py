@@ -17,8 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from harness.credentials import struck_out
 from harness.errors import HarnessError
-from harness.storage import write_atomic
+from harness.prepared import cache_folder as own_cache
+from harness.storage import remove_parts, write_atomic
+from harness.weights import DigestCache, git_blob_id
 
 DEADLINE = 1.5
 """Seconds that finding out whether the hub can be reached may take, name look-up included."""
@@ -147,32 +150,71 @@ def remote(name: str, revision: str | None, kind: Kind = "model") -> RemoteRepo:
     return RemoteRepo(info.sha, files, sizes)
 
 
-def download(name: str, revision: str | None, commit: str, files: Sequence[str]) -> Path:
-    """Fetch files of a model at a commit into the hub's cache, and return their folder.
+def download(name: str, revision: str | None, repo: RemoteRepo, files: Sequence[str]) -> Path:
+    """Fetch files of a model into the hub's cache, hold them to the hub's digests, and return their
+    folder.
 
     Args:
         name: ``org/name``.
         revision: what was asked for; later look-ups by this name find the commit.
-        commit: what that stood for.
+        repo: what the hub says of it.
         files: names of the files.
 
     Raises:
-        HubError: the hub does not give them.
+        HubError: the hub does not give them, or gives other bytes than it announced.
+    """
+    from huggingface_hub import hf_hub_download
+
+    # A folder without a config is no checkpoint: one that was broken off before the end is not
+    # taken for a whole one, also where it is looked for by its commit.
+    ordered = sorted(files, key=lambda file: file == "config.json")
+    for file in ordered:
+        with _Explained(name, repo.commit):
+            fetched = hf_hub_download(
+                name, file, revision=repo.commit, endpoint=endpoint(), cache_dir=cache_folder()
+            )
+        _check_digest(name, Path(fetched), repo.files[file])
+    snapshot = Path(fetched).parent
+    if revision != repo.commit:
+        # Fetching by commit does not record what the branch stood for; offline, that is needed.
+        reference = snapshot.parent.parent / "refs" / (revision or "main")
+        write_atomic(reference, repo.commit)
+        remove_parts(reference.parent)
+    return snapshot
+
+
+def dataset_file(name: str, commit: str, file: str) -> Path:
+    """Fetch one file of a data set into the hub's cache.
+
+    Raises:
+        HubError: the hub does not give it.
     """
     from huggingface_hub import hf_hub_download
 
     with _Explained(name, commit):
-        paths = [
-            hf_hub_download(
-                name, file, revision=commit, endpoint=endpoint(), cache_dir=cache_folder()
-            )
-            for file in files
-        ]
-    snapshot = Path(paths[0]).parent
-    if revision != commit:
-        # Fetching by commit does not record what the branch stood for; offline, that is needed.
-        write_atomic(snapshot.parent.parent / "refs" / (revision or "main"), commit)
-    return snapshot
+        path = hf_hub_download(
+            name,
+            file,
+            revision=commit,
+            repo_type="dataset",
+            endpoint=endpoint(),
+            cache_dir=cache_folder(),
+        )
+    return Path(path)
+
+
+def _check_digest(name: str, path: Path, announced: str) -> None:
+    """Remove a file that is not what the hub said it would be: the library looks at sizes only."""
+    kind = announced.partition(":")[0]
+    digest = DigestCache(own_cache()).sha256(path) if kind == "sha256" else git_blob_id(path)
+    if f"{kind}:{digest}" == announced:
+        return
+    path.resolve().unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+    raise HubError(
+        f"{path.name} of {name} did not come as the hub announced it: it has {kind}:{digest}, "
+        f"announced was {announced}. It was removed; run the same command again to fetch it again"
+    )
 
 
 class _Explained:
@@ -204,4 +246,5 @@ class _Explained:
         else:
             first = (str(error).strip().splitlines() or [""])[0]
             message = f"the hub did not give {self._name}: {type(error).__name__}: {first}"
-        raise HubError(message) from error
+        # An address can hold a password, and a lock file keeps the reason.
+        raise HubError(struck_out(message)) from None

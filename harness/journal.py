@@ -75,6 +75,7 @@ class Journal:
         self.damaged = 0
         self._seed = zlib.crc32(self.path.stem.encode())
         self._answers: dict[str, JournalLine] = {}
+        self._early: set[str] = set()
         self._unsynced = False
         with explained(self.path):
             folder.mkdir(parents=True, exist_ok=True)
@@ -120,10 +121,29 @@ class Journal:
         line = journal_line(digest.hex(), answer)
         if line is None:
             return
+        if line.question in self._early:
+            self._early.discard(line.question)
+        else:
+            self._write(line)
+        self._answers.setdefault(line.question, line)
+
+    def add_early(self, digest: bytes, answer: Answer) -> None:
+        """Write down an answer that nobody has waited for yet; `add` will make it known.
+
+        Until then `find` does not have it: it was paid for by this run, and is not `stored`.
+
+        Raises:
+            StorageError: it could not be written; all earlier ones are kept.
+        """
+        line = journal_line(digest.hex(), answer)
+        if line is not None and line.question not in self._early:
+            self._write(line)
+            self._early.add(line.question)
+
+    def _write(self, line: JournalLine) -> None:
         rest = b'",' + msgspec.json.encode(line)[1:]
         with explained(self.path), _locked(self._file):
             self._append(_LEAD + self._checksum(rest) + rest + b"\n")
-        self._answers.setdefault(line.question, line)
 
     def sync(self) -> None:
         """Have the system put what was written on the disk."""

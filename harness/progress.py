@@ -17,6 +17,8 @@ from rich.progress import (
 )
 from rich.progress import Progress as RichProgress
 
+from harness.credentials import struck_out
+from harness.plain_text import printable
 from harness.records import TaskResult
 
 LINE_EVERY_SECONDS = 15.0
@@ -24,7 +26,7 @@ LINE_EVERY_SECONDS = 15.0
 
 def note(message: str) -> None:
     """One line for the user; standard output stays free for results."""
-    print(message, file=sys.stderr, flush=True)
+    print(printable(struck_out(message)), file=sys.stderr, flush=True)
 
 
 class BarProgress:

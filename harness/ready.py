@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.ancestry import check_ancestry
-from harness.backends.backend import Backend, LoadOptions, load_backend
+from harness.backends.backend import Backend, LoadOptions
 from harness.errors import UsageError, WeightsError
+from harness.executors.executor import Executor, Loading
+from harness.executors.local import LOCAL
 from harness.job import Job
 from harness.open_task import TaskContext
 from harness.others import REFERENCE, Loaded, Other, Others
@@ -52,9 +54,9 @@ def obtain_weights(job: Job, tell: Tell) -> Artifact:
     return artifact
 
 
-def make_ready(job: Job, artifact: Artifact, tell: Tell) -> Ready:
-    """Build the prompts of every task, and load the model."""
-    lazy = _LazyBackend(job, artifact, tell)
+def make_ready(job: Job, artifact: Artifact, tell: Tell, executor: Executor = LOCAL) -> Ready:
+    """Build the prompts of every task, and load the model, where the executor has it."""
+    lazy = _LazyBackend(job, artifact, tell, executor)
     planned = [_open(task, choice, job, lazy) for task, choice in job.choices]
     started = time.perf_counter()
     backend = lazy.get()
@@ -64,14 +66,18 @@ def make_ready(job: Job, artifact: Artifact, tell: Tell) -> Ready:
 class _LazyBackend:
     """Loads the model when a task needs its tokenizer or chat template, else after the prompts."""
 
-    def __init__(self, job: Job, artifact: Artifact, tell: Tell) -> None:
+    def __init__(self, job: Job, artifact: Artifact, tell: Tell, executor: Executor) -> None:
         self._job, self._artifact, self._tell = job, artifact, tell
+        self._executor = executor
         self._backend: Backend | None = None
 
     def get(self) -> Backend:
         """The backend, loaded on the first call."""
         if self._backend is None:
-            self._backend = _load(self._job.settings, self._job.spec, self._artifact, self._tell)
+            job = self._job
+            self._backend = _load(
+                job.settings, job.spec, self._artifact, self._tell, self._executor
+            )
         return self._backend
 
     def tokenize(self, text: str) -> Sequence[int]:
@@ -99,17 +105,20 @@ def load_options(settings: Settings, spec: ModelSpec, artifact: Artifact) -> Loa
     )
 
 
-def _load(settings: Settings, spec: ModelSpec, artifact: Artifact, tell: Tell) -> Backend:
+def _load(
+    settings: Settings, spec: ModelSpec, artifact: Artifact, tell: Tell, executor: Executor
+) -> Backend:
     """Load a language model into the backend that was asked for, or a judge as what it is."""
-    options = load_options(settings, spec, artifact)
+    kind = f"{spec.judge.kind} judge" if spec.judge is not None else settings.backend
+    tell(f"{spec.name}: loading {artifact.path} ({kind})")
+    loading = Loading(
+        backend=settings.backend,
+        options=load_options(settings, spec, artifact),
+        judge=spec.judge,
+        files=tuple(sorted(artifact.files.items())),
+    )
     try:
-        if spec.judge is not None:
-            from harness.judges import load_judge
-
-            tell(f"{spec.name}: loading {artifact.path} ({spec.judge.kind} judge)")
-            return load_judge(options, spec.judge)
-        tell(f"{spec.name}: loading {artifact.path} ({settings.backend})")
-        return load_backend(settings.backend, options)
+        return executor.load(loading)
     except WeightsError as error:
         notes = f"\nThe registry says of {spec.name}: {spec.notes}" if spec.notes else ""
         raise WeightsError(f"{error}{notes}") from None
@@ -148,6 +157,7 @@ def make_others(
     held: ExitStack,
     tell: Tell,
     guard: Callable[[Loaded], Backend] = lambda loaded: loaded[0],
+    executor: Executor = LOCAL,
 ) -> Others:
     """All whom a job's tasks ask besides the model; a reference is loaded in the model's settings.
 
@@ -160,16 +170,15 @@ def make_others(
         held: keeps the journals open.
         tell: takes lines for the user.
         guard: makes of a loaded model the backend that is asked.
+        executor: loads them.
     """
 
     def load(spec: ModelSpec, artifact: Artifact) -> Loaded:
-        backend = _load(job.settings, spec, artifact, tell)
+        backend = _load(job.settings, spec, artifact, tell, executor)
         return backend, identity_of(backend, environment)
 
     def beside(parent: Backend) -> Loaded:
-        from harness.backends.pair import make_pair
-
-        pair = make_pair(scored, parent)
+        pair = executor.beside(scored, parent)
         return pair, identity_of(pair, environment)
 
     return Others(known, load, beside, journals, held, tell, guard)

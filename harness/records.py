@@ -74,7 +74,8 @@ class Cost:
     """What scoring a task took, model loading excluded.
 
     Attributes:
-        seconds: wall time from the first request to the last score.
+        seconds: wall time from the first request to the last score; with an executor that has
+            workers, the sum of what they spent on it.
         tokens_in: prompt tokens that the model was run on, each request's own (no padding).
         tokens_out: generated tokens. Neither counts what was read from the journal, nor a
             question that was asked before in the same task.

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import time
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,9 +25,11 @@ import msgspec
 
 from harness.errors import RecordError
 from harness.records import SCHEMA, Row, Run
-from harness.storage import UNDECODABLE, explained, write_atomic
+from harness.storage import UNDECODABLE, explained, remove_parts, write_atomic
 
 RowT = TypeVar("RowT")
+
+_UNBEGUN_SECONDS = 3600
 
 
 class RunFolder:
@@ -203,6 +206,23 @@ def held(folder: Path) -> Iterator[None]:
         raise RecordError(f"run {folder.name} is still going in another process") from None
     finally:
         os.close(descriptor)
+
+
+def remove_unbegun(runs: Path) -> None:
+    """Remove the folders of runs that were killed before anything was written into them.
+
+    One that is younger than an hour stays: its process may not have come to hold it yet.
+    """
+    for path in runs.iterdir() if runs.is_dir() else ():
+        with contextlib.suppress(OSError, RecordError):
+            if path.is_dir() and not _holds_run(path) and _age(path) > _UNBEGUN_SECONDS:
+                with held(path):
+                    remove_parts(path)
+                    RunFolder(path).discard_if_empty()
+
+
+def _age(path: Path) -> float:
+    return time.time() - path.stat().st_mtime
 
 
 def list_runs(runs: Path) -> list[Path]:

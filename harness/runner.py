@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from harness.asking import Spent, Watcher, ask_about, scored_rows
+from harness.asking import AskedDoc, Spent, Watcher, ask_about, scored_rows
 from harness.backends.backend import Backend
 from harness.errors import RecordError, StorageError
 from harness.journal import Journal
@@ -20,6 +20,7 @@ from harness.open_task import OpenTask
 from harness.others import NOBODY, Others
 from harness.records import Cost, NoiseFloor, Run, TaskResult
 from harness.run_folder import RowWriter, RunFolder
+from harness.storage import remove_parts
 from harness.task import Task
 from harness.types import Estimate
 
@@ -34,12 +35,17 @@ class Progress(Watcher, Protocol):
 
 @dataclass(frozen=True)
 class PlannedTask:
-    """A task with its data read, ready to be asked."""
+    """A task with its data read, ready to be asked.
+
+    Attributes:
+        asked: all that is asked about its docs, where it was made ahead; else ``None``.
+    """
 
     task: Task
     opened: OpenTask
     primary: str
     limit: int | None
+    asked: Sequence[AskedDoc] | None = None
 
 
 def evaluate(
@@ -74,6 +80,7 @@ def evaluate(
     Raises:
         StorageError: rows or results could not be written; finished tasks are kept.
     """
+    remove_parts(folder.path)
     folder.write(run)
     try:
         for plan in planned:
@@ -106,7 +113,7 @@ def score_task(
 ) -> TaskResult:
     """Ask all of a task's requests, score each doc when its last response is in, keep the rows."""
     opened, task = plan.opened, plan.task
-    asked = ask_about(opened, opened.docs)
+    asked = ask_about(opened, opened.docs) if plan.asked is None else plan.asked
     backend.reset_peak_memory()
     started = time.perf_counter()
     spent, truncated = Spent(), 0
@@ -124,7 +131,8 @@ def score_task(
         writer.finish()
     finally:
         writer.close()
-    seconds = time.perf_counter() - started - spent.others_seconds
+    # Workers answer several tasks at a time: then a task took what they spent on it.
+    seconds = spent.worker_seconds or time.perf_counter() - started - spent.others_seconds
     # Docs finish in whatever order was fastest; estimates must not depend on it.
     ordered = {
         name: [sample for _, sample in sorted(values, key=lambda item: item[0])]

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from harness.asking import ask_about
 from harness.backends.backend import Backend
 from harness.errors import RecordError
+from harness.executors.executor import Executor
+from harness.executors.local import LOCAL
 from harness.job import Job
-from harness.journal import open_journal
-from harness.others import obtain
+from harness.journal import Journal, open_journal
+from harness.others import Others, obtain
 from harness.ready import Ready, Tell, identity_of, make_others, make_ready, obtain_weights
 from harness.recipe import recipe_id
 from harness.records import ModelRecord, Run
 from harness.run_folder import RunFolder
-from harness.runner import Progress, evaluate
+from harness.runner import PlannedTask, Progress, evaluate
 from harness.sources import Artifact
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run whose model is loaded and whose prompts are built."""
+
+    run: Run
+    folder: RunFolder
+    backend: Backend
+    planned: Sequence[PlannedTask]
+    journal: Journal | None
+    relaid: Backend | None
+    others: Others
 
 
 def score(
@@ -29,6 +45,7 @@ def score(
     command: str,
     open_progress: Callable[[], Progress],
     tell: Tell,
+    executor: Executor = LOCAL,
 ) -> Run:
     """Get the weights, build the prompts, load the model and score every task.
 
@@ -40,15 +57,37 @@ def score(
         command: what repeats it, for the record.
         open_progress: makes the progress display when the first request is about to be asked.
         tell: takes lines for the user.
+        executor: loads models, here or elsewhere.
 
     Raises:
         RecordError: model, versions or machine are not those of the earlier run.
         HarnessError: of many kinds; finished tasks and the answers in the journal are kept.
     """
+    with ExitStack() as held:
+        begun = begin(job, folder, earlier, journals, command, tell, executor, held)
+        return finish(begun, open_progress())
+
+
+def begin(
+    job: Job,
+    folder: RunFolder,
+    earlier: Run | None,
+    journals: Path | None,
+    command: str,
+    tell: Tell,
+    executor: Executor,
+    held: ExitStack,
+) -> Begun:
+    """All that comes before the first answer; the arguments and errors are those of `score`.
+
+    An executor that gains from it is told here what will be asked. What is open until the run is
+    finished is in ``held``.
+    """
     artifact = obtain_weights(job, tell)
     known = obtain(job.others, job.zoo, job.models_dir, tell)
-    ready = make_ready(job, artifact, tell)
+    ready = make_ready(job, artifact, tell, executor)
     backend = ready.backend
+    held.callback(executor.release, backend)
     if backend.facts.remark:
         tell(f"{job.spec.name}: {backend.facts.remark}")
     run = new_run(folder, job, artifact, ready, command)
@@ -57,10 +96,41 @@ def score(
         run = replace(earlier, identity=run.identity, plan=_plans(earlier.plan, run.plan))
     run = replace(run, status="running")
     relaid = _relaid(job, backend, tell)
-    with open_journal(journals, run.identity, tell) as journal, ExitStack() as held:
-        others = make_others(job, known, backend, run.environment, journals, held, tell)
-        progress = open_progress()
-        return evaluate(run, folder, backend, ready.planned, progress, journal, relaid, others)
+    journal = held.enter_context(open_journal(journals, run.identity, tell))
+    others = make_others(
+        job, known, backend, run.environment, journals, held, tell, executor=executor
+    )
+    planned = ready.planned
+    if executor.ahead:
+        planned = [
+            plan if plan.task.name in run.results else _foreseen(plan, backend, executor, journal)
+            for plan in planned
+        ]
+    return Begun(run, folder, backend, planned, journal, relaid, others)
+
+
+def _foreseen(
+    plan: PlannedTask, backend: Backend, executor: Executor, journal: Journal | None
+) -> PlannedTask:
+    """A task with its requests made, which the executor begins to answer."""
+    asked = ask_about(plan.opened, plan.opened.docs)
+    requests = [request for each in asked for request in each.requests]
+    executor.foresee(backend, requests, journal)
+    return replace(plan, asked=asked)
+
+
+def finish(begun: Begun, progress: Progress) -> Run:
+    """Ask and score every task; the errors are those of `score`."""
+    return evaluate(
+        begun.run,
+        begun.folder,
+        begun.backend,
+        begun.planned,
+        progress,
+        begun.journal,
+        begun.relaid,
+        begun.others,
+    )
 
 
 def new_run(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from harness import hub, packages, pickles, prepared, weights
+from harness import foreign_code, hub, packages, pickles, prepared, weights
 from harness.errors import UsageError, WeightsError
 from harness.lineage import Lineage, built_folder, other_recipes, read_lineage
 from harness.lock import Lock, Pin, check_model, find_lock
@@ -104,11 +104,11 @@ def presence(spec: ModelSpec, zoo: Zoo, models_dir: Path | None = None) -> Prese
         return _present(folder, f"package {spec.source.name}")
     if spec.source.kind == "path":
         folder = _own_folder(spec.source, zoo)
-        if _looks_whole(folder):
+        if _looks_whole(folder, pickle=spec.allow_pickle):
             return _present(folder, f"folder {spec.source.name}")
         return Presence("absent", f"no checkpoint in {folder}")
     for folder, words in _hub_folders(spec.source, _models_dir(models_dir), None):
-        if _looks_whole(folder, pickle=True):
+        if _looks_whole(folder, pickle=spec.allow_pickle):
             return _present(folder, words)
     return Presence("absent", f"hub {spec.source.name}: {fetch}, or MODELS=dir")
 
@@ -137,8 +137,8 @@ def resolve(
     lock = find_lock()
     folder = _folder(spec, zoo, models, lock, tell)
     hub_source = spec.source if spec.source and spec.source.kind == "hub" else None
-    if hub_source:
-        folder = _unpickled(spec, hub_source, folder, lock, tell)
+    if spec.source:
+        folder = _unpickled(spec, spec.source, folder, lock, tell)
     tensors = weights.check_folder(folder.path, spec.name)
     files = _digests(folder, weights.folder_files(folder.path))
     if folder.written is not None:
@@ -159,6 +159,7 @@ def resolve(
             f"{spec.name}: {folder.path} holds no tokenizer: write `tokenizer: {{hub: org/name}}` "
             f"into its entry in {zoo.path}"
         )
+    foreign_code.check_folder(spec, folder.path, tokenizer)
     return Artifact(
         name=spec.name,
         path=folder.path,
@@ -220,23 +221,28 @@ def _hub_folder(
     spec: ModelSpec, source: Source, models: Path | None, lock: Lock | None, progress: Progress
 ) -> _Folder:
     pin = lock.model(source.name, source.revision) if lock else None
+    pinned = pin.commit if pin else None
     for folder, words in _hub_folders(source, models, pin.commit if pin else None):
         if words == "models folder":
             # A folder that the user laid there is meant; if it is not whole, that is the error.
             return _Folder(folder, f"hub {source.name}, from the models folder")
+        foreign_code.check_pinned(spec, source, pinned)
         if _looks_whole(folder, pickle=True):
             return _Folder(folder, str(source), revision=folder.name)
     if reason := hub.unreachable():
         raise WeightsError(_unavailable(spec, source.name, models, reason, pin))
+    foreign_code.check_pinned(spec, source, pinned)
     try:
-        revision = pin.commit if pin and pin.commit else source.revision
+        revision = pinned or source.revision
         repo = hub.remote(source.name, revision)
         wanted = pickles.deciding_files(repo.files)
+        if pickles.pickled(repo.files):
+            pickles.check_allowed(spec, source.name)
         if not any(name.endswith((".safetensors", pickles.PICKLE)) for name in wanted):
             raise hub.HubError(weights.no_tensors(map(Path, repo.files), source.name))
         size = sum(repo.sizes.get(name, 0) for name in wanted) / 1e6
         progress(f"{spec.name}: fetching {source.name} from the hub ({size:,.0f} MB)")
-        path = hub.download(source.name, revision, repo.commit, wanted)
+        path = hub.download(source.name, revision, repo, wanted)
     except hub.HubError as error:
         raise WeightsError(f"{spec.name}: {error}{_notes(spec)}") from None
     return _Folder(path, str(source), revision=repo.commit)
@@ -249,11 +255,15 @@ def _unpickled(
     the lock.
     """
     names = weights.file_names(folder.path)
-    if not pickles.pickled(names):
+    if source.kind == "package" or not pickles.pickled(names):
         return folder
+    pickles.check_allowed(spec, str(folder.path))
     files = _digests(folder, pickles.deciding_files(names))
-    check_model(lock, source.name, source.revision, folder.path, files, folder.revision)
-    made = pickles.obtain(folder.path, files, source.name, spec.name, progress)
+    name = folder.path.resolve().name
+    if source.kind == "hub":
+        name = source.name
+        check_model(lock, name, source.revision, folder.path, files, folder.revision)
+    made = pickles.obtain(folder.path, files, name, spec.name, progress)
     return replace(folder, path=made.path, notes=made.notes, verified=made.files)
 
 
@@ -267,8 +277,11 @@ def _tokenizer_folder(
         return own
     pin = lock.model(name, None) if lock else None
     commit = pin.commit if pin else None
-    for folder, _ in _hub_folders(Source("hub", name), models, commit):
-        if weights.tokenizer_files(weights.file_names(folder)):
+    pinned = set(weights.tokenizer_files(pin.files)) if pin and pin.commit else set()
+    for folder, words in _hub_folders(Source("hub", name), models, commit):
+        found = weights.tokenizer_files(weights.file_names(folder))
+        # By its commit a folder is found that was broken off while it was fetched.
+        if found and (words == "models folder" or pinned <= set(found)):
             return folder
     if reason := hub.unreachable():
         raise WeightsError(_unavailable(spec, name, models, reason, pin, "tokenizer"))
@@ -278,7 +291,7 @@ def _tokenizer_folder(
         wanted = weights.tokenizer_files(repo.files)
         if not wanted:
             raise hub.HubError(f"{name} holds no tokenizer")
-        return hub.download(name, commit, repo.commit, wanted)
+        return hub.download(name, commit, repo, wanted)
     except hub.HubError as error:
         raise WeightsError(f"{spec.name}: its tokenizer: {error}{_notes(spec)}") from None
 

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,45 +20,77 @@ UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _LONGEST = 200
 """Bytes of a file's name to which more can be added: file systems allow 255."""
 
+_PART = re.compile(r"\..+\.\d+\.part", re.DOTALL)
+"""The name of a file that is not whole yet."""
+
 
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Write a file so that a reader sees the old content or the new, never a part of it."""
-    part = _part(path)
     data = content.encode() if isinstance(content, str) else content
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        except OSError:
-            part.unlink(missing_ok=True)
-            raise
+        with _part(path) as part, part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path to write a file to piece by piece; it becomes ``path`` when it is whole.
+    """Yield a path to write a file to piece by piece; in the end it becomes ``path``.
 
     Raises:
         StorageError: it cannot be written, or its folder does not exist; what was there stays.
     """
-    part = _part(path)
-    with explained(path):
-        try:
-            yield part
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+    with explained(path), _part(path) as part:
+        yield part
 
 
-def _part(path: Path) -> Path:
-    """Where a file is until it is whole: beside it, by a name that is not too long."""
+def remove_parts(folder: Path) -> None:
+    """Remove what killed processes left half written in a folder; what is being written stays."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows: nobody can tell there whether a process still writes
+        return
+    for part in folder.glob(".*.part"):
+        if not _PART.fullmatch(part.name):
+            continue
+        with contextlib.suppress(OSError), part.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink()
+
+
+@contextlib.contextmanager
+def _part(path: Path) -> Iterator[Path]:
+    """Where a file is until it is whole: beside it, by a name that is not too long; locked, so that
+    `remove_parts` can tell it from what a killed process left.
+    """
     name = os.fsencode(path.name)
     kept = path.name if len(name) <= _LONGEST else hashlib.sha256(name).hexdigest()
-    return path.with_name(f".{kept}.{os.getpid()}.part")
+    part = path.with_name(f".{kept}.{os.getpid()}.part")
+    descriptor = _made_and_held(part)
+    try:
+        yield part
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _made_and_held(part: Path) -> int:
+    while True:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT, 0o666)
+        try:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except (ImportError, OSError):  # not every system, nor every file system, has locks
+            return descriptor
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)  # `remove_parts` was between the two: make it again
 
 
 @contextlib.contextmanager
@@ -81,6 +114,27 @@ def alone(folder: Path, tell: Callable[[str], None]) -> Iterator[bool]:
             tell(f"waiting for another process that makes {folder}")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield True
+
+
+@contextlib.contextmanager
+def in_turn(folder: Path) -> Iterator[None]:
+    """Keep other processes from the same meanwhile: they wait. The system lets go when a process
+    ends, however it ends.
+
+    Raises:
+        StorageError: the folder is not there and cannot be made.
+    """
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(ImportError, OSError):  # not every system has locks
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 class explained:

@@ -14,6 +14,16 @@ from pathlib import Path
 import yaml
 
 from harness.errors import RegistryError, closest
+from harness.plain_text import commanding
+
+MOST_NODES = 100_000
+"""Values in a file, each as often as it is repeated by an alias: nine lines of aliases of aliases
+can stand for a billion.
+"""
+DEEPEST = 50
+"""Levels of nesting. The reader in C ends the program without a word at tens of thousands."""
+LARGEST = 4_000_000
+"""Bytes of a file."""
 
 Scalar = str | int | float | bool | None
 
@@ -50,15 +60,9 @@ def parse(path: Path) -> Table:
     Raises:
         RegistryError: the file is missing, unreadable, empty, broken or not a mapping.
     """
+    text = read_text(path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise RegistryError(
-            f"{path} is not UTF-8 text: byte {error.start} is 0x{error.object[error.start]:02x}"
-        ) from None
-    except OSError as error:
-        raise RegistryError(f"cannot read {path}: {error.strerror or error}") from None
-    try:
+        check_bounds(text, path)
         node = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -74,6 +78,57 @@ def parse(path: Path) -> Table:
         line = node.start_mark.line + 1
         raise RegistryError(f"{path}:{line}: {describe(node)} stands where a mapping is needed")
     return Table(node, path, "the file")
+
+
+def read_text(path: Path) -> str:
+    """The text of a YAML file.
+
+    Raises:
+        RegistryError: it cannot be read, is not UTF-8 or has more than `LARGEST` bytes.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise RegistryError(f"{path} has more than {LARGEST:,} bytes: it is no such file")
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise RegistryError(
+            f"{path} is not UTF-8 text: byte {error.start} is 0x{error.object[error.start]:02x}"
+        ) from None
+    except OSError as error:
+        raise RegistryError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def check_bounds(text: str, path: Path) -> None:
+    """Refuse YAML that would swallow the memory or the stack, before a tree is made of it.
+
+    Raises:
+        RegistryError: it is nested deeper than `DEEPEST`, or holds more than `MOST_NODES` values.
+        yaml.YAMLError: it is broken.
+    """
+    sizes: dict[str, int] = {}
+    begun: list[tuple[str | None, int]] = []
+    nodes = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        at = f"{path}:{event.start_mark.line + 1 if event.start_mark else '?'}"
+        if isinstance(event, yaml.AliasEvent):
+            if any(event.anchor == anchor for anchor, _ in begun):
+                raise RegistryError(f"{at}: *{event.anchor} stands within itself")
+            nodes += sizes.get(event.anchor or "", 1)
+        elif isinstance(event, yaml.ScalarEvent):
+            nodes += 1
+            sizes[event.anchor or ""] = 1
+        elif isinstance(event, yaml.CollectionStartEvent):
+            begun.append((event.anchor, nodes))
+            nodes += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = begun.pop()
+            sizes[anchor or ""] = nodes - before
+        if len(begun) > DEEPEST:
+            raise RegistryError(f"{at}: nested deeper than {DEEPEST} levels")
+        if nodes > MOST_NODES:
+            raise RegistryError(f"{at}: more than {MOST_NODES:,} values, repeated ones counted")
 
 
 class Table:
@@ -154,8 +209,14 @@ class Table:
         try:
             value: Scalar = _CONSTRUCT.construct_object(node)
         except (ValueError, yaml.YAMLError) as error:
-            raise self.error(key, f"{node.value!r} is not readable: {error}") from None
+            raise self.error(key, f"{_short(node.value)!r} is not readable: {error}") from None
+        if isinstance(value, str):
+            self._check_printable(key, value)
         return value
+
+    def _check_printable(self, key: str, value: str) -> None:
+        if odd := commanding(value):
+            raise self.error(key, f"the text holds {odd!a}, which a terminal would obey, or none")
 
     def text(self, key: str, default: str | object = _REQUIRED) -> str:
         """The non-empty text under ``key``.
@@ -169,12 +230,13 @@ class Table:
             raise self.error(None, f"the key {key!r} is missing")
         node = self.nodes[key]
         if not (isinstance(node, yaml.ScalarNode) and node.tag.endswith(":str")):
-            written = node.value if isinstance(node, yaml.ScalarNode) else ""
+            written = _short(node.value) if isinstance(node, yaml.ScalarNode) else ""
             hint = f'; if {written} is meant, write "{written}"' if written else ""
             raise self.error(key, f"{written or 'nothing'} is {describe(node)}, not a text{hint}")
         value = str(node.value).strip()
         if not value:
             raise self.error(key, "the text is empty")
+        self._check_printable(key, value)
         return value
 
     def choice(self, key: str, choices: Sequence[str], default: str | object = _REQUIRED) -> str:
@@ -203,6 +265,10 @@ class Table:
 def describe(node: yaml.Node) -> str:
     """What a node is, in words: ``a whole number``, ``a list``."""
     return _NAMES.get(node.tag.rpartition(":")[2], f"a value of kind {node.tag}")
+
+
+def _short(text: str, most: int = 100) -> str:
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def _is_number(text: str) -> bool:

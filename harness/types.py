@@ -268,6 +268,7 @@ class Answer:
         tokens_in: tokens of the question, shared ones included, padding not.
         tokens_out: tokens that were generated, a stop string's included.
         stored: whether it was read from the journal: no model was run.
+        seconds: of a worker elsewhere that it took; 0 where the asker's own clock counts.
     """
 
     index: int
@@ -275,6 +276,7 @@ class Answer:
     tokens_in: int = 0
     tokens_out: int = 0
     stored: bool = False
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,10 @@ from typing import Any
 
 VERSION = 1
 """Of what is written; another version is another folder in the cache."""
+_GROWTH, _ROOM = 4, 1 << 20
+"""How much larger than its file, and by how many bytes, a table of tensors may be: several names
+for one tensor are several tensors here. A pickle of a few bytes can ask for one of a terabyte.
+"""
 
 
 def unpickle(source: Path, target: Path) -> str | None:
@@ -35,6 +39,8 @@ def unpickle(source: Path, target: Path) -> str | None:
     odd = [name for name, value in loaded.items() if not isinstance(value, torch.Tensor)]
     if odd or not all(isinstance(name, str) for name in loaded):
         return f"it is not a table of tensors: it holds {odd[0] if odd else 'nameless ones'}"
+    if sum(tensor.nbytes for tensor in loaded.values()) > _GROWTH * source.stat().st_size + _ROOM:
+        return "its tensors are said to be far larger than the file, and would fill the memory"
     seen: set[int] = set()
     save_file(
         {name: _own(loaded[name], seen) for name in sorted(loaded)},

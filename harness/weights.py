@@ -1,20 +1,21 @@
 """A model's folder: which files decide its answers, whether they are whole, their digests.
 
-Standard library only, so that a truncated download is refused before torch is imported.
+Nothing heavy, so that a truncated download is refused before torch is imported.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.errors import WeightsError
+from harness.errors import StorageError, WeightsError
+from harness.storage import remove_parts, write_atomic
 
 BLOCK = 1 << 20
 _TOKENIZER = re.compile(
@@ -245,13 +246,9 @@ class DigestCache:
         return {key: value for key, value in known.items() if isinstance(value, str)}
 
     def _write(self, known: Mapping[str, str]) -> None:
-        part = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
-        try:
-            part.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps(known, indent=0), encoding="utf-8")
-            part.replace(self._path)
-        except OSError:
-            part.unlink(missing_ok=True)
+        with contextlib.suppress(StorageError):
+            write_atomic(self._path, json.dumps(known, indent=0))
+            remove_parts(self._path.parent)
 
 
 def _read_json(path: Path, model: str) -> dict[str, Any]:

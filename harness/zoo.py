@@ -23,7 +23,8 @@ STAGES = ("base", "sft", "dpo", "kto", "rlhf", "reward", "judge")
 QUANTIZATIONS = ("none", "nf4", "fp4", "int8", "gptq", "awq", "easyquant")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
-_MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+_LONGEST_LINEAGE = 100
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _REVISION = re.compile(r"[A-Za-z0-9][\w./-]*")
 _PACKAGE = re.compile(r"([A-Za-z0-9][\w.-]*)==([A-Za-z0-9][\w.+!-]*)")
@@ -42,6 +43,7 @@ _KEYS = (
     "dtype",
     "chat_template",
     "trust_remote_code",
+    "allow_pickle",
     "notes",
     "licence",
 )
@@ -92,6 +94,7 @@ class ModelSpec:
         dtype: dtype of the loaded body; ``auto`` is the checkpoint's own.
         chat_template: whether prompts go through the model's chat template.
         trust_remote_code: whether Python code inside the checkpoint may run.
+        allow_pickle: of a root: whether weights that are a pickle only are read and converted.
         judge: of a model that judges answers and gives none (stages judge and reward): how.
     """
 
@@ -108,6 +111,7 @@ class ModelSpec:
     dtype: str = "auto"
     chat_template: bool = False
     trust_remote_code: bool = False
+    allow_pickle: bool = False
     notes: str = ""
     licence: str = ""
     judge: JudgeOptions | None = None
@@ -189,7 +193,7 @@ def load_zoo(path: Path | None = None) -> Zoo:
         if not _MODEL_NAME.fullmatch(name):
             raise RegistryError(
                 f"{entries.at(name)}: {name!r} is not a valid model name: lower-case letters, "
-                "digits, '.', '_' and '-', the first a letter or a digit"
+                "digits, '.', '_' and '-', the first a letter or a digit, 100 at most"
             )
         tables[name] = entries.table(name, f"model {name!r}")
     parents = {name: _parent(table, tables) for name, table in tables.items()}
@@ -232,6 +236,8 @@ def _refuse_circles(parents: Mapping[str, str | None], tables: Mapping[str, Tabl
                     "one of these models needs a source instead of a parent",
                 )
             walk.append(parent)
+            if len(walk) > _LONGEST_LINEAGE:
+                raise table.error("parent", f"the lineage has over {_LONGEST_LINEAGE} generations")
 
 
 def _read_with_ancestors(
@@ -316,10 +322,18 @@ def _common(
         dtype=table.choice("dtype", DTYPES, ground.dtype),
         chat_template=table.flag("chat_template", ground.chat_template),
         trust_remote_code=table.flag("trust_remote_code", ground.trust_remote_code),
+        allow_pickle=_allow_pickle(table, ground),
         notes=table.text("notes", ""),
         licence=table.text("licence", ground.licence),
         judge=_judge(table, stage, ground),
     )
+
+
+def _allow_pickle(table: Table, ground: ModelSpec) -> bool:
+    allowed = table.flag("allow_pickle", False)
+    if allowed and (ground.source is None or ground.source.kind == "package"):
+        raise table.error("allow_pickle", "it is for a source {hub: ...} or {path: ...}")
+    return allowed
 
 
 def _judge(table: Table, stage: str, ground: ModelSpec) -> JudgeOptions | None:
@@ -354,7 +368,12 @@ def _source(table: Table) -> Source:
         return Source("hub", name, revision=revision or None)
     if kinds == ["path"]:
         table.only(["path"])
-        return Source("path", table.text("path"))
+        path = table.text("path")
+        try:
+            Path(path).expanduser()
+        except RuntimeError:
+            raise table.error("path", f"there is no home folder for {path!r}") from None
+        return Source("path", path)
     table.only(["package", "file", "sha256"])
     package, file, sha256 = table.text("package"), table.text("file"), table.text("sha256")
     if not _PACKAGE.fullmatch(package):

@@ -19,6 +19,7 @@ from harness.data import DataFolders
 from harness.open_task import TaskContext
 from harness.run_folder import RunFolder
 from harness.runner import PlannedTask
+from tests.tiny_llama import tiny_llama
 
 Command = Callable[..., tuple[int, str, str]]
 """Takes a command's arguments; returns its exit code and what it printed."""
@@ -99,36 +100,7 @@ def arc_row(number: int, **changes: Any) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random Llama of 60,000 parameters with a byte-pair tokenizer, as a Hugging Face folder."""
-    import torch
-    from tokenizers import ByteLevelBPETokenizer
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    texts = [path.read_text("utf-8") for path in (REPOSITORY / "tasks/samples").glob("*/*.jsonl")]
-    trained = ByteLevelBPETokenizer()
-    trained.train_from_iterator(texts, vocab_size=600, special_tokens=["<s>", "</s>"])
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=trained._tokenizer,
-        bos_token="<s>",
-        eos_token="</s>",
-        pad_token="</s>",
-        model_max_length=512,
-    )
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        bos_token_id=0,
-        eos_token_id=1,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return tiny_llama(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture

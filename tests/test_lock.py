@@ -45,7 +45,7 @@ ZOO = """
 models:
   hubbed: {family: f, stage: base, source: {hub: org/name}}
   pickled: {family: f, stage: base, source: {hub: org/pickled}}
-  one: {family: f, stage: base, source: {hub: org/one}}
+  one: {family: f, stage: base, source: {hub: org/one}, allow_pickle: true}
   gated: {family: f, stage: base, source: {hub: org/gated}}
   bare: {family: f, stage: base, source: {path: mine}, tokenizer: {hub: org/tok}}
 """
@@ -252,6 +252,67 @@ def test_what_was_fetched_once_serves_offline(
     )
     with pytest.raises(WeightsError, match=f"at the pinned commit {OTHER}"):
         resolve(zoo.get("hubbed"), zoo)
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_bytes_that_are_not_as_announced_are_refused_and_fetched_again(
+    zoo: Zoo, hub: type[Hub], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: str
+) -> None:
+    """The library compares sizes only: as many other bytes would pass for the model."""
+    reply, right = hub.file, FILES[file]
+
+    def wrong(self: Hub, content: bytes) -> None:
+        reply(self, bytes(byte ^ 1 for byte in content) if content == right else content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(hub, "file", wrong)
+        for _ in range(2):
+            with pytest.raises(WeightsError) as error:
+                resolve(zoo.get("hubbed"), zoo)
+            message = str(error.value)
+            assert f"{file} of org/name did not come as the hub announced it" in message
+            assert "run the same command again" in message
+    assert not list((tmp_path / "hub" / "models--org--name" / "snapshots").rglob(file))
+    artifact = resolve(zoo.get("hubbed"), zoo)
+    assert artifact.files[file] == sha256(right)
+
+
+def test_a_fetch_by_commit_that_was_broken_off_is_gone_on_with(
+    zoo: Zoo, hub: type[Hub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its commit a folder is found in the cache without a word of whether it is whole."""
+    zoo.path.write_text(
+        f"{ZOO}  at: {{family: f, stage: base, source: {{hub: org/name@{COMMIT}}}}}"
+    )
+    zoo = load_zoo(zoo.path)
+    reply = hub.file
+
+    def refused(self: Hub, content: bytes) -> None:
+        if content == FILES["tokenizer.json"]:
+            self.reply(404, b"", {"X-Error-Code": "EntryNotFound"})
+        else:
+            reply(self, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(hub, "file", refused)
+        with pytest.raises(WeightsError, match="the hub did not give org/name"):
+            resolve(zoo.get("at"), zoo)
+    assert set(resolve(zoo.get("at"), zoo).files) == {
+        *("config.json", "model.safetensors", "tokenizer.json")
+    }
+
+
+def test_a_pinned_tokenizer_that_was_fetched_in_part_is_gone_on_with(
+    zoo: Zoo, hub: type[Hub], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(hub.repos["models:org/tok"], "tokenizer_config.json", b"{}")
+    write_lock(make_lock(zoo, [], None, None), tmp_path / "harness.lock.yaml")
+    checkpoint(tmp_path / "mine", tokenizer=False)
+    broken_off = tmp_path / "hub" / "models--org--tok" / "snapshots" / COMMIT
+    broken_off.mkdir(parents=True)
+    (broken_off / "tokenizer.json").write_bytes(b"{}")
+    files = resolve(zoo.get("bare"), zoo).files
+    assert {"tokenizer/tokenizer.json", "tokenizer/tokenizer_config.json"} <= set(files)
 
 
 def test_what_the_hub_refuses_is_explained(zoo: Zoo, hub: type[Hub]) -> None:

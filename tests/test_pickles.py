@@ -30,7 +30,8 @@ def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Zoo:
     monkeypatch.setenv("HARNESS_MODELS", str(tmp_path / "models"))
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "zoo.yaml"
-    path.write_text("models: {m: {family: f, stage: base, source: {hub: org/name}}}", "utf-8")
+    entry = "{family: f, stage: base, source: {hub: org/name}, allow_pickle: true}"
+    path.write_text(f"models: {{m: {entry}}}", "utf-8")
     return load_zoo(path)
 
 

@@ -30,6 +30,7 @@ from harness.storage import alone, explained, write_atomic
 from harness.zoo import ModelSpec, Step, Zoo
 from training.data.sets import check_name
 from training.extras import check_installed
+from training.leftovers import BEGUN, beside
 from training.lineage import changed_files, data_files, describe, versions
 from training.plan import Station
 from training.step import Made, Work
@@ -125,7 +126,7 @@ def _still_fits(station: Station, origin: Artifact, site: Site) -> bool:
 def _make(spec: ModelSpec, origin: Artifact, folder: Path, site: Site) -> None:
     assert spec.step is not None
     options, run = _prepared(spec.step)
-    partial = _beside(folder, "partial")
+    partial = beside(folder, "partial")
     with explained(partial):
         _empty(partial)
         scratch, resumed = _scratch(folder, origin, site, spec.name)
@@ -158,7 +159,7 @@ def _make(spec: ModelSpec, origin: Artifact, folder: Path, site: Site) -> None:
             _place(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    shutil.rmtree(_beside(folder, "scratch"), ignore_errors=True)
+    shutil.rmtree(beside(folder, "scratch"), ignore_errors=True)
     size = presence(spec, site.zoo, site.models_dir).disk_bytes
     took = wording.seconds(seconds)
     site.tell(f"{spec.name}: built in {took}, {wording.size(size)}: {folder}")
@@ -181,8 +182,8 @@ def _scratch(folder: Path, origin: Artifact, site: Site, model: str) -> tuple[Pa
 
     What was begun from other weights, other data or other versions is not continued.
     """
-    place = _beside(folder, "scratch")
-    inner, note = place / "step", place / "begun.json"
+    place = beside(folder, "scratch")
+    inner, note = place / "step", place / BEGUN
     begun = {
         "parent_weights_id": origin.weights_id,
         "data": str(site.data.resolve()) if site.data else None,
@@ -260,7 +261,7 @@ def _check_parent(spec: ModelSpec, origin: Artifact, site: Site) -> None:
 
 def _place(partial: Path, folder: Path) -> None:
     """Move a finished folder to its place; what stood there stays until then."""
-    former = _beside(folder, "former")
+    former = beside(folder, "former")
     shutil.rmtree(former, ignore_errors=True)
     if folder.exists():
         folder.rename(former)
@@ -286,7 +287,3 @@ def _sync_entry(path: Path) -> None:
 def _empty(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-
-
-def _beside(folder: Path, what: str) -> Path:
-    return folder.with_name(f".{folder.name}.{what}")

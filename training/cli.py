@@ -17,7 +17,10 @@ from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
+from harness.credentials import struck_out
 from harness.errors import HarnessError, Interrupted, UsageError
+from harness.lineage import built_folder
+from harness.plain_text import defused_output, printable
 from harness.progress import note
 from harness.recipe import all_options
 from harness.report.wording import counted
@@ -26,6 +29,7 @@ from harness.zoo import Step, Zoo, load_zoo
 from training.build import Site, build, check_plan
 from training.estimate import roughly
 from training.extras import extras_of, loading_kinds, missing
+from training.leftovers import remove_leftovers
 from training.plan import Station, make_plan
 
 COMMANDS = {
@@ -39,18 +43,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        if arguments and arguments[0] in COMMANDS:
-            command = import_module(COMMANDS[arguments[0]])
-            return int(command.run(arguments[1:]))
-        options = _parser().parse_args(arguments)
-        return _needs(options) if options.needs else _train(options)
-    except HarnessError as error:
-        print(f"harness-train: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("harness-train: stopped", file=sys.stderr)
-        return Interrupted.exit_code
+    with defused_output():
+        try:
+            return _run(arguments)
+        except HarnessError as error:
+            print(f"harness-train: {printable(struck_out(str(error)))}", file=sys.stderr)
+            return error.exit_code
+        except KeyboardInterrupt:
+            print("harness-train: stopped", file=sys.stderr)
+            return Interrupted.exit_code
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments and arguments[0] in COMMANDS:
+        command = import_module(COMMANDS[arguments[0]])
+        return int(command.run(arguments[1:]))
+    options = _parser().parse_args(arguments)
+    return _needs(options) if options.needs else _train(options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,6 +86,10 @@ def _train(options: argparse.Namespace) -> int:
     zoo = load_zoo(options.zoo)
     data = _data(options.data)
     plan = _plan(options, zoo)
+    if not options.plan:
+        for station in plan:
+            if station.action == "keep" and station.spec.step is not None:
+                remove_leftovers(built_folder(station.spec, zoo))
     print(" -> ".join(station.spec.name for station in plan))
     for station in plan:
         print(f"  {_line(station, max(len(s.spec.name) for s in plan))}")

@@ -36,6 +36,8 @@ class LoadOptions:
         trust_remote_code: whether code inside the folder may run.
         quantization: the scheme that the loaded model must be of, ``none`` included; ``None`` for
             any.
+        budget: tokens of a pass; ``None`` measures which number is fast.
+        spread: whether a model may be spread over all GPUs that there are, layer by layer.
     """
 
     path: Path
@@ -46,6 +48,8 @@ class LoadOptions:
     weights_id: str = ""
     head: str = "float32"
     quantization: str | None = None
+    budget: int | None = None
+    spread: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class BackendFacts:
         max_length: context in tokens.
         plan: how questions are put into batches, in words.
         remark: what the user should know of that plan, such as why it is slow; else empty.
+        budget: tokens of a pass, where there are passes; else 0.
+        packed: whether tokens that questions share run once.
     """
 
     dtype: str
@@ -69,6 +75,8 @@ class BackendFacts:
     max_length: int
     plan: str = ""
     remark: str = ""
+    budget: int = 0
+    packed: bool = False
 
 
 class Backend(Protocol):

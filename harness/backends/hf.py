@@ -10,6 +10,7 @@ import torch
 import transformers
 
 from harness.backends.backend import BackendFacts, LoadOptions
+from harness.chat_template import render_as_lm_eval
 from harness.engine.budget import measured_budget
 from harness.engine.encoding import Encoder
 from harness.engine.generation import generate_packed
@@ -19,7 +20,6 @@ from harness.engine.quantized import measure
 from harness.engine.scoring import score_packed
 from harness.engine.selftest import Plan, Score, Verdict, examine
 from harness.engine.shared import score_shared
-from harness.errors import WeightsError
 from harness.memory import give_back_free_memory, peak_resident, reset_peak_resident
 from harness.types import Answer, GenerateUntil, Question, Request, Unanswered
 
@@ -59,6 +59,8 @@ class EngineBackend:
             max_length=encoder.max_length,
             plan=_in_words(verdict, budget),
             remark=_remark(verdict),
+            budget=budget,
+            packed=verdict.plan == "packed",
         )
         self.identity: Mapping[str, str] = {
             "backend": f"hf {VERSION}",
@@ -126,19 +128,7 @@ class EngineBackend:
         self, messages: list[dict[str, str]], add_generation_prompt: bool = True
     ) -> str:
         """The tokenizer's chat template, as lm-eval applies it."""
-        tokenizer = self._encoder.tokenizer
-        if tokenizer.chat_template is None:
-            raise WeightsError(
-                f"{tokenizer.name_or_path}: the tokenizer has no chat template; set "
-                "`chat_template: false` in the model's registry entry"
-            )
-        rendered: str = tokenizer.apply_chat_template(
-            messages,
-            tokenize=False,
-            add_generation_prompt=add_generation_prompt,
-            continue_final_message=not add_generation_prompt,
-        )
-        return rendered
+        return render_as_lm_eval(self._encoder.tokenizer, messages, add_generation_prompt)
 
     def reset_peak_memory(self) -> None:
         """Begin a new measurement."""
@@ -183,10 +173,11 @@ def load(options: LoadOptions) -> EngineBackend:
         options.trust_remote_code,
         options.head,
         options.quantization,
+        spread=options.spread,
     )
     tokenizer = load_tokenizer(options.tokenizer, options.add_bos, options.trust_remote_code)
     encoder = Encoder(tokenizer, model.causal.config, options.add_bos)
     verdict = examine(model, encoder.max_length)
-    budget = measured_budget(verdict, encoder.max_length)
+    budget = options.budget or measured_budget(verdict, encoder.max_length)
     give_back_free_memory()
     return EngineBackend(verdict, encoder, options.weights_id, budget)

@@ -18,6 +18,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 from harness.backends.backend import BackendFacts, LoadOptions
+from harness.chat_template import render_as_lm_eval
 from harness.engine.model import load_model
 from harness.engine.quantized import check, measure
 from harness.errors import HarnessError, WeightsError
@@ -113,12 +114,7 @@ class LmEvalBackend:
         self, messages: list[dict[str, str]], add_generation_prompt: bool = True
     ) -> str:
         """The tokenizer's chat template, as lm-eval applies it."""
-        if self._lm.tokenizer.chat_template is None:
-            raise WeightsError(
-                f"{self._lm.tokenizer.name_or_path}: the tokenizer has no chat template; set "
-                "`chat_template: false` in the model's registry entry"
-            )
-        return str(self._lm.apply_chat_template(messages, add_generation_prompt))
+        return render_as_lm_eval(self._lm.tokenizer, messages, add_generation_prompt)
 
     def reset_peak_memory(self) -> None:
         """Begin a new measurement."""

@@ -7,26 +7,30 @@ import itertools
 import os
 import shlex
 import signal
-from contextlib import ExitStack
+from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
 from harness.catalog import Catalog, load_catalog
-from harness.environment import describe_command, program
-from harness.errors import HarnessError, Interrupted, RecordError, UsageError
+from harness.commands.eval_runs import Attempt, score_all
+from harness.environment import program
+from harness.errors import Interrupted, RecordError, UsageError
+from harness.executors.executor import Executor, check_executor
+from harness.executors.local import LOCAL
 from harness.job import Job, make_job
-from harness.progress import note, open_progress
+from harness.progress import note
 from harness.records import Run, Settings
-from harness.run_folder import RunFolder, held
-from harness.runner import Progress
-from harness.scoring import score
+from harness.run_folder import RunFolder, remove_unbegun
 from harness.sources import presence
 from harness.zoo import ModelSpec, load_zoo
 
 DEFAULT_MODEL = "smol"
+RAY_OPTIONS = ("ray_address", "workers", "worker_cpus", "worker_gpus")
 SETTINGS_OF_A_RUN = (
     "model",
+    "models",
     "tasks",
     "suite",
     "limit",
@@ -45,38 +49,100 @@ SETTINGS_OF_A_RUN = (
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
     signal.signal(signal.SIGTERM, interrupt)
+    _check_executor(options)
     zoo, catalog = load_zoo(options.zoo), load_catalog(options.tasks_dir)
     earlier = _earlier_run(options) if options.resume else None
-    spec = zoo.get(earlier.model.name if earlier else options.model or DEFAULT_MODEL)
-    settings = earlier.settings if earlier else _settings(options, spec, catalog)
-    job = make_job(spec, zoo, catalog, settings, options.models_dir)
+    jobs = []
+    for name in _model_names(options, earlier):
+        spec = zoo.get(name)
+        settings = earlier.settings if earlier else _settings(options, spec, catalog)
+        jobs.append(make_job(spec, zoo, catalog, settings, options.models_dir))
     if options.check:
         return 0
     if options.missing:
-        print(" ".join(not_built(job)))
+        print(" ".join(dict.fromkeys(name for job in jobs for name in not_built(job))))
         return 0
+    with closing(open_executor(options)) as executor:
+        # By the folder's name, not by what the record in it calls itself: that could be a path.
+        resumed = runs_folder(options) / Path(options.resume or "").name
+        kept = RunFolder(resumed) if earlier else None
+        attempts = [Attempt(job, kept or new_folder(options, job), earlier) for job in jobs]
+        try:
+            score_all(attempts, executor, None if options.no_journal else journals_folder(options))
+        except KeyboardInterrupt:
+            raise Interrupted(_all_stopped(attempts, options)) from None
+        finally:
+            for attempt in attempts:
+                attempt.folder.discard_if_empty()
+    return _end(attempts, executor, options)
 
-    folder = RunFolder(runs_folder(options) / earlier.id) if earlier else new_folder(options, job)
-    try:
-        with held(folder.path), ExitStack() as displays:
 
-            def display() -> Progress:
-                opened = open_progress()
-                displays.enter_context(opened)
-                return opened
+def open_executor(options: argparse.Namespace) -> Executor:
+    """The executor that was asked for.
 
-            journals = None if options.no_journal else journals_folder(options)
-            finished = score(job, folder, earlier, journals, describe_command(), display, note)
-    except KeyboardInterrupt:
-        raise Interrupted(_how_to_go_on(folder, options, "stopped")) from None
-    except HarnessError as error:
-        if _finished_tasks(folder):
-            error.args = (f"{error}\n{_how_to_go_on(folder, options, 'failed')}",)
-        raise
-    finally:
-        folder.discard_if_empty()
-    publish(finished, folder, options)
-    return 1 if any(result.unscored >= result.docs for result in finished.results.values()) else 0
+    Raises:
+        UsageError: ray is not installed, or no machine has room for a worker.
+        HarnessError: no cluster answers.
+    """
+    if options.executor == "local":
+        return LOCAL
+    from harness.executors.ray import Wanted, open_ray
+
+    wanted = Wanted(options.ray_address, options.workers, options.worker_cpus, options.worker_gpus)
+    return open_ray(wanted, note)
+
+
+def _check_executor(options: argparse.Namespace) -> None:
+    check_executor(options.executor)
+    given = [name for name in RAY_OPTIONS if getattr(options, name) is not None]
+    if given and options.executor == "local":
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError(f"{flags}: only --executor ray has workers; add it, or leave it out")
+
+
+def _end(attempts: Sequence[Attempt], executor: Executor, options: argparse.Namespace) -> int:
+    """Publish what is finished, and say what is not: the exit code."""
+    finished = [(each.finished, each.folder) for each in attempts if each.finished is not None]
+    if finished:
+        publish_all(finished, options)
+    for given_up in executor.set_apart:
+        note(f"harness: set apart: {given_up}; the same command asks it again")
+    failed = [each for each in attempts if each.error is not None]
+    for each in failed:
+        error = each.error
+        assert error is not None
+        if _finished_tasks(each.folder):
+            error.args = (f"{error}\n{_how_to_go_on(each.folder, options, 'failed')}",)
+        if each is failed[-1]:
+            raise error
+        note(f"harness: {error}")
+    nothing = any(
+        result.unscored >= result.docs for run, _ in finished for result in run.results.values()
+    )
+    return 1 if nothing or executor.set_apart else 0
+
+
+def _all_stopped(attempts: Sequence[Attempt], options: argparse.Namespace) -> str:
+    """How to go on with each run that is not finished."""
+    open_runs = [each for each in attempts if each.finished is None]
+    if len(attempts) == 1:
+        return _how_to_go_on(attempts[0].folder, options, "stopped")
+    names = [each.job.spec.name for each in open_runs]
+    lines = [f"stopped; {', '.join(names)} not finished: run the same command with --models"]
+    return f"{lines[0]} {','.join(names)}" + (
+        "" if options.no_journal else "; it finds the answers so far in the journal"
+    )
+
+
+def _model_names(options: argparse.Namespace, earlier: Run | None) -> list[str]:
+    if options.models is None:
+        return [earlier.model.name if earlier else options.model or DEFAULT_MODEL]
+    if options.model:
+        raise UsageError("--model and --models exclude each other: choose one")
+    names = [name.strip() for name in options.models.split(",") if name.strip()]
+    if not names:
+        raise UsageError("--models is empty; name models (`harness list models`)")
+    return list(dict.fromkeys(names))
 
 
 def not_built(job: Job) -> list[str]:
@@ -191,6 +257,7 @@ def new_folder(options: argparse.Namespace, job: Job) -> RunFolder:
     title = "".join(c if c.isalnum() or c in "+-_." else "-" for c in job.title)
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     name = f"{stamp}-{job.spec.name}-{title[:60]}"
+    remove_unbegun(runs_folder(options))
     # Two runs may begin in the same second: whoever makes the folder has it.
     numbers = itertools.count(2)
     folder = RunFolder(runs_folder(options) / name)
@@ -201,6 +268,11 @@ def new_folder(options: argparse.Namespace, job: Job) -> RunFolder:
 
 def publish(run: Run, folder: RunFolder, options: argparse.Namespace) -> None:
     """Write the reports, print the run and say where all of it is."""
+    publish_all([(run, folder)], options)
+
+
+def publish_all(runs: Sequence[tuple[Run, RunFolder]], options: argparse.Namespace) -> None:
+    """The same of several runs; as JSON, several are a list."""
     from rich.console import Console
 
     from harness.commands.report_command import FRONT_PAGES, publish_reports
@@ -208,10 +280,13 @@ def publish(run: Run, folder: RunFolder, options: argparse.Namespace) -> None:
 
     written = publish_reports(options.reports)
     if options.json:
-        print((folder.path / "run.json").read_text("utf-8"))
+        records = [(folder.path / "run.json").read_text("utf-8") for _, folder in runs]
+        several = options.models is not None if "models" in options else False
+        print("[" + ",\n".join(records) + "]" if several else records[0])
         return
-    print_run(run, Console())
-    note(f"run: {folder.path}")
+    for run, folder in runs:
+        print_run(run, Console())
+        note(f"run: {folder.path}")
     for name in FRONT_PAGES:
         note(f"report: {written[name]}")
 
@@ -229,6 +304,11 @@ def _how_to_go_on(folder: RunFolder, options: argparse.Namespace, how: str) -> s
         return f"{how} before a task was finished: run the same command again{found}"
     command = [*program(), "eval", "--resume", folder.path.name, *places(options)]
     command += ["--no-journal"] if options.no_journal else []
+    if options.executor != "local":
+        command += ["--executor", options.executor]
+        for name in RAY_OPTIONS:
+            value = getattr(options, name)
+            command += [f"--{name.replace('_', '-')}", str(value)] if value is not None else []
     return f"{how}; finished tasks are kept ({', '.join(kept)}). To go on: {shlex.join(command)}"
 
 

@@ -26,6 +26,7 @@ from harness.gate.sequential import Asked, decide_in_looks
 from harness.job import make_job
 from harness.journal import open_journal
 from harness.others import obtain
+from harness.plain_text import trusted
 from harness.progress import note, open_progress
 from harness.ready import make_others, make_ready, obtain_weights
 from harness.records import Row
@@ -131,7 +132,7 @@ def _publish(outcome: Outcome, options: argparse.Namespace) -> None:
         print_outcome(outcome, Console())
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in workflow_commands(outcome):  # results and nothing else on standard output
-            print(line, file=sys.stderr if options.json else sys.stdout)
+            print(line, file=trusted(sys.stderr if options.json else sys.stdout))
         if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
             with Path(summary).open("a", encoding="utf-8") as file:
                 file.write(page)

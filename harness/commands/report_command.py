@@ -14,7 +14,7 @@ from harness.published import load_published
 from harness.records import Run
 from harness.report.published import Asked, SuiteTable, suite_table
 from harness.run_folder import RunFolder, list_runs
-from harness.storage import write_atomic
+from harness.storage import in_turn, remove_parts, write_atomic
 from harness.zoo import load_zoo
 
 if TYPE_CHECKING:
@@ -69,6 +69,12 @@ def publish_reports(reports: Path, asked: AllPages | None = None) -> dict[str, P
     """Write the site over all runs, all pages of the run that is asked for, and remove the pages of
     runs that are gone; returns files by their name.
     """
+    # In turn: of two at once, one could write what it had read before the other's run was done.
+    with in_turn(Path(reports)):
+        return _published(Path(reports), asked)
+
+
+def _published(reports: Path, asked: AllPages | None) -> dict[str, Path]:
     from harness.report.html import run_page
     from harness.report.run_files import remove_strays
     from harness.report.site import PAGES, write_leaderboard
@@ -76,7 +82,9 @@ def publish_reports(reports: Path, asked: AllPages | None = None) -> dict[str, P
     written = write_leaderboard(_folders(reports), reports, asked)
     # Looked at again: another process may have made a run, and its pages, meanwhile.
     by_folder = {run_page(folder.path.name) for folder in _folders(reports)}
-    remove_strays(Path(reports) / PAGES, by_folder | {path.name for path in written.values()})
+    for folder in (reports, reports / PAGES, reports / "compare"):
+        remove_parts(folder)
+    remove_strays(reports / PAGES, by_folder | {path.name for path in written.values()})
     return written
 
 

@@ -83,6 +83,8 @@ def load_model(
     trust_remote_code: bool,
     head: str,
     quantization: str | None = None,
+    *,
+    spread: bool = False,
 ) -> LoadedModel:
     """Load an ordinary Hugging Face folder, quantized or not.
 
@@ -92,6 +94,8 @@ def load_model(
         trust_remote_code: whether code inside the folder may run.
         head: ``float32``, or ``model`` for logits as the model computes them.
         quantization: the scheme that it must be of, ``none`` included; ``None`` for any.
+        spread: put its layers on all GPUs that there are, as transformers does; where packed
+            passes then fail, the examination finds the way that does not.
 
     Raises:
         WeightsError: transformers cannot load it, with its reason; its files lack weights; a
@@ -114,7 +118,7 @@ def load_model(
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             path,
             dtype=dtype if dtype == "auto" else getattr(torch, dtype),
-            device_map={"": device},
+            device_map="auto" if spread else {"": device},
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
             **options,

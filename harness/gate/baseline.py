@@ -61,7 +61,8 @@ class Change:
 
 def baseline_folder(baselines: Path, model: str) -> Path:
     """Where a model's baseline lies; its name is made harmless as the name of a folder."""
-    return baselines / "".join(c if c.isalnum() or c in "+-_." else "-" for c in model)
+    name = "".join(c if c.isalnum() or c in "+-_." else "-" for c in model)
+    return baselines / (f"-{name}" if name.startswith(".") or not name else name)
 
 
 def read_baseline(baselines: Path, name: str) -> StoredRun:

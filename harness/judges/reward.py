@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.backends.backend import LoadOptions
+from harness.chat_template import render
 from harness.judge_options import RewardJudge
 from harness.judges.checkpoint import readable_tokens
 from harness.judges.classifier import load_classifier
@@ -64,9 +65,7 @@ class RewardMarker:
             return list(tokenizer(request.prompt, request.response).input_ids)
         if self._template == "chat":
             messages = [{"role": "user", "content": request.prompt}]
-            prompt = tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True
-            )
+            prompt = render(tokenizer, messages)
             ids = list(tokenizer(prompt + request.response, add_special_tokens=False).input_ids)
         else:
             text = f"Question: {request.prompt}\nAnswer: {request.response}"

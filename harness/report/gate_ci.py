@@ -8,6 +8,7 @@ from harness.gate.decide import Outcome
 from harness.gate.drops import Drop
 from harness.gate.limits import Limit
 from harness.report.gate import STATES, headline, rows
+from harness.report.wording import clean
 
 
 def junit_xml(outcome: Outcome) -> bytes:
@@ -16,7 +17,7 @@ def junit_xml(outcome: Outcome) -> bytes:
     A drop beyond its margin is a failure; one that too few docs leave open is skipped, unless it
     stops the change, which the case ``verdict`` says.
     """
-    suite = ElementTree.Element("testsuite", name=f"gate {outcome.profile}")
+    suite = ElementTree.Element("testsuite", name=_plain(f"gate {outcome.profile}"))
     for drop, row in zip(outcome.tested, rows(outcome), strict=True):
         _of_drop(suite, drop, " ".join(row))
     for limit in outcome.limits:
@@ -60,8 +61,8 @@ def _case(suite: ElementTree.Element, name: str) -> ElementTree.Element:
 
 
 def _plain(text: str) -> str:
-    """A text without what XML cannot hold."""
-    return "".join(" " if c < " " or c in "\ufffe\uffff" else c for c in text)
+    """A text on one line without what XML cannot hold or a reader of it would obey."""
+    return "".join(c for c in clean(text) if c not in "\ufffe\uffff")
 
 
 def _escaped(text: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from harness.plain_text import INVISIBLE, TURNING
 from harness.types import Estimate
 from harness.units import DIVERGENCES
 
@@ -22,7 +23,6 @@ _DECIMALS = {
     "bleu": 2,
     "of 100": 2,
 }
-_INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def clean(text: str) -> str:
@@ -34,11 +34,12 @@ def clean(text: str) -> str:
     spaced = " ".join(text.split())
     if spaced.isprintable():  # none of these is: most texts are done here, and 30 times as fast
         return spaced
-    return "".join(char for char in spaced if unicodedata.category(char) not in _INVISIBLE)
+    return "".join(char for char in spaced if unicodedata.category(char) not in INVISIBLE)
 
 
 def visible(text: str) -> str:
-    r"""Return ``text`` with control characters as pictures, line breaks and tabs kept.
+    r"""Return ``text`` with control characters as pictures, line breaks and tabs kept; what turns
+    the direction of writing round is a replacement character.
 
     For prompts and answers: what the model saw stays recognisable, ``\x00`` shows as ``␀``.
     """
@@ -50,6 +51,7 @@ _PICTURES: dict[int, str | int] = {
     0x7F: 0x2421,
     **dict.fromkeys(range(0x80, 0xA0), "\N{REPLACEMENT CHARACTER}"),
     **dict.fromkeys(range(0xD800, 0xE000), "\N{REPLACEMENT CHARACTER}"),
+    **dict.fromkeys(map(ord, TURNING), "\N{REPLACEMENT CHARACTER}"),
 }
 
 

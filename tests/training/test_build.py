@@ -19,11 +19,13 @@ import pytest
 from harness.cli import main as harness
 from harness.lineage import built_folder, read_lineage
 from harness.sources import presence, resolve
+from harness.storage import alone
 from harness.zoo import Zoo, load_zoo
 from tests.conftest import REPOSITORY
 from tests.tiny_checkpoint import checkpoint
 from tests.training.steps_for_tests import driver, environment, steps_at, write_steps
 from training.cli import main
+from training.leftovers import beside
 
 ZOO = """models:
   root: {family: f, stage: base, source: {hub: org/name}}
@@ -400,3 +402,25 @@ def test_listing_shows_bytes_and_recipe(site: Site, capsys: pytest.CaptureFixtur
     assert harness(["list", "models", *options]) == 0
     assert "b  mark  not built (its recipe has changed)" in capsys.readouterr().out
     assert rows["c"]["built"] is None and rows["c"]["state"] == "not built"
+
+
+def test_what_a_killed_build_left_beside_a_whole_model_is_removed(site: Site) -> None:
+    """A kill after the model was put in its place; a rebuild that was broken off stays to go on."""
+    site.train("b")
+    place = site.place("a")
+    for what in ("partial", "former", "scratch"):
+        beside(place, what).mkdir()
+        (beside(place, what) / "model.safetensors").write_text("large")
+    begun = beside(place, "scratch") / "begun.json"
+    begun.write_text("{}")
+    names = {what: f".{place.name}.{what}" for what in ("partial", "former", "scratch")}
+
+    with alone(place, print):  # another process builds it again
+        assert site.train("b") == 0
+        assert set(names.values()) <= set(site.left("a"))
+    assert site.train("b", "--plan") == 0 and names["partial"] in site.left("a")
+    assert site.train("b") == 0
+    assert site.left("a") == sorted([names["scratch"], place.name])
+    os.utime(begun, ns=(0, 0))  # it was begun before what is there was finished
+    assert site.train("b") == 0
+    assert site.left("a") == [place.name] and site.names() == ["a", "b"]

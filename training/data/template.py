@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol, get_args
 
+from harness.chat_template import render as render_chat
 from harness.errors import UsageError
 from training.data.rows import Message
 
@@ -55,7 +56,7 @@ def render(prompt: Sequence[Message], tokenizer: ChatTokenizer, template: Templa
     """
     if choose(tokenizer, template) == "chat":
         turns = [{"role": message.role, "content": message.content} for message in prompt]
-        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+        return render_chat(tokenizer, turns)
     text = ""
     for message in prompt:
         if message.role == "system":

@@ -1,0 +1,40 @@
+"""Secrets of the user: tokens, keys and passwords, struck out of what is printed or kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import urllib.parse
+from collections.abc import Iterator, Mapping
+
+STRUCK = "***"
+_NAMES = re.compile(r"(?:.*_)?(?:TOKEN|KEY|SECRET|PASSWORD|PASSWD|CREDENTIALS?)", re.IGNORECASE)
+_IN_ADDRESS = re.compile(r"(?<=://)[^\s/?#'\"]*@")
+_BY_FORM = re.compile(r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{20,})")
+_SHORTEST, _SHORTEST_WORD = 8, 16
+"""Characters from which a value is a secret, the second where it is only letters and hyphens: a
+placeholder such as ``not-needed`` must stay in texts.
+"""
+
+
+def struck_out(text: str, environment: Mapping[str, str] = os.environ) -> str:
+    """The text without secrets: values of variables that are named as such, users and passwords in
+    addresses, and what has the form of a token.
+
+    >>> struck_out("http://ana:pw@host/x of t0ken-123", {"HF_TOKEN": "t0ken-123"})
+    'http://***@host/x of ***'
+    """
+    text = _IN_ADDRESS.sub(f"{STRUCK}@", text)
+    for secret in sorted(_secrets(environment), key=len, reverse=True):
+        for form in (secret, urllib.parse.quote(secret, safe=""), json.dumps(secret)[1:-1]):
+            text = text.replace(form, STRUCK)
+    return _BY_FORM.sub(STRUCK, text)
+
+
+def _secrets(environment: Mapping[str, str]) -> Iterator[str]:
+    for name, value in environment.items():
+        shortest = _SHORTEST_WORD if value.replace("-", "").isalpha() else _SHORTEST
+        # SSL_KEY=/etc/ssl/my.key names a file.
+        if _NAMES.fullmatch(name) and len(value.strip()) >= shortest and value[0] not in "/~.":
+            yield value.strip()

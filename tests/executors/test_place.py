@@ -1,0 +1,65 @@
+"""How a cluster is divided among workers, and what Ray's errors are called."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.errors import UsageError
+from harness.executors.ray import Placement, Wanted, place, reason_of
+
+CPU8 = {"CPU": 8.0, "memory": 1e9}
+CPU4 = {"CPU": 4.0}
+GPU4 = {"CPU": 32.0, "GPU": 4.0}
+HEAD = {"memory": 1e9}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "wanted", "placement"),
+    [
+        ([CPU8], Wanted(), Placement(1, 8, 0, 1)),
+        ([HEAD, CPU8, CPU4], Wanted(), Placement(3, 4, 0, 3)),
+        ([CPU8, CPU4], Wanted(cpus=3), Placement(3, 3, 0, 3)),
+        ([CPU8], Wanted(workers=5, cpus=2), Placement(5, 2, 0, 4)),
+        ([HEAD, GPU4, GPU4], Wanted(), Placement(8, 8, 1, 8)),
+        ([GPU4], Wanted(gpus=2), Placement(2, 16, 2, 2)),
+        ([GPU4, CPU8], Wanted(gpus=0, cpus=8), Placement(5, 8, 0, 5)),
+        ([GPU4], Wanted(gpus=1, cpus=16), Placement(2, 16, 1, 2)),
+    ],
+)
+def test_a_worker_is_a_gpu_or_a_machine(
+    nodes: list[dict[str, float]], wanted: Wanted, placement: Placement
+) -> None:
+    assert place(nodes, wanted) == placement
+
+
+def test_a_cluster_without_room_is_told() -> None:
+    with pytest.raises(UsageError, match=r"has 16 CPUs and 0 GPUs .* is 8 CPUs, 0 GPUs"):
+        place([CPU8, CPU4], Wanted(cpus=16))
+    with pytest.raises(UsageError, match=r"and 8 GPUs .* is 32 CPUs, 4 GPUs"):
+        place([GPU4], Wanted(gpus=8))
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "reason"),
+    [
+        (
+            "ActorDiedError",
+            "The actor is dead because its worker process has died. OOM killer",
+            "its process ended",
+        ),
+        (
+            "ActorDiedError",
+            "The actor is dead because its node has died. Node Id: 3",
+            "its machine was lost",
+        ),
+        ("OutOfMemoryError", "Task was killed", "ended by Ray, for lack of memory on its machine"),
+        (
+            "ActorDiedError",
+            "creation task\n  ModuleNotFoundError: No module named 'harness'",
+            "ModuleNotFoundError: No module named 'harness': install the harness on every machine "
+            "of the cluster",
+        ),
+    ],
+)
+def test_reasons_are_short(kind: str, text: str, reason: str) -> None:
+    assert reason_of(kind, text) == reason

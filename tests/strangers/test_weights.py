@@ -1,0 +1,193 @@
+"""Weights that are programs, and checkpoints that lead to code or weights elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness import pickles, unpickle
+from harness.errors import RegistryError, WeightsError
+from harness.sources import presence, resolve
+from harness.zoo import Zoo, load_zoo
+from tests.tiny_checkpoint import checkpoint, pickle
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+HUB, OWN = Path("models/org/name"), Path("own")
+Write = Callable[..., Zoo]
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HARNESS_LOCK", str(tmp_path / "lock.yaml"))
+    (tmp_path / "lock.yaml").write_text("schema: 1\n", "utf-8")
+    monkeypatch.chdir(tmp_path)
+
+    def zoo(source: str, more: str = "") -> Zoo:
+        entry = f"{{family: f, stage: base, source: {{{source}}}{more}}}"
+        Path("zoo.yaml").write_text(f"models: {{m: {entry}}}", "utf-8")
+        return load_zoo(Path("zoo.yaml"))
+
+    return zoo
+
+
+def lay_pickle(folder: Path, content: bytes) -> None:
+    checkpoint(folder)
+    (folder / "model.safetensors").unlink()
+    (folder / pickles.PICKLE).write_bytes(content)
+
+
+def saved(content: Any) -> bytes:
+    file = io.BytesIO()
+    torch.save(content, file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(("source", "folder"), [("hub: org/name", HUB), ("path: own", OWN)])
+def test_a_pickle_is_read_only_where_the_registry_allows_it(
+    write: Write, source: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_MODELS", "models")
+    Path("models").mkdir()
+    lay_pickle(folder, pickle({"w": [1.0]}))
+    zoo = write(source)
+    assert presence(zoo.get("m"), zoo).state == "absent"
+    with pytest.raises(WeightsError, match=r"m: .*a pickle only .*`allow_pickle: true`"):
+        resolve(zoo.get("m"), zoo)
+    assert not Path("cache").exists(), "refused before it was read"
+    if folder == HUB:
+        return  # its conversion: tests/test_pickles.py
+
+    zoo = write(source, ", allow_pickle: true")
+    found = resolve(zoo.get("m"), zoo)
+    assert "converted to safetensors" in found.notes[0]
+    assert set(found.files) == {"config.json", "model.safetensors", "tokenizer.json"}
+
+
+def test_a_permission_stands_where_a_pickle_can_be(write: Write) -> None:
+    package = f"package: p==1, file: a.gguf, sha256: {'a' * 64}"
+    with pytest.raises(RegistryError, match=r"allow_pickle: it is for a source \{hub: \.\.\.\}"):
+        write(package, ", allow_pickle: true")
+
+
+def test_the_shipped_registry_allows_it_to_those_that_need_it() -> None:
+    shipped = load_zoo(REPOSITORY / "model_zoo.yaml")
+    allowed = {name for name, spec in shipped.models.items() if spec.allow_pickle}
+    ranks = {f"dialogrpt-{what}" for what in ("updown", "human-vs-rand", "depth", "width")}
+    assert allowed == ranks | {"deberta-v3-base", "deberta-xlarge-mnli"}
+
+
+def test_a_small_pickle_of_a_vast_tensor_is_refused(tmp_path: Path) -> None:
+    """One number said to be a terabyte of them: making it real would fill the memory."""
+    vast = torch.zeros(1).expand(1 << 20, 1 << 18)
+    (tmp_path / "p").write_bytes(saved({"w": vast}))
+    assert (tmp_path / "p").stat().st_size < 10_000
+    said = unpickle.unpickle(tmp_path / "p", tmp_path / "s")
+    assert said is not None and "far larger than the file" in said
+    assert not (tmp_path / "s").exists()
+
+
+def snapshot(**files: Any) -> Path:
+    folder = Path("hub/models--org--name/snapshots") / COMMIT
+    checkpoint(folder)
+    (folder.parents[1] / "refs").mkdir()
+    (folder.parents[1] / "refs/main").write_text(COMMIT)
+    for name, content in files.items():
+        (folder / f"{name}.json").write_text(json.dumps(content), "utf-8")
+    return folder
+
+
+CODE = {"AutoConfig": "code.Config", "AutoModelForCausalLM": "code.Model"}
+TRUSTED = ", trust_remote_code: true"
+
+
+def test_code_runs_at_a_commit_only(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot(config={"auto_map": CODE})
+    for source in ("hub: org/name", "hub: org/name@main"):
+        zoo = write(source, TRUSTED)
+        with pytest.raises(WeightsError, match=r"no commit of it is named.*@COMMIT.*harness lock"):
+            resolve(zoo.get("m"), zoo)
+    zoo = write(f"hub: org/name@{COMMIT}", TRUSTED)
+    assert resolve(zoo.get("m"), zoo).revision == COMMIT
+    zoo = write("hub: org/name")
+    assert resolve(zoo.get("m"), zoo).revision == COMMIT, "without the permission none runs"
+
+    pin = f"{{origin: hub, commit: {COMMIT}, files: {{}}}}"
+    Path("lock.yaml").write_text(f'schema: 1\nmodels: {{"org/name": {pin}}}\n', "utf-8")
+    zoo = write("hub: org/name", TRUSTED)
+    with pytest.raises(WeightsError, match="does not pin"):
+        resolve(zoo.get("m"), zoo)  # pinned to a commit, and held to its files
+
+    checkpoint(HUB)
+    Path("lock.yaml").write_text("schema: 1\n", "utf-8")
+    assert resolve(zoo.get("m"), zoo, Path("models")).revision is None, "a folder of one's own"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"config": {"auto_map": {"AutoConfig": "evil/repo--code.Config"}}},
+        {"tokenizer_config": {"auto_map": {"AutoTokenizer": [None, "evil/repo--code.Slow"]}}},
+        {"tokenizer_config": {"auto_map": "evil/repo--code.Slow"}},
+    ],
+)
+def test_code_of_another_repository_is_refused(write: Write, files: dict[str, Any]) -> None:
+    """The loader would fetch it from that repository's main branch, whatever is pinned here."""
+    snapshot(**files)
+    zoo = write(f"hub: org/name@{COMMIT}", TRUSTED)
+    with pytest.raises(WeightsError, match=r"another repository \(evil/repo--code"):
+        resolve(zoo.get("m"), zoo)
+    zoo = write(f"hub: org/name@{COMMIT}")
+    assert resolve(zoo.get("m"), zoo).files
+
+
+def test_a_tokenizer_from_elsewhere_runs_no_code(write: Write) -> None:
+    checkpoint(OWN)
+    checkpoint(Path("tok"))
+    (Path("tok") / "tokenizer_config.json").write_text('{"auto_map": {"AutoTokenizer": "c.T"}}')
+    zoo = write("path: own", ", tokenizer: ./tok" + TRUSTED)
+    with pytest.raises(WeightsError, match="the code of a tokenizer from elsewhere does not run"):
+        resolve(zoo.get("m"), zoo)
+
+
+def test_an_adapter_leads_to_no_other_weights(write: Write, tiny_model: Path) -> None:
+    """transformers, where peft is installed, loads the base that the file names instead."""
+    checkpoint(OWN)
+    (OWN / "adapter_config.json").write_text('{"base_model_name_or_path": "evil/base"}')
+    zoo = write("path: own")
+    with pytest.raises(WeightsError, match="would take the weights of 'evil/base' instead"):
+        resolve(zoo.get("m"), zoo)
+
+
+def test_code_without_permission_does_not_run(tiny_model: Path, tmp_path: Path) -> None:
+    """Not even where the configuration names it: the loader is asked, not trusted to ask."""
+    import shutil
+
+    from harness.engine.model import load_model, load_tokenizer
+
+    folder = tmp_path / "coded"
+    shutil.copytree(tiny_model, folder)
+    (folder / "code.py").write_text(
+        f"open({str(tmp_path / 'was-run')!r}, 'w')\nclass Config: ...\n"
+    )
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    config |= {"model_type": "unheard-of", "auto_map": CODE}
+    (folder / "config.json").write_text(json.dumps(config), "utf-8")
+    tokenizer = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+    tokenizer |= {"auto_map": {"AutoTokenizer": ["code.Config", None]}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer), "utf-8")
+    with pytest.raises(WeightsError, match="contains custom code"):
+        load_model(folder, "auto", False, "model")
+    with contextlib.suppress(WeightsError):
+        load_tokenizer(folder, None, False)
+    assert not (tmp_path / "was-run").exists()

@@ -1,0 +1,124 @@
+"""Files are whole or not there, and what a killed process left half written is removed."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.commands import report_command
+from harness.run_folder import RunFolder, held, remove_unbegun
+from harness.storage import in_turn, remove_parts, replacing, write_atomic
+from tests.conftest import REPOSITORY
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from harness.storage import replacing
+with replacing(Path(sys.argv[1])) as part:
+    part.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_a_killed_process_left_is_removed_and_what_is_being_written_stays(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "page.html").write_text("whole")
+    (tmp_path / ".hidden.part").write_text("somebody's own")
+    (tmp_path / "rows.jsonl.part").write_text("a run's")
+    words = [sys.executable, "-c", KILLED, str(tmp_path / "page.html")]
+    subprocess.run(words, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    (left,) = tmp_path.glob(".page.html.*.part")
+    assert left.read_text() == "half" and (tmp_path / "page.html").read_text() == "whole"
+
+    with replacing(tmp_path / "other.html") as part:
+        part.write_text("going on")
+        remove_parts(tmp_path)
+        assert part.read_text() == "going on" and not left.exists()
+    assert names(tmp_path) == [".hidden.part", "other.html", "page.html", "rows.jsonl.part"]
+    assert (tmp_path / "other.html").read_text() == "going on"
+
+
+def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
+    write_atomic(tmp_path / "file", "before")
+
+    def fail() -> None:
+        with replacing(tmp_path / "file") as part:
+            part.write_text("half")
+            raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        fail()
+    assert names(tmp_path) == ["file"] and (tmp_path / "file").read_text() == "before"
+
+
+def test_a_part_that_is_removed_before_it_was_held_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock, first = fcntl.flock, True
+
+    def removed_first(descriptor: int, how: int) -> None:
+        nonlocal first
+        if first:
+            first = False
+            next(tmp_path.glob(".file.*.part")).unlink()
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", removed_first)
+    write_atomic(tmp_path / "file", "content")
+    assert names(tmp_path) == ["file"] and (tmp_path / "file").read_text() == "content"
+
+
+def others_wait(folder: Path) -> bool:
+    """Whether another process would have to wait for its turn with a folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def test_reports_are_written_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the one that read first and wrote last would leave a page without the other's run."""
+    waited: list[bool] = []
+    folders = report_command._folders
+
+    def seen(reports: Path) -> list[RunFolder]:
+        waited.append(others_wait(reports))
+        return folders(reports)
+
+    monkeypatch.setattr(report_command, "_folders", seen)
+    report_command.publish_reports(tmp_path / "reports")
+    assert waited and all(waited) and not others_wait(tmp_path / "reports")
+    with in_turn(tmp_path / "reports"):
+        assert others_wait(tmp_path / "reports")
+
+
+def test_folders_of_runs_that_never_began_are_removed(tmp_path: Path) -> None:
+    for name in ("begun", "held", "kept", "killed", "killed-2", "young"):
+        RunFolder(tmp_path / name).create()
+    (tmp_path / "begun" / "run.json").write_text("{}")
+    (tmp_path / "kept" / "notes.txt").write_text("somebody's own")
+    (tmp_path / "killed" / ".run.json.123.part").write_text("{")
+    (tmp_path / "killed-2" / "rows").rmdir()
+    for path in tmp_path.iterdir():
+        if path.name != "young":
+            os.utime(path, (time.time() - 7200,) * 2)
+    with held(tmp_path / "held"):
+        remove_unbegun(tmp_path)
+    assert names(tmp_path) == ["begun", "held", "kept", "young"]
+    assert (tmp_path / "kept" / "notes.txt").exists()
+    remove_unbegun(tmp_path / "nowhere")
