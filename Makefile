@@ -10,6 +10,9 @@ MODEL ?= smol
 # Set here, for a shell that counts seconds by this name would pass on its own.
 SECONDS ?= 600
 
+# What was typed on this command line, asked before the next line makes all of them our own.
+GIVEN := $(foreach option,$(OPTIONS),$(if $(filter command,$(firstword $(origin $(option)))),$(option)))
+
 # Recipes read an option from the environment, as "$$MODEL": whatever a value contains, spaces,
 # quotes or a dollar sign, neither make nor the shell interprets it.
 $(foreach option,$(OPTIONS),$(eval override export $(option) := $$(value $(option))))
@@ -24,6 +27,26 @@ ifneq ($(strip $(UNKNOWN)),)
 $(error unknown option $(strip $(UNKNOWN)); valid: $(OPTIONS) ARGS PYTHON PIP_ARGS PYTEST_ARGS)
 endif
 
+# Nor does a target tell of an option that it does not read: `make compare LIMIT=100` would compare
+# whatever is stored. A target that is not listed here takes anything.
+TAKES_eval := $(filter-out MIXTURE BASE PROFILE BECAUSE SECONDS SEED,$(OPTIONS))
+TAKES_compare := MODEL BASE TASKS
+TAKES_gate := MODEL BASE PROFILE DATA MODELS
+TAKES_accept-baseline := MODEL BECAUSE
+TAKES_report := SUITE
+TAKES_soak := SECONDS SEED
+TAKES_list := MODELS
+TAKES_train := MODEL MODELS DATA
+TAKES_data := MIXTURE DATA LIMIT
+TAKES_parity := MODEL TASKS LIMIT DATA DTYPE MODELS BACKEND
+TAKES_bench := $(TAKES_parity)
+WHY_compare := ; runs are compared as they were scored: give it to make eval, for both models
+GOALS := $(or $(MAKECMDGOALS),$(.DEFAULT_GOAL))
+TAKEN := $(foreach goal,$(GOALS),$(or $(TAKES_$(goal)),$(OPTIONS))) TORCH_INDEX
+ifneq ($(filter-out $(TAKEN),$(GIVEN)),)
+$(error $(GOALS) does not take $(filter-out $(TAKEN),$(GIVEN)), only $(TAKEN) ARGS$(WHY_$(firstword $(GOALS))))
+endif
+
 BIN := .venv/bin
 PIP_ARGS ?= -qq
 # gptqmodel pins an older numpy: where it is, or is about to be, that numpy holds for all packages.
@@ -36,7 +59,7 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3 python,$(shell \
 	$(name) -c 'import sys; sys.version_info[:2] == (3, 11) and print("$(name)")' 2>/dev/null)))
 PYTEST_ARGS ?= -n 2 --dist loadgroup
 
-.PHONY: help setup eval compare gate accept-baseline report screenshots list test soak check parity bench train data lock clean
+.PHONY: help setup eval compare gate accept-baseline report screenshots list test soak check parity bench train data lock extras clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -133,6 +156,11 @@ lock: ## Pin the newest versions that pyproject.toml allows in constraints.txt
 	"$$venv/bin/pip" freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' > "$$venv/constraints.txt"; \
 	mv "$$venv/constraints.txt" constraints.txt; \
 	echo "lock: constraints.txt pins $$(wc -l < constraints.txt) packages"
+
+extras: ## Say which extras can be installed together (minutes; asks a package index, installs nothing)
+	@set -e; venv=$$(mktemp -d); trap 'rm -rf "$$venv"' EXIT; \
+	$(PYTHON) -m venv "$$venv"; "$$venv/bin/pip" install -qq 'uv>=0.13,<0.14'; \
+	"$$venv/bin/python" tests/extras.py
 
 clean: ## Remove .venv, caches and built packages; runs and reports stay
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -11,10 +11,9 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-import psutil
-
 from harness import __version__
 from harness.credentials import struck_out
+from harness.memory import total_memory
 from harness.records import Environment
 
 PACKAGES = ("torch", "transformers", "lm-eval", "tokenizers", "datasets", "numpy", "safetensors")
@@ -37,7 +36,7 @@ def describe_environment(device: str) -> Environment:
         processor=processor(),
         cores=cores(),
         threads=torch.get_num_threads(),
-        memory_bytes=psutil.virtual_memory().total,
+        memory_bytes=total_memory(),
         device=torch.cuda.get_device_name(device) if named else device,
         git_commit=_git_commit(),
         packages={name: version_of(name) for name in PACKAGES},

@@ -1,4 +1,4 @@
-"""Resident memory of this process: its peak, task by task, and giving back what is free."""
+"""Memory of this process: what it can still take, its peak, and giving back what is free."""
 
 from __future__ import annotations
 
@@ -7,8 +7,33 @@ import ctypes
 import gc
 from pathlib import Path
 
+import psutil
+
+from harness.cgroups import memory_limits
+
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
+
+
+def available_memory(system: Path = Path("/")) -> int:
+    """Bytes of main memory that can still be taken: what the system has free, or what the limits of
+    a container or batch job leave, if that is less.
+
+    Args:
+        system: the folder that holds ``proc`` and ``sys``.
+    """
+    free = int(psutil.virtual_memory().available)
+    return min([free, *(each.free for each in memory_limits(system))])
+
+
+def total_memory(system: Path = Path("/")) -> int:
+    """Bytes of main memory that this process could take at most, were all of it free.
+
+    Args:
+        system: the folder that holds ``proc`` and ``sys``.
+    """
+    total = int(psutil.virtual_memory().total)
+    return min([total, *(each.limit for each in memory_limits(system))])
 
 
 def reset_peak_resident() -> None:

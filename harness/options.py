@@ -310,6 +310,9 @@ def _lock_options(parser: argparse.ArgumentParser) -> None:
 
 def _doctor_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DIR", help="folder ORG/NAME/CONFIG/SPLIT.jsonl[.gz]")
+    parser.add_argument(
+        "--models-dir", type=Path, metavar="DIR", help="folder that holds org/name/ of hub models"
+    )
     _shared_options(parser)
 
 

@@ -49,17 +49,6 @@ def test_tables_are_not_cut_where_no_terminal_is(capsys: pytest.CaptureFixture[s
     assert "exact_match,strict-match" in out and "…" not in out
 
 
-def test_doctor_says_what_is_missing_and_what_it_costs(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    code = main(["doctor", "--json", "--reports", str(tmp_path / "reports")])
-    findings = {(f["what"], f["detail"]): f["state"] for f in json.loads(capsys.readouterr().out)}
-    assert code == (1 if "missing" in findings.values() else 0)
-    hub = [detail for what, detail in findings if what == "hub"]
-    assert "MODELS=dir" in hub[0] and "DATA=dir" in hub[0]
-    assert any("cais/mmlu" in detail for what, detail in findings if what == "data")
-
-
 def test_lock_names_what_it_could_not_resolve(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -23,14 +23,22 @@ import harness
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BUNDLED = "harness/_bundled/"
+TOP_LEVEL = {"gate.yaml", "model_zoo.yaml"}
+"""The YAML files of the repository's top folder, which a wheel carries."""
 OWNER = {"mlflow": "mlflow-skinny"}
 """What brings a module of another name, where the extra need not be installed."""
 
 
+def project_table() -> dict[str, Any]:
+    """Read the [project] table of pyproject.toml."""
+    table: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    return table
+
+
 @pytest.fixture(scope="module")
 def project() -> dict[str, Any]:
-    """Read the [project] table of pyproject.toml."""
-    return tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    """Give the [project] table."""
+    return project_table()
 
 
 def build(target: str, source: Path, out: Path) -> Path:
@@ -52,54 +60,83 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     return zipfile.ZipFile(build("wheel", REPOSITORY, tmp_path_factory.mktemp("wheel")))
 
 
-def files_under(folder: str, *patterns: str) -> set[str]:
-    """Name the files of the repository that a wheel must hold, as the repository names them."""
-    return {
-        path.relative_to(REPOSITORY).as_posix()
-        for pattern in patterns
-        for path in (REPOSITORY / folder).rglob(pattern)
-        if path.is_file()
-    }
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build a source distribution from this tree and unpack it."""
+    folder = tmp_path_factory.mktemp("sdist")
+    with tarfile.open(build("sdist", REPOSITORY, folder / "built")) as archive:
+        archive.extractall(folder / "source", filter="data")
+    (source,) = (folder / "source").iterdir()
+    return source
 
 
-def test_the_wheel_bundles_tasks_suites_samples_and_registry(wheel: zipfile.ZipFile) -> None:
-    expected = files_under("tasks", "*.py", "*.yaml", "*.jsonl") | {"model_zoo.yaml"}
-    assert any(name.startswith("tasks/samples/") for name in expected)
-    assert {BUNDLED + name for name in expected} <= set(wheel.namelist())
-
-
-def test_every_top_level_yaml_file_is_bundled(wheel: zipfile.ZipFile) -> None:
-    listed = subprocess.run(
-        ["git", "ls-files", "*.yaml"], cwd=REPOSITORY, capture_output=True, text=True, check=False
-    )
-    tracked = {name for name in listed.stdout.splitlines() if "/" not in name}
-    if not tracked:
+@pytest.fixture(scope="module")
+def ours() -> set[str]:
+    """Name the files of this project, as git has them; skips where there is no git checkout."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    names = {name for name in listed.stdout.splitlines() if (REPOSITORY / name).is_file()}
+    if listed.returncode != 0 or not names:
         pytest.skip("not a git checkout: which files belong to the project is not known")
-    missing = {name for name in tracked if BUNDLED + name not in wheel.namelist()}
-    assert not missing, "add them to force-include in pyproject.toml"
+    return names
 
 
-def test_the_wheel_holds_both_packages_and_their_templates(wheel: zipfile.ZipFile) -> None:
-    expected = files_under("harness", "*.py", "*.j2", "*.css", "*.js")
-    expected |= files_under("training", "*.py", "*.txt")
-    assert any(name.endswith(".j2") for name in expected)
-    assert expected <= set(wheel.namelist())
+def test_the_wheel_holds_what_a_user_needs_and_nothing_else(
+    wheel: zipfile.ZipFile, ours: set[str]
+) -> None:
+    """The two packages as they are; tasks, suites, samples, published tables and the registry."""
+    packages = {name for name in ours if name.startswith(("harness/", "training/"))}
+    bundled = {name for name in ours if name.startswith("tasks/") or name in TOP_LEVEL}
+    said = f"lineup_harness-{harness.__version__}.dist-info/"
+    metadata = {said + name for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt")}
+    licenses = {said + "licenses/" + name for name in project_table()["license-files"]}
+    expected = packages | {BUNDLED + name for name in bundled} | metadata | licenses
+    assert set(wheel.namelist()) == expected
 
 
-def test_the_wheel_installs_nothing_beside_the_two_packages(wheel: zipfile.ZipFile) -> None:
-    top = {name.split("/")[0] for name in wheel.namelist()}
-    assert top == {"harness", "training", f"lineup_harness-{harness.__version__}.dist-info"}
-    assert not [name for name in wheel.namelist() if "__pycache__" in name]
+@pytest.mark.parametrize(
+    "name",
+    [
+        "harness/_bundled/gate.yaml",
+        "harness/_bundled/model_zoo.yaml",
+        "harness/_bundled/tasks/arc_easy.py",
+        "harness/_bundled/tasks/published/zephyr-proposal.yaml",
+        "harness/_bundled/tasks/samples/arc/test.jsonl",
+        "harness/_bundled/tasks/suites/quick.yaml",
+        "harness/py.typed",
+        "harness/report/templates/report.css",
+        "harness/report/templates/report.js",
+        "harness/report/templates/run.html.j2",
+        "harness/report/templates/vendor/sortable.LICENSE",
+        "training/py.typed",
+        "training/ranking/constitution.txt",
+        "training/steps/dpo.py",
+    ],
+)
+def test_the_wheel_holds_one_of_each_kind(wheel: zipfile.ZipFile, name: str) -> None:
+    """By name: the list above would not notice what the repository lost too."""
+    assert name in wheel.namelist()
 
 
-def test_a_wheel_built_from_the_sdist_is_the_same(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
-    sdist = build("sdist", REPOSITORY, tmp_path / "sdist")
-    with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path / "source", filter="data")
-    (source,) = (tmp_path / "source").iterdir()
-    rebuilt = zipfile.ZipFile(build("wheel", source, tmp_path / "wheel"))
+def test_every_top_level_yaml_file_is_bundled(ours: set[str]) -> None:
+    found = {name for name in ours if "/" not in name and name.endswith(".yaml")}
+    assert found == TOP_LEVEL, "add it to force-include in pyproject.toml, and to this test"
+
+
+def test_a_wheel_built_from_the_sdist_is_the_same(
+    wheel: zipfile.ZipFile, sdist: Path, tmp_path: Path
+) -> None:
+    rebuilt = zipfile.ZipFile(build("wheel", sdist, tmp_path / "wheel"))
     contents = {info.filename: info.CRC for info in wheel.infolist()}
     assert {info.filename: info.CRC for info in rebuilt.infolist()} == contents
+
+
+def test_the_sdist_holds_what_a_packager_needs(sdist: Path, ours: set[str]) -> None:
+    """The sources with their tests, the texts that the README names, and no files of a run."""
+    held = {path.relative_to(sdist).as_posix() for path in sdist.rglob("*") if path.is_file()}
+    folders = ("harness/", "training/", "tasks/", "tests/", "docs/")
+    texts = {name for name in ours if "/" not in name}
+    assert held == {name for name in ours if name.startswith(folders)} | texts | {"PKG-INFO"}
 
 
 def test_the_version_is_written_once(wheel: zipfile.ZipFile, project: dict[str, Any]) -> None:
@@ -127,6 +164,19 @@ def test_every_import_is_a_declared_dependency(project: dict[str, Any]) -> None:
             assert candidates & declared, f"{path}: {module} is not in pyproject.toml"
 
 
+def test_every_dependency_has_an_upper_bound_and_a_reason(project: dict[str, Any]) -> None:
+    """All extras too, and what builds the package."""
+    table = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    reasons = (REPOSITORY / "docs/adr/0001-dependencies.md").read_text("utf-8")
+    lines = [line.lower() for line in reasons.splitlines() if line.startswith("|")]
+    optional = [each for extra in project["optional-dependencies"].values() for each in extra]
+    for requirement in [*project["dependencies"], *optional, *table["build-system"]["requires"]]:
+        name = distribution_of(requirement)
+        assert re.search(r"<\d|==\d", requirement), f"{requirement} has no upper bound"
+        word = re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])")
+        assert any(map(word.search, lines)), f"{name} has no line in docs/adr/0001-dependencies.md"
+
+
 def test_constraints_pin_every_dependency_of_a_set_up(project: dict[str, Any]) -> None:
     lines = (REPOSITORY / "constraints.txt").read_text().splitlines()
     pins = {distribution_of(line): line for line in lines}
@@ -151,16 +201,44 @@ def imported_by(path: Path) -> set[str]:
     return modules
 
 
+def make(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run make without doing anything."""
+    command = ["make", "--no-print-directory", "--dry-run", *words]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+
+
 def test_make_refuses_a_misspelt_option() -> None:
     """Make itself takes any variable; SUTIE=card would silently score the default suite."""
-    make = ["make", "--no-print-directory", "--dry-run", "help"]
-    refused = subprocess.run([*make, "SUTIE=card"], cwd=REPOSITORY, capture_output=True, text=True)
+    refused = make("help", "SUTIE=card")
     assert refused.returncode == 2
     assert "unknown option SUTIE" in refused.stderr and "SUITE" in refused.stderr
-    taken = subprocess.run(
-        [*make, "SUITE=card", "DATA=a b", "ARGS=--json x", "PYTEST_ARGS=-x"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-    )
+    taken = make("help", "SUITE=card", "DATA=a b", "ARGS=--json x", "PYTEST_ARGS=-x")
     assert taken.returncode == 0, taken.stderr
+
+
+@pytest.mark.parametrize("option", ["LIMIT=100", "SUITE=card", "DATA=dir"])
+def test_make_refuses_an_option_that_a_target_does_not_read(option: str) -> None:
+    refused = make("compare", "BASE=a", "MODEL=b", option)
+    assert refused.returncode == 2
+    assert f"compare does not take {option.partition('=')[0]}" in refused.stderr
+    assert "MODEL BASE TASKS" in refused.stderr and "give it to make eval" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("compare", "BASE=a", "MODEL=b", "TASKS=arc_easy", "ARGS=--json", "TORCH_INDEX=x"),
+        ("eval", "MODEL=b", "SUITE=card", "LIMIT=5", "DATA=dir", "REFERENCE=a"),
+        ("train", "eval", "MODEL=b", "LIMIT=5"),
+        ("report", "SUITE=card"),
+    ],
+)
+def test_make_takes_what_its_targets_read(words: tuple[str, ...]) -> None:
+    taken = make(*words)
+    assert "does not take" not in taken.stderr and "unknown option" not in taken.stderr
+
+
+def test_an_option_from_the_shell_is_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody who exports DATA once means it for the targets that read it."""
+    monkeypatch.setenv("DATA", "dir")
+    assert "does not take" not in make("compare", "BASE=a", "MODEL=b").stderr

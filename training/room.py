@@ -6,10 +6,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
 import torch
 
 from harness.errors import TrainingError
+from harness.memory import available_memory
 from training.step import Work
 from training.tuning import Tuning
 
@@ -158,7 +158,7 @@ def _what_fits(need: Demand, tuning: Tuning, load: Load, memory: int) -> str:
 def _free() -> int:
     if torch.cuda.is_available():
         return int(torch.cuda.mem_get_info()[0])
-    return int(psutil.virtual_memory().available)
+    return available_memory()
 
 
 def _giga(count: int) -> str:

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import lm_eval
-import psutil
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
@@ -24,7 +23,7 @@ from harness.chat_template import render_as_lm_eval
 from harness.engine.model import load_model
 from harness.engine.quantized import check, measure
 from harness.errors import HarnessError, WeightsError
-from harness.memory import peak_resident, reset_peak_resident
+from harness.memory import available_memory, peak_resident, reset_peak_resident
 from harness.quantization import declared
 from harness.types import (
     Answer,
@@ -259,7 +258,7 @@ class LmEvalBackend:
 
     def _batch_size(self, length: int) -> int:
         """Rows of ``length`` tokens whose logits fit into a third of the free memory."""
-        free = psutil.virtual_memory().available
+        free = available_memory()
         if self._lm.device.type == "cuda":
             free = torch.cuda.mem_get_info(self._lm.device)[0]
         rows = free // 3 // (length * self._vocabulary * LOGIT_BYTES)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
@@ -19,6 +18,7 @@ from harness.engine.loaders import loader_config, prepare, tune
 from harness.engine.passes import KeyValues, Pass, PassLayout
 from harness.engine.quantized import Footprint, check, measure, scheme_of
 from harness.errors import WeightsError
+from harness.memory import available_memory
 
 COMPILED_SHAPES = "128"
 """How many shapes of matrices oneDNN keeps compiled code for. Every pass has a number of tokens of
@@ -198,4 +198,4 @@ def free_memory(device: torch.device) -> int:
     """Bytes that can still be taken on a device."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
+    return available_memory()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.report.method import LM_EVAL_PREFIX, Method, MetricUse, TaskUse
+from harness.report.typed import typed
 from harness.report.wording import (
     ABSENT,
     arrow,
@@ -287,8 +289,8 @@ def _commands(method: Method) -> Table:
     return Table(
         "commands",
         "How to run it again",
-        "What was typed for each run, newest first, as it was recorded there: paths are those of "
-        "that machine. The same data, weights and versions give the same prompts, and the same "
+        "What was typed for each run, newest first; a path that begins with / is of the machine "
+        "where it ran. The same data, weights and versions give the same prompts, and the same "
         "answers up to rounding.",
         "command",
         ("Run", "Model", "When", "Command"),
@@ -297,7 +299,7 @@ def _commands(method: Method) -> Table:
                 clean(each.run_id),
                 clean(each.model),
                 moment(each.created),
-                Cell(clean(each.command), code=True)
+                Cell(clean(typed(each.command, Path.cwd())), code=True)
                 if not each.rescored_from
                 else f"scored again from the answers of {clean(each.rescored_from)}",
             )

@@ -8,6 +8,7 @@ import shlex
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from harness.errors import RecordError
 from harness.learned import kept_card
@@ -21,6 +22,7 @@ from harness.report.html import render, run_page
 from harness.report.leaderboard import total_cost
 from harness.report.ordered_rows import OrderedRows
 from harness.report.token_borders import Borders
+from harness.report.typed import typed
 from harness.report.wording import (
     clean,
     counted,
@@ -339,7 +341,7 @@ def _run_facts(run: Run) -> list[Fact]:
     packages = ", ".join(f"{name} {version}" for name, version in sorted(at.packages.items()))
     configs = ", ".join(f"{task}: {name}" for task, name in asked.dataset_configs.items())
     facts = [
-        Fact("Repeat with", clean(run.command), code=True),
+        Fact("Repeat with", clean(typed(run.command, Path.cwd())), code=True),
         Fact("Suite", clean(asked.suite or "")),
         Fact("Limit", "" if asked.limit is None else f"{asked.limit:,} per task"),
         Fact(

@@ -1,6 +1,5 @@
 """Every page through axe-core in a real browser, in both colour schemes; and a picture of each."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from harness.cli import main
 from harness.report.data_pages import write_card_pages
 from tests.report.axe import NoAxe, axe_source, findings
-from tests.report.browser import CHROMIUM, DRIVER, Browser, browser
+from tests.report.browser import Browser
 from tests.report.fixtures.cards import card
 from tests.report.fixtures.runs import (
     HOSTILE_NAME,
@@ -22,13 +21,7 @@ from tests.report.fixtures.runs import (
 )
 from tests.report.screenshots import SCHEMES, one_of_each, pages, take
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER),
-        reason="no chromium and chromedriver (apt-get install chromium chromium-driver)",
-    ),
-]
+pytestmark = pytest.mark.browser
 
 BAD = """<!doctype html><html lang="en"><head><title>Bad</title>
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
@@ -42,12 +35,6 @@ def checker() -> None:
         axe_source()
     except NoAxe as why:
         pytest.skip(str(why))
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as session:
-        yield session
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,12 @@
 """The pages in a real browser: they open from disk, sort, filter and run nothing foreign."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.report import write_leaderboard
 from harness.report.html import run_page
-from tests.report.browser import CHROMIUM, DRIVER, Browser, browser
+from tests.report.browser import Browser
 from tests.report.fixtures.runs import (
     HOSTILE_NAME,
     HOSTILE_TEXT,
@@ -19,22 +18,10 @@ from tests.report.fixtures.runs import (
     stored_realistic,
 )
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER),
-        reason="no chromium and chromedriver (apt-get install chromium chromium-driver)",
-    ),
-]
+pytestmark = pytest.mark.browser
 
 NAMES = "return [...document.querySelectorAll('tr[data-table=\"1\"] th a')].map(a => a.textContent)"
 SHOWN = "return [...document.querySelectorAll('.doc')].filter(d => d.checkVisibility()).length"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as session:
-        yield session
 
 
 @pytest.fixture(scope="module")

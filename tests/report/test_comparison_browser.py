@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.cli import main
 from tests.compared import answers, documents, stored_run
-from tests.report.browser import CHROMIUM, DRIVER, Browser, browser
+from tests.report.browser import Browser
 from tests.report.fixtures.runs import HOSTILE_NAME
 from tests.test_compare import BASE, MODEL
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER),
-        reason="no chromium and chromedriver (apt-get install chromium chromium-driver)",
-    ),
-]
+pytestmark = pytest.mark.browser
 
 NAME = r"$\frac{x}$ " + HOSTILE_NAME + "n" * 300
 TASKS = (
     "return [...document.querySelectorAll('.differences tbody tr')].map(r => r.cells[0].innerText)"
 )
 LAST = "return document.querySelector('.differences tfoot tr').cells[0].innerText"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as session:
-        yield session
 
 
 @pytest.fixture(scope="module")

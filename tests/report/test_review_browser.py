@@ -10,18 +10,12 @@ import pytest
 from harness.cli import main
 from harness.marks import read_marks
 from harness.run_folder import RunFolder
-from tests.report.browser import CHROMIUM, DRIVER, Browser, browser
+from tests.report.browser import Browser
 from tests.report.fixtures.reviewed import NAMED, answers, page_of, write
 from tests.report.fixtures.runs import HOSTILE_TEXT
 from tests.report.test_browser import CONTRAST
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER),
-        reason="no chromium and chromedriver (apt-get install chromium chromium-driver)",
-    ),
-]
+pytestmark = pytest.mark.browser
 
 ESCAPE, RIGHT, LEFT, DOWN, UP = "\ue00c", "\ue014", "\ue012", "\ue015", "\ue013"
 
@@ -30,12 +24,6 @@ ESCAPE, RIGHT, LEFT, DOWN, UP = "\ue00c", "\ue014", "\ue012", "\ue015", "\ue013"
 def reports(tmp_path: Path) -> Path:
     write(tmp_path)
     return tmp_path
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as session:
-        yield session
 
 
 @pytest.fixture

@@ -11,31 +11,19 @@ from harness.marks import read_marks
 from harness.report import write_leaderboard
 from harness.report.html import run_page
 from harness.run_folder import RunFolder
-from tests.report.browser import CHROMIUM, DRIVER, Browser, browser
+from tests.report.browser import Browser
 from tests.report.fixtures.long_run import CHILD, EXAMPLES, HOSTILE, LONG, answers, prompt, write
 from tests.report.fixtures.runs import HOSTILE_TEXT
 from tests.report.test_browser import CONTRAST, clean_page
 from tests.report.test_token_borders import byte_by_byte
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER),
-        reason="no chromium and chromedriver (apt-get install chromium chromium-driver)",
-    ),
-]
+pytestmark = pytest.mark.browser
 
 SHOWN = (
     "return [...document.querySelectorAll('.doc:not([hidden]) .number')]"
     ".map(n => Number(n.textContent))"
 )
 CLICK = "document.querySelector(arguments[0]).click()"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as session:
-        yield session
 
 
 @pytest.fixture

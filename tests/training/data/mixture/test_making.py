@@ -368,7 +368,8 @@ def test_a_masked_row_is_held_against_the_tests_as_it_was(
     tests = [TestSet("t", "shipped", {}, (DocTexts((doc,), (doc,)),))]
     monkeypatch.setattr(making, "test_sets", lambda *_: (tests, {}))
     rows = [{"instruction": doc, "output": words(9, 3)}, *alpaca(1)]
-    card = made(mixture(source(write(tmp_path / "rows.jsonl", rows))), tmp_path / "out")
+    path = write(tmp_path / "rows.jsonl", rows)
+    card = made(mixture(source(path), ngram=13), tmp_path / "out")
     assert card.drops == {"contaminated": 1}
     (found,) = card.dropped
     assert found.why == "shares with t, doc 1: words that are masked in part"
