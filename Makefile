@@ -13,6 +13,11 @@ SECONDS ?= 600
 # What was typed on this command line, asked before the next line makes all of them our own.
 GIVEN := $(foreach option,$(OPTIONS),$(if $(filter command,$(firstword $(origin $(option)))),$(option)))
 
+# A key goes to no address that nobody typed: other programs have a variable of this name.
+ifeq ($(filter BASE_URL,$(GIVEN)),)
+override BASE_URL :=
+endif
+
 # Recipes read an option from the environment, as "$$MODEL": whatever a value contains, spaces,
 # quotes or a dollar sign, neither make nor the shell interprets it.
 $(foreach option,$(OPTIONS),$(eval override export $(option) := $$(value $(option))))
@@ -42,7 +47,7 @@ TAKES_parity := MODEL TASKS LIMIT DATA DTYPE MODELS BACKEND
 TAKES_bench := $(TAKES_parity)
 WHY_compare := ; runs are compared as they were scored: give it to make eval, for both models
 GOALS := $(or $(MAKECMDGOALS),$(.DEFAULT_GOAL))
-TAKEN := $(foreach goal,$(GOALS),$(or $(TAKES_$(goal)),$(OPTIONS))) TORCH_INDEX
+TAKEN := $(filter-out TORCH_INDEX,$(foreach goal,$(GOALS),$(or $(TAKES_$(goal)),$(OPTIONS)))) TORCH_INDEX
 ifneq ($(filter-out $(TAKEN),$(GIVEN)),)
 $(error $(GOALS) does not take $(filter-out $(TAKEN),$(GIVEN)), only $(TAKEN) ARGS$(WHY_$(firstword $(GOALS))))
 endif

@@ -313,6 +313,7 @@ def _doctor_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--models-dir", type=Path, metavar="DIR", help="folder that holds org/name/ of hub models"
     )
+    parser.add_argument("--base-url", metavar="URL", help="a server that models are to be asked at")
     _shared_options(parser)
 
 

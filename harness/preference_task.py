@@ -156,6 +156,7 @@ def open_preference_task(dataset: Dataset, context: TaskContext) -> PreferenceTa
     _check_no_shots(dataset, context)
     if context.tokenize is None:
         raise TypeError("answers are counted in tokens: the model's tokenizer is needed")
+    context.tokenize("")  # who cannot, says so before anything is asked
     docs, record = preference_docs(dataset, context)
     return PreferenceTask(docs, [record], context.reference, context.render_chat, context.tokenize)
 

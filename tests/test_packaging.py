@@ -207,6 +207,19 @@ def make(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
 
 
+def test_make_takes_a_servers_address_from_the_command_line_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Other programs have a variable of this name, and the key goes there."""
+    monkeypatch.setenv("BASE_URL", "http://elsewhere.example/v1")
+    probe = ["make", "--no-print-directory", "--eval", "show:;@echo [$$BASE_URL]", "show"]
+    for more, shown in (([], "[]"), (["BASE_URL=http://mine/v1"], "[http://mine/v1]")):
+        told = subprocess.run(
+            [*probe, *more], cwd=REPOSITORY, capture_output=True, text=True, check=True
+        )
+        assert told.stdout.strip() == shown
+
+
 def test_make_refuses_a_misspelt_option() -> None:
     """Make itself takes any variable; SUTIE=card would silently score the default suite."""
     refused = make("help", "SUTIE=card")

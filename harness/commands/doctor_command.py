@@ -20,7 +20,14 @@ COLOURS = {"ok": "green", "missing": "red", "note": "yellow"}
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; exit code 1 if the embedded default could not be scored here."""
-    where = Where(options.reports, options.data, options.models_dir, options.zoo, options.tasks_dir)
+    where = Where(
+        options.reports,
+        options.data,
+        options.models_dir,
+        options.zoo,
+        options.tasks_dir,
+        options.base_url,
+    )
     # Of the project's own files only a checkout has this one.
     checkout = (Path(harness.__file__).resolve().parent.parent / "constraints.txt").is_file()
     findings = list(_told(examine(where, checkout), not options.json))

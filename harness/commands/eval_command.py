@@ -282,11 +282,15 @@ def _dataset_configs(pairs: list[str], tasks: tuple[str, ...]) -> dict[str, str]
 
 def _earlier_run(options: argparse.Namespace) -> Run:
     """The run of ``--resume``, whose settings hold: any other option would contradict them."""
+    earlier = RunFolder(runs_folder(options) / Path(options.resume).name).read()
+    asked = earlier.settings.base_url if earlier.settings.backend == "api" else None
     given = [name for name in SETTINGS_OF_A_RUN if getattr(options, name)]
+    given = [name for name in given if name != "base_url" or asked is None]
     if given:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise UsageError(f"--resume takes the run's own settings; leave out {flags}")
-    earlier = RunFolder(runs_folder(options) / Path(options.resume).name).read()
+    if asked is not None:
+        _check_server(asked, options, earlier.id)
     if earlier.status == "complete":
         raise UsageError(f"run {earlier.id} is complete; `harness show {earlier.id}` prints it")
     if earlier.rescored_from:
@@ -295,6 +299,17 @@ def _earlier_run(options: argparse.Namespace) -> Run:
             f"`harness rescore {earlier.rescored_from}`"
         )
     return earlier
+
+
+def _check_server(asked: str, options: argparse.Namespace, run: str) -> None:
+    """A key goes to no address that a record alone names: a record may come from anybody."""
+    said = make_server(options.base_url, "m", None).url if options.base_url else None
+    if said != asked:
+        raise UsageError(
+            f"run {run} asked the server {asked}: "
+            + (f"--base-url says {said}" if said else "say so again")
+            + f"; to go on there: --base-url {shlex.quote(asked)}"
+        )
 
 
 def runs_folder(options: argparse.Namespace) -> Path:
@@ -364,6 +379,7 @@ def _how_to_go_on(folder: RunFolder, options: argparse.Namespace, how: str) -> s
         for name in RAY_OPTIONS:
             value = getattr(options, name)
             command += [f"--{name.replace('_', '-')}", str(value)] if value is not None else []
+    command += ["--base-url", options.base_url] if options.base_url else []
     command += ["--key-env", options.key_env] if options.key_env else []
     return f"{how}; finished tasks are kept ({', '.join(kept)}). To go on: {shlex.join(command)}"
 

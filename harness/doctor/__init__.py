@@ -33,7 +33,7 @@ def examine(where: Where, checkout: bool) -> Iterator[Finding]:
     yield from places.held_findings(where)
     yield places.lock_file_finding()
     yield addresses.hub_finding()
-    yield from addresses.server_findings()
+    yield from addresses.server_findings(where.base_url)
     yield places.models_folder_finding(where)
     yield from content.task_findings(where)
     yield from content.registry_findings(where)

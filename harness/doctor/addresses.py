@@ -81,21 +81,24 @@ def _not_fetchable(package: str) -> str:
     return "" if not version or version in words else f"it has no version {version}"
 
 
-def server_findings(environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
-    """A server and a ray cluster, where the environment names one.
+def server_findings(
+    base_url: str | None, environment: Mapping[str, str] = os.environ
+) -> Iterator[Finding]:
+    """The server that was named, and a ray cluster, where the environment names one.
 
     Args:
+        base_url: the server's address; it is asked nothing that needs a key.
         environment: the variables.
     """
-    if url := environment.get("BASE_URL"):
-        yield _server(url)
+    if base_url:
+        yield _server(base_url)
     if address := environment.get("RAY_ADDRESS"):
         yield _ray(address)
 
 
 def _server(url: str) -> Finding:
     """Ask for the list of models, without a key: the key is for what is scored only."""
-    cost, mend = "no model of this server can be scored", "start it, or mend BASE_URL"
+    cost, mend = "no model of this server can be scored", "start it, or mend --base-url"
     try:
         parts = urllib.parse.urlsplit(url)
         shown = f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
@@ -103,7 +106,7 @@ def _server(url: str) -> Finding:
         parts, shown = urllib.parse.urlsplit(""), ""
     if parts.scheme not in ("http", "https") or not parts.hostname:
         mend = "write http://HOST:PORT/v1"
-        return Finding("note", "BASE_URL", "it is no http address", cost, mend)
+        return Finding("note", "server", "it is no http address", cost, mend)
 
     def ask() -> int:
         request = urllib.request.Request(url.rstrip("/") + "/models")
@@ -116,17 +119,17 @@ def _server(url: str) -> Finding:
         status = error.code
     except http.client.HTTPException as error:  # its words repeat the address
         words = f"it is no HTTP server, or the address is none ({type(error).__name__})"
-        return Finding("note", "BASE_URL", f"{shown}: {words}", cost, mend)
+        return Finding("note", "server", f"{shown}: {words}", cost, mend)
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        return Finding("note", "BASE_URL", f"{shown} does not answer: {reason}", cost, mend)
+        return Finding("note", "server", f"{shown} does not answer: {reason}", cost, mend)
     if status in (401, 403):
         key = "a key" if os.environ.get(KEY_VARIABLE) else f"a key, and {KEY_VARIABLE} is not set"
-        return Finding("ok", "BASE_URL", f"{shown} answers, and asks for {key}")
+        return Finding("ok", "server", f"{shown} answers, and asks for {key}")
     if status >= 400:
         detail = f"{shown} answers {status} when asked for its models"
-        return Finding("note", "BASE_URL", detail, cost, mend)
-    return Finding("ok", "BASE_URL", f"{shown} answers")
+        return Finding("note", "server", detail, cost, mend)
+    return Finding("ok", "server", f"{shown} answers")
 
 
 def _ray(address: str) -> Finding:

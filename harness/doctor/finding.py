@@ -44,6 +44,7 @@ class Where:
         models: folder that holds ``org/name/`` of hub models.
         zoo: the registry's file.
         tasks: folder of task files.
+        base_url: address of a server that models are to be asked at.
     """
 
     reports: Path
@@ -51,3 +52,4 @@ class Where:
     models: Path | None = None
     zoo: Path | None = None
     tasks: Path | None = None
+    base_url: str | None = None

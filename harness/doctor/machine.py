@@ -7,16 +7,13 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.cgroups import memory_limits, processor_limit
 from harness.doctor.finding import Finding
 from harness.doctor.installed import version_of
 from harness.environment import cores
 from harness.memory import available_memory, total_memory
-
-if TYPE_CHECKING:
-    pass
 
 NEEDED_MEMORY = 1_100_000_000
 """Bytes: `smol` on the suite quick takes 1.04 GB at its peak."""

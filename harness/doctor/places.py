@@ -160,7 +160,14 @@ def _is_held(path: Path) -> bool:
 def _existing(folder: Path) -> Path:
     """The folder, or the nearest above it that is there."""
     whole = folder.absolute()
-    return next(path for path in (whole, *whole.parents) if path.exists())
+    return next(path for path in (whole, *whole.parents) if _is_there(path))
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name too long, which no folder can have
+        return False
 
 
 def _not_writable(folder: Path) -> str:

@@ -88,6 +88,7 @@ def read_reply(body: str) -> Reply:
         whole(model),
         count(usage, "prompt_tokens"),
         count(usage, "completion_tokens"),
+        silent=text is None and finish != "stop",
     )
 
 

@@ -120,6 +120,9 @@ def _place(offset: Any) -> int:
 
 
 def _finite(logprob: Any) -> float:
-    if not isinstance(logprob, int | float) or not math.isfinite(logprob):
-        raise ValueError("the answer holds a log-probability that is no number")
-    return float(logprob)
+    try:
+        if isinstance(logprob, int | float) and math.isfinite(found := float(logprob)):
+            return found
+    except OverflowError:
+        pass
+    raise ValueError("the answer holds a log-probability that is no number")

@@ -12,7 +12,7 @@ BYTES_PER_TOKEN = 3.0
 """Of UTF-8: few, as in texts with many numbers, so that the cost is rather told too high."""
 CUT_OFF = "length"
 """The ``finish_reason`` of an answer that reached ``max_tokens``."""
-REFUSED, BROKEN = "refused", "broken off by the server"
+REFUSED, BROKEN, SILENT = "refused", "broken off by the server", "without any text"
 """Why a reply is no answer, see `Reply.unusable`."""
 _UNUSABLE = {"content_filter": REFUSED, "refusal": REFUSED, "error": BROKEN}
 _MOST_TOKENS = 10**15
@@ -73,6 +73,8 @@ class Reply:
         model: what the server calls the model that answered; empty where it does not say.
         tokens_in, tokens_out: as the server counts them, ``None`` where it does not.
         logprobs: of a `Completion` that asked for them, else ``None``.
+        silent: whether it ended before there was a text, as a model that was still thinking, or
+            that called a tool.
     """
 
     text: str
@@ -82,11 +84,14 @@ class Reply:
     tokens_in: int | None = None
     tokens_out: int | None = None
     logprobs: TokenLogProbs | None = None
+    silent: bool = False
 
     @property
     def unusable(self) -> str:
         """Why its text is not what the model had to say, in a few words; else empty."""
-        return REFUSED if self.refusal else _UNUSABLE.get(self.finish, "")
+        if self.refusal:
+            return REFUSED
+        return _UNUSABLE.get(self.finish, SILENT if self.silent else "")
 
     def struck_out(self, strike: Callable[[str], str]) -> Reply:
         """The reply without a secret, which JSON can also spell in escapes of its letters."""

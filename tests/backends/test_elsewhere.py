@@ -91,6 +91,24 @@ def test_a_spent_budget_ends_with_1_and_the_same_command_goes_on(
         assert json.loads(out)["results"]["arc_easy"]["cost"]["stored"] == 7  # three were the look
 
 
+def test_a_record_alone_sends_no_key_anywhere(
+    harness: Command, served_zoo: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    with serving_tiny(tiny_model) as server:
+        words = ("eval", "--model", "far", "--base-url", server.url, *WORK)
+        code, out, _ = harness(*words)
+        record = json.loads(out)
+        path = tmp_path / "reports/runs" / record["id"] / "run.json"
+        path.write_text(json.dumps(record | {"status": "interrupted", "results": {}}), "utf-8")
+        asked = len(server.asked)
+        for more, said in (((), "say so again"), (("--base-url", "http://h/v1"), "says http://h")):
+            code, _, told = harness("eval", "--resume", record["id"], *more)
+            assert code == 2 and said in told and f"--base-url {server.url}" in told
+        assert len(server.asked) == asked
+        code, _, told = harness("eval", "--resume", record["id"], "--base-url", server.url)
+        assert code == 0, told
+
+
 def test_tasks_that_a_server_cannot_be_asked_are_named_before_any_is(
     harness: Command, served_zoo: Path
 ) -> None:

@@ -41,34 +41,34 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(addresses, "PATIENCE", 30.0)  # on a busy machine too
 
 
-def one(**environment: str) -> Finding:
-    (finding,) = addresses.server_findings(environment)
+def one(base_url: str | None = None, **environment: str) -> Finding:
+    (finding,) = addresses.server_findings(base_url, environment)
     return finding
 
 
 def test_nothing_is_said_of_what_is_not_named() -> None:
-    assert list(addresses.server_findings({})) == []
+    assert list(addresses.server_findings(None, {"BASE_URL": "http://h"})) == []
 
 
 def test_a_server_that_answers_asks_for_a_key_or_fails(server: str) -> None:
-    assert one(BASE_URL=f"{server}/ok/").state == "ok"
-    asked = one(BASE_URL=f"{server}/key")
+    assert one(f"{server}/ok/").state == "ok"
+    asked = one(f"{server}/key")
     assert asked.state == "ok" and "OPENAI_API_KEY is not set" in asked.detail
-    failed = one(BASE_URL=f"{server}/v1")
+    failed = one(f"{server}/v1")
     assert failed.state == "note" and "answers 500" in failed.detail
 
 
 def test_secrets_in_an_address_are_not_printed(server: str) -> None:
-    finding = one(BASE_URL=server.replace("//", "//user:hunter2hunter2@") + "/ok")
+    finding = one(server.replace("//", "//user:hunter2hunter2@") + "/ok")
     assert "hunter2" not in f"{finding}" and "127.0.0.1" in finding.detail
 
 
 def test_what_does_not_speak_http_is_said(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "InvalidURL" in one(BASE_URL=f"{server}/a b").detail
+    assert "InvalidURL" in one(f"{server}/a b").detail
     monkeypatch.setattr(
         "harness.doctor.addresses.urllib.request.urlopen", raising(http.client.BadStatusLine("x"))
     )
-    finding = one(BASE_URL=f"{server}/ok")
+    finding = one(f"{server}/ok")
     assert finding.state == "note" and "no HTTP server" in finding.detail
 
 
@@ -81,7 +81,7 @@ def raising(error: Exception) -> Callable[..., None]:
 
 @pytest.mark.parametrize("written", ["localhost:8000", "ftp://host/", "http://[", "http://"])
 def test_what_is_no_address_is_refused(written: str) -> None:
-    finding = one(BASE_URL=written)
+    finding = one(written)
     assert finding.state == "note" and finding.mend == "write http://HOST:PORT/v1"
 
 

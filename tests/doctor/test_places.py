@@ -34,6 +34,11 @@ def test_folders_that_are_not_there_yet_can_be_made(tmp_path: Path) -> None:
     assert not (tmp_path / "a").exists(), "looking makes nothing"
 
 
+def test_a_name_that_no_folder_can_have(tmp_path: Path) -> None:
+    found = list(places.disk_findings(Where(tmp_path / ("x" * 300)), False))
+    assert [each.what for each in found] == ["cache", "reports"]
+
+
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """900 MB are too little to fetch the default, and enough to score it where it is."""
     room(monkeypatch, 900_000_000)

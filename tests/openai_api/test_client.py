@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -413,6 +414,22 @@ def test_a_content_in_parts_is_the_texts_among_them() -> None:
     for bad in (["a"], [{"type": "text"}], [{"type": "text", "text": 2}]):
         with pytest.raises(ValueError, match="no chat completion"):
             read_reply(json.dumps({"choices": [{"message": {"content": bad}}]}))
+
+
+@pytest.mark.parametrize(
+    ("message", "finish", "why"),
+    [
+        ({"content": None, "reasoning_content": "Hm"}, "length", "without any text"),
+        ({"content": None, "tool_calls": []}, "tool_calls", "without any text"),
+        ({"content": ""}, "length", ""),
+        ({"content": None}, "stop", ""),
+    ],
+)
+def test_a_reply_that_ended_before_its_text_is_none(
+    message: dict[str, Any], finish: str, why: str
+) -> None:
+    body = json.dumps({"choices": [{"message": message, "finish_reason": finish}]})
+    assert read_reply(body).unusable == why
 
 
 @pytest.mark.parametrize(
