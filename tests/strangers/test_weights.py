@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from harness import pickles, unpickle
 from harness.errors import RegistryError, WeightsError
 from harness.sources import presence, resolve
 from harness.zoo import Zoo, load_zoo
-from tests.tiny_checkpoint import checkpoint, pickle
+from tests.tiny_checkpoint import checkpoint, pickle, safetensors
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+NAMING = "transformers_weights"
 HUB, OWN = Path("models/org/name"), Path("own")
 Write = Callable[..., Zoo]
 
@@ -72,6 +76,76 @@ def test_a_pickle_is_read_only_where_the_registry_allows_it(
     found = resolve(zoo.get("m"), zoo)
     assert "converted to safetensors" in found.notes[0]
     assert set(found.files) == {"config.json", "model.safetensors", "tokenizer.json"}
+
+
+@pytest.mark.parametrize("config", [{NAMING: "sub/model.safetensors"}, {"text": {NAMING: "p.bin"}}])
+def test_a_config_names_no_other_weights(write: Write, config: dict[str, Any]) -> None:
+    """Transformers would load them, and two models that differ there only would be one here."""
+    checkpoint(OWN)
+    (OWN / "config.json").write_text(json.dumps({"model_type": "llama", **config}), "utf-8")
+    (OWN / "sub").mkdir()
+    (OWN / "sub/model.safetensors").write_bytes(safetensors(5))
+    zoo = write("path: own")
+    with pytest.raises(WeightsError, match=r"names the weights that are to be loaded \(transf"):
+        resolve(zoo.get("m"), zoo)
+
+
+@pytest.mark.parametrize("decoy", ["x.safetensors", "model.fp16.safetensors"])
+@pytest.mark.parametrize(("source", "folder"), [("hub: org/name", HUB), ("path: own", OWN)])
+def test_tensors_that_no_loader_takes_hide_no_pickle(
+    write: Write, source: str, folder: Path, decoy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_MODELS", "models")
+    Path("models").mkdir()
+    lay_pickle(folder, b"never read")
+    (folder / decoy).write_bytes(safetensors())
+    zoo = write(source)
+    with pytest.raises(WeightsError, match=r"a pickle only .*`allow_pickle: true`"):
+        resolve(zoo.get("m"), zoo)
+    (folder / pickles.PICKLE).rename(folder / "pytorch_model-00001-of-00001.bin")
+    with pytest.raises(WeightsError, match="holds its weights as pickles only"):
+        resolve(zoo.get("m"), zoo)
+    (folder / "pytorch_model-00001-of-00001.bin").unlink()
+    with pytest.raises(WeightsError, match=f"no loader takes weights of another name .{decoy}"):
+        resolve(zoo.get("m"), zoo)
+
+
+@pytest.mark.parametrize("named", ["sub/model-1.safetensors", "../model-1.safetensors", "p.bin"])
+def test_an_index_names_files_beside_it_only(write: Write, named: str) -> None:
+    checkpoint(OWN)
+    (OWN / "sub").mkdir()
+    for there in (OWN / named, OWN / "model-1.safetensors"):
+        there.write_bytes(safetensors())
+    index = {"weight_map": {"v": "model-1.safetensors", "w": named}}
+    (OWN / "model.safetensors").unlink()
+    (OWN / "model.safetensors.index.json").write_text(json.dumps(index), "utf-8")
+    zoo = write("path: own")
+    with pytest.raises(WeightsError, match=f"is incomplete: .* names {named}, which is not there"):
+        resolve(zoo.get("m"), zoo)
+
+
+def test_no_loader_falls_back_to_a_pickle(tiny_model: Path, tmp_path: Path) -> None:
+    """Also not one that is handed a folder which nobody checked."""
+    from harness.engine.model import load_model
+
+    folder = tmp_path / "pickled"
+    shutil.copytree(tiny_model, folder)
+    torch.save(load_file(folder / "model.safetensors"), folder / pickles.PICKLE)
+    (folder / "model.safetensors").rename(folder / "x.safetensors")
+    with pytest.raises(WeightsError, match=r"no file named model\.safetensors"):
+        load_model(folder, "auto", False, "model")
+
+
+def test_every_loader_of_weights_asks_for_safetensors() -> None:
+    """All that name a class which loads weights, but for GGUF, which is not a folder."""
+    for path in sorted([*REPOSITORY.glob("harness/**/*.py"), *REPOSITORY.glob("training/**/*.py")]):
+        for call in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+                continue
+            loader, named = ast.unparse(call.func), {word.arg for word in call.keywords}
+            if call.func.attr != "from_pretrained" or not loader.startswith(("AutoModel", "kind.")):
+                continue
+            assert named & {"use_safetensors", "gguf_file"}, f"{path}: {loader}"
 
 
 def test_a_permission_stands_where_a_pickle_can_be(write: Write) -> None:
@@ -171,8 +245,6 @@ def test_an_adapter_leads_to_no_other_weights(write: Write, tiny_model: Path) ->
 
 def test_code_without_permission_does_not_run(tiny_model: Path, tmp_path: Path) -> None:
     """Not even where the configuration names it: the loader is asked, not trusted to ask."""
-    import shutil
-
     from harness.engine.model import load_model, load_tokenizer
 
     folder = tmp_path / "coded"
