@@ -96,6 +96,7 @@ def _make(
     _convert(folder / PICKLE, made / "model.safetensors", model)
     for other in files:
         if other != PICKLE:
+            (made / other).parent.mkdir(exist_ok=True)
             shutil.copyfile(folder / other, made / other)
     weights.check_folder(made, model)
     note = f"its weights were a pickle ({PICKLE}) and were converted to safetensors"

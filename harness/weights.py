@@ -22,8 +22,13 @@ _TOKENIZER = re.compile(
     r"tokenizer.*\.(json|model)"
     r"|(special_tokens_map|added_tokens|vocab|chat_template)\.json"
     r"|chat_template\.jinja"
-    r"|merges\.txt|vocab\.txt|(spiece|spm)\.model|.*\.tiktoken"
+    r"|merges\.txt|vocab\.(txt|bpe)|(spiece|spm|spm_char|sentencepiece(\.bpe)?)\.model"
+    r"|.*\.(tiktoken|spm)|bpe\.codes|dict\.txt|tekken\.json|prophetnet\.tokenizer"
+    r"|((entity|target)_vocab|vocab-(src|tgt)|normalizer|emoji|byte_maps)\.json"
 )
+_TEMPLATES = "additional_chat_templates"
+_TEMPLATE = re.compile(rf"{_TEMPLATES}/[^/]+\.jinja")
+"""Templates by name; one called ``default`` goes before the tokenizer's own."""
 _LOADED = ("model.safetensors", "model.safetensors.index.json")
 """What transformers looks for first; where neither is there, it takes a pickle."""
 _DECIDING = re.compile(
@@ -44,7 +49,7 @@ def deciding_files(names: Iterable[str]) -> list[str]:
     tokenizer, the model's own code. Where ``model*.safetensors`` stand beside other tensors
     (some publishers add a second copy in their own format), the others are left out.
     """
-    found = sorted(name for name in names if "/" not in name and _DECIDING.fullmatch(name))
+    found = _matching(_DECIDING, names)
     tensors = [name for name in found if name.endswith(".safetensors")]
     if standard := [name for name in tensors if name.startswith("model")]:
         others = set(tensors) - set(standard)
@@ -59,19 +64,33 @@ def loadable(names: Iterable[str]) -> bool:
 
 def folder_files(folder: Path) -> list[str]:
     """`deciding_files` of what lies in a folder."""
-    return deciding_files(path.name for path in folder.iterdir() if path.is_file())
+    return deciding_files(_listed(folder))
 
 
 def file_names(folder: Path) -> list[str]:
-    """The files that lie in a folder, sorted; none if there is no such folder."""
-    if not folder.is_dir():
-        return []
-    return sorted(path.name for path in folder.iterdir() if path.is_file())
+    """The files that lie in a folder, and chat templates in the folder for them, sorted; none if
+    there is no such folder.
+    """
+    return _listed(folder) if folder.is_dir() else []
 
 
 def tokenizer_files(names: Iterable[str]) -> list[str]:
     """Those of a folder's file names that make its tokenizer, sorted."""
-    return sorted(name for name in names if "/" not in name and _TOKENIZER.fullmatch(name))
+    return _matching(_TOKENIZER, names)
+
+
+def _listed(folder: Path) -> list[str]:
+    inner = folder / _TEMPLATES
+    found = [*folder.iterdir(), *(inner.iterdir() if inner.is_dir() else ())]
+    return sorted(path.relative_to(folder).as_posix() for path in found if path.is_file())
+
+
+def _matching(pattern: re.Pattern[str], names: Iterable[str]) -> list[str]:
+    return sorted(
+        name
+        for name in names
+        if ("/" not in name and pattern.fullmatch(name)) or _TEMPLATE.fullmatch(name)
+    )
 
 
 def weights_id(files: Mapping[str, str]) -> str:

@@ -225,6 +225,73 @@ def test_code_of_another_repository_is_refused(write: Write, files: dict[str, An
     assert resolve(zoo.get("m"), zoo).files
 
 
+@pytest.mark.parametrize("place", ["sub/code.Model", "../other/code.Model", "sub\\code.Model"])
+def test_code_in_another_folder_is_refused(write: Write, place: str) -> None:
+    """Its files are not among those that make the model's identity."""
+    snapshot(config={"auto_map": {"AutoModelForCausalLM": place}})
+    zoo = write(f"hub: org/name@{COMMIT}", TRUSTED)
+    with pytest.raises(WeightsError, match=r"names code in another folder \(.*only code beside"):
+        resolve(zoo.get("m"), zoo)
+
+
+def test_code_that_generates_is_refused(write: Write) -> None:
+    """A loader runs custom_generate/generate.py of a checkpoint whose code may run, unasked."""
+    (snapshot() / "custom_generate").mkdir()
+    zoo = write(f"hub: org/name@{COMMIT}", TRUSTED)
+    with pytest.raises(WeightsError, match="holds a folder custom_generate"):
+        resolve(zoo.get("m"), zoo)
+    zoo = write(f"hub: org/name@{COMMIT}")
+    assert resolve(zoo.get("m"), zoo).files, "without the permission it does not run"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "additional_chat_templates/default.jinja",
+        "chat_template.jinja",
+        "dict.txt",
+        "sentencepiece.bpe.model",
+        "source.spm",
+        "tekken.json",
+        "vocab.bpe",
+    ],
+)
+@pytest.mark.parametrize("more", ["", ", tokenizer: ./tok"])
+def test_two_tokenizers_that_differ_are_two_models(write: Write, name: str, more: str) -> None:
+    """Also where the difference is a template that goes before the one in the folder itself."""
+    checkpoint(OWN)
+    checkpoint(Path("tok"))
+    file, zoo = (Path("tok") if more else OWN) / name, write("path: own", more)
+    before = resolve(zoo.get("m"), zoo)
+    file.parent.mkdir(exist_ok=True)
+    identities = {before.weights_id}
+    for content in ("good", "evil"):
+        file.write_text(content, "utf-8")
+        found = resolve(zoo.get("m"), zoo)
+        identities.add(found.weights_id)
+        assert set(found.files) - set(before.files) == {f"tokenizer/{name}" if more else name}
+    assert len(identities) == 3
+
+
+def test_a_converted_pickle_keeps_its_templates(write: Write) -> None:
+    lay_pickle(OWN, pickle({"w": [1.0]}))
+    (OWN / "additional_chat_templates").mkdir()
+    (OWN / "additional_chat_templates/tool_use.jinja").write_text("x", "utf-8")
+    zoo = write("path: own", ", allow_pickle: true")
+    found = resolve(zoo.get("m"), zoo)
+    assert "additional_chat_templates/tool_use.jinja" in found.files
+    assert (found.path / "additional_chat_templates/tool_use.jinja").read_text("utf-8") == "x"
+
+
+def test_the_identity_of_what_has_no_such_files_is_as_it_was(write: Write) -> None:
+    """Baselines and journals name it."""
+    checkpoint(OWN)
+    (OWN / "sub").mkdir()
+    (OWN / "sub/code.py").write_text("", "utf-8")
+    zoo = write("path: own")
+    assert resolve(zoo.get("m"), zoo).weights_id.startswith("0a8bc1c5af981909")
+
+
 def test_a_tokenizer_from_elsewhere_runs_no_code(write: Write) -> None:
     checkpoint(OWN)
     checkpoint(Path("tok"))
