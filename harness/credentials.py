@@ -9,8 +9,16 @@ import urllib.parse
 from collections.abc import Iterator, Mapping
 
 STRUCK = "***"
-_NAMES = re.compile(r"(?:.*_)?(?:TOKEN|KEY|SECRET|PASSWORD|PASSWD|CREDENTIALS?)", re.IGNORECASE)
-_IN_ADDRESS = re.compile(r"(?<=://)[^\s/?#'\"]*@")
+_NAMES = re.compile(
+    r"(?:.*(?:TOKEN|APIKEY|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?)"
+    r"|(?:.*_)?(?:KEY|PASS|AUTH)|PGPASS|.*_PWD)(?:_?\d+)?",
+    re.IGNORECASE,
+)
+"""Not ``PWD`` alone, which is the current folder."""
+_IN_ADDRESS = re.compile(
+    r"(?<=://)(?:[^\s/?#'\"]*|[^\s/?#'\"]*:(?!\d+[/?#])(?<!\[:)[^\s'\"\[\]]*)@"
+)
+"""A password may hold a slash; what follows a port is no password."""
 _BY_FORM = re.compile(r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{20,})")
 _SHORTEST, _SHORTEST_WORD = 8, 16
 """Characters from which a value is a secret, the second where it is only letters and hyphens: a
@@ -35,6 +43,10 @@ def struck_out(text: str, environment: Mapping[str, str] = os.environ) -> str:
 def _secrets(environment: Mapping[str, str]) -> Iterator[str]:
     for name, value in environment.items():
         shortest = _SHORTEST_WORD if value.replace("-", "").isalpha() else _SHORTEST
-        # SSL_KEY=/etc/ssl/my.key names a file.
-        if _NAMES.fullmatch(name) and len(value.strip()) >= shortest and value[0] not in "/~.":
+        if _NAMES.fullmatch(name) and len(value.strip()) >= shortest and not _is_path(value):
             yield value.strip()
+
+
+def _is_path(value: str) -> bool:
+    """SSL_KEY=/etc/ssl/my.key names a file; a password may begin with a slash, too."""
+    return value[0] in "/~." and os.path.exists(os.path.expanduser(value.strip()))

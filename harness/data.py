@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import hub
-from harness.dataset_card import CARD, check_card
+from harness.dataset_card import CARDS, check_card, check_cards
 from harness.errors import DataError, HarnessError, UsageError
 from harness.lock import check_dataset, find_lock
 from harness.records import DataRecord, Origin
@@ -253,14 +253,14 @@ def _load_from_hub(found: FoundData) -> tuple[dict[str, datasets.Dataset], DataR
         if found.snapshot is not None:
             # The folder itself, not the name: a name would be looked up on the network again.
             commit = found.snapshot.name
-            check_card(found.snapshot / CARD, dataset.name)
+            check_cards(found.snapshot, dataset.name)
             loaded = datasets.load_dataset(str(found.snapshot), dataset.config)
         else:
             pinned = pin.commit if pin else None
             there = hub.remote(dataset.name, pinned, "dataset")
             commit = there.commit
-            if CARD in there.files:
-                check_card(hub.dataset_file(dataset.name, commit, CARD), dataset.name)
+            for card in set(CARDS) & set(there.files):
+                check_card(hub.dataset_file(dataset.name, commit, card), dataset.name)
             loaded = datasets.load_dataset(
                 dataset.name, dataset.config, revision=commit, **dataset.load_options
             )

@@ -1,4 +1,4 @@
-"""The card of a data set (README.md): where it says that its files are.
+"""The cards of a data set (README.md, .huggingface.yaml): where they say that its files are.
 
 `datasets` follows what stands there, also to an absolute path on this machine or to another host.
 A data set's files are those beside its card.
@@ -6,6 +6,7 @@ A data set's files are those beside its card.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,8 +16,25 @@ import yaml
 from harness.errors import DataError, RegistryError
 from harness.strict_yaml import check_bounds, read_text
 
-CARD = "README.md"
+CARDS = ("README.md", ".huggingface.yaml")
+"""The files that `datasets` asks where the data is; the second goes before the first."""
+_HEAD = re.compile(
+    r"\ufeff?\s*---[ \t]*(?:\r\n|\r|\n)([\S\s]*?)(?:(?:\r\n|\r|\n)---[ \t]*(?:\r\n|\n|$)|\Z)"
+)
+"""As huggingface_hub finds it, blanks before it too, and where it would find none for a blank after
+the hyphens.
+"""
 _LEADING = ("configs", "data_files", "data_dir")
+
+
+def check_cards(folder: Path, dataset: str) -> None:
+    """Refuse a data set's folder whose cards name files elsewhere.
+
+    Raises:
+        DataError: one does, or cannot be read.
+    """
+    for name in CARDS:
+        check_card(folder / name, dataset)
 
 
 def check_card(card: Path, dataset: str) -> None:
@@ -29,7 +47,7 @@ def check_card(card: Path, dataset: str) -> None:
         return
     try:
         text = read_text(card)
-        head = _head(text)
+        head = text if card.suffix == ".yaml" else _head(text)
         check_bounds(head, card)
         content = yaml.safe_load(head)
     except (yaml.YAMLError, ValueError, RegistryError) as error:
@@ -47,11 +65,8 @@ def check_card(card: Path, dataset: str) -> None:
 
 def _head(text: str) -> str:
     """The YAML between the first two lines of three hyphens; empty without it."""
-    lines = text.removeprefix("\ufeff").splitlines()
-    if not lines or lines[0].rstrip() != "---":
-        return ""
-    end = next((n for n, line in enumerate(lines[1:], 1) if line.rstrip() == "---"), len(lines))
-    return "\n".join(lines[1:end])
+    found = _HEAD.match(text)
+    return found[1] if found else ""
 
 
 def _leads_out(place: str) -> bool:

@@ -52,7 +52,8 @@ def check_folder(spec: ModelSpec, folder: Path, tokenizer: Path) -> None:
 
     Raises:
         WeightsError: it is an adapter, which names another checkpoint to be loaded; or its code
-            may run, and is another repository's, or comes with a tokenizer from elsewhere.
+            may run, and is another repository's, lies below its folder, or comes with a tokenizer
+            from elsewhere.
     """
     if (folder / "adapter_config.json").is_file():
         base = _read(folder / "adapter_config.json").get("base_model_name_or_path")
@@ -70,11 +71,25 @@ def check_folder(spec: ModelSpec, folder: Path, tokenizer: Path) -> None:
                 "commit pins: copy that code into the checkpoint's folder, and name it without "
                 "the part before --"
             )
+        if "/" in name or "\\" in name:
+            raise _below(spec, f"{folder / file} names code in another folder ({name})")
+    if (folder / "custom_generate").exists():
+        raise _below(
+            spec, f"{folder} holds a folder custom_generate, whose code a loader would run"
+        )
     if tokenizer != folder and (found := next(_classes(tokenizer), None)):
         raise WeightsError(
             f"{spec.name}: {tokenizer / found[0]} names code ({found[1]}), and the code of a "
             "tokenizer from elsewhere does not run: trust_remote_code is for the checkpoint's own"
         )
+
+
+def _below(spec: ModelSpec, problem: str) -> WeightsError:
+    return WeightsError(
+        f"{spec.name}: {problem}: only code beside config.json is part of the model's identity, "
+        "and no other runs. Copy what is needed there, or remove the folder from a copy of your "
+        "own (MODELS=DIR)"
+    )
 
 
 def _classes(folder: Path) -> Iterator[tuple[str, str]]:

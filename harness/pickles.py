@@ -28,16 +28,18 @@ PICKLE = "pytorch_model.bin"
 
 
 def deciding_files(names: Iterable[str]) -> list[str]:
-    """`weights.deciding_files`, and the pickle where there are no safetensors."""
+    """`weights.deciding_files`, and the pickle where a loader would take it."""
     names = list(names)
     found = weights.deciding_files(names)
     return sorted([*found, PICKLE]) if pickled(names) else found
 
 
 def pickled(names: Iterable[str]) -> bool:
-    """Whether the weights among a checkpoint's files are a pickle only."""
+    """Whether the weights among a checkpoint's files are a pickle only: safetensors that no loader
+    takes, beside it, are none.
+    """
     names = set(names)
-    return PICKLE in names and not any(name.endswith(".safetensors") for name in names)
+    return PICKLE in names and not weights.loadable(names)
 
 
 def check_allowed(spec: ModelSpec, where: str) -> None:
@@ -94,6 +96,7 @@ def _make(
     _convert(folder / PICKLE, made / "model.safetensors", model)
     for other in files:
         if other != PICKLE:
+            (made / other).parent.mkdir(exist_ok=True)
             shutil.copyfile(folder / other, made / other)
     weights.check_folder(made, model)
     note = f"its weights were a pickle ({PICKLE}) and were converted to safetensors"

@@ -245,7 +245,7 @@ def _hub_folder(
         wanted = pickles.deciding_files(repo.files)
         if pickles.pickled(repo.files):
             pickles.check_allowed(spec, source.name)
-        if not any(name.endswith((".safetensors", pickles.PICKLE)) for name in wanted):
+        elif not weights.loadable(repo.files):
             raise hub.HubError(weights.no_tensors(map(Path, repo.files), source.name))
         size = sum(repo.sizes.get(name, 0) for name in wanted) / 1e6
         progress(f"{spec.name}: fetching {source.name} from the hub ({size:,.0f} MB)")
@@ -393,7 +393,7 @@ def _looks_whole(folder: Path, pickle: bool = False) -> bool:
         names = weights.folder_files(folder)
     except OSError:
         return False
-    if "config.json" not in names or not any(n.endswith(".safetensors") for n in names):
+    if "config.json" not in names or not weights.loadable(names):
         return pickle and "config.json" in names and (folder / pickles.PICKLE).is_file()
     return all(
         set(weights.shards(folder / name)) <= set(names)

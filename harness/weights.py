@@ -22,8 +22,15 @@ _TOKENIZER = re.compile(
     r"tokenizer.*\.(json|model)"
     r"|(special_tokens_map|added_tokens|vocab|chat_template)\.json"
     r"|chat_template\.jinja"
-    r"|merges\.txt|vocab\.txt|(spiece|spm)\.model|.*\.tiktoken"
+    r"|merges\.txt|vocab\.(txt|bpe)|(spiece|spm|spm_char|sentencepiece(\.bpe)?)\.model"
+    r"|.*\.(tiktoken|spm)|bpe\.codes|dict\.txt|tekken\.json|prophetnet\.tokenizer"
+    r"|((entity|target)_vocab|vocab-(src|tgt)|normalizer|emoji|byte_maps)\.json"
 )
+_TEMPLATES = "additional_chat_templates"
+_TEMPLATE = re.compile(rf"{_TEMPLATES}/[^/]+\.jinja")
+"""Templates by name; one called ``default`` goes before the tokenizer's own."""
+_LOADED = ("model.safetensors", "model.safetensors.index.json")
+"""What transformers looks for first; where neither is there, it takes a pickle."""
 _DECIDING = re.compile(
     r".*\.safetensors"
     r"|.*\.safetensors\.index\.json"
@@ -32,6 +39,7 @@ _DECIDING = re.compile(
     r"|.*\.py"
     rf"|{_TOKENIZER.pattern}"
 )
+_NAMING_WEIGHTS = "transformers_weights"
 _LONGEST_HEADER = 100_000_000
 _RACY_SECONDS = 2.0
 
@@ -41,7 +49,7 @@ def deciding_files(names: Iterable[str]) -> list[str]:
     tokenizer, the model's own code. Where ``model*.safetensors`` stand beside other tensors
     (some publishers add a second copy in their own format), the others are left out.
     """
-    found = sorted(name for name in names if "/" not in name and _DECIDING.fullmatch(name))
+    found = _matching(_DECIDING, names)
     tensors = [name for name in found if name.endswith(".safetensors")]
     if standard := [name for name in tensors if name.startswith("model")]:
         others = set(tensors) - set(standard)
@@ -49,21 +57,40 @@ def deciding_files(names: Iterable[str]) -> list[str]:
     return found
 
 
+def loadable(names: Iterable[str]) -> bool:
+    """Whether a loader takes safetensors of a folder, and nothing else, by its file names."""
+    return not set(_LOADED).isdisjoint(names)
+
+
 def folder_files(folder: Path) -> list[str]:
     """`deciding_files` of what lies in a folder."""
-    return deciding_files(path.name for path in folder.iterdir() if path.is_file())
+    return deciding_files(_listed(folder))
 
 
 def file_names(folder: Path) -> list[str]:
-    """The files that lie in a folder, sorted; none if there is no such folder."""
-    if not folder.is_dir():
-        return []
-    return sorted(path.name for path in folder.iterdir() if path.is_file())
+    """The files that lie in a folder, and chat templates in the folder for them, sorted; none if
+    there is no such folder.
+    """
+    return _listed(folder) if folder.is_dir() else []
 
 
 def tokenizer_files(names: Iterable[str]) -> list[str]:
     """Those of a folder's file names that make its tokenizer, sorted."""
-    return sorted(name for name in names if "/" not in name and _TOKENIZER.fullmatch(name))
+    return _matching(_TOKENIZER, names)
+
+
+def _listed(folder: Path) -> list[str]:
+    inner = folder / _TEMPLATES
+    found = [*folder.iterdir(), *(inner.iterdir() if inner.is_dir() else ())]
+    return sorted(path.relative_to(folder).as_posix() for path in found if path.is_file())
+
+
+def _matching(pattern: re.Pattern[str], names: Iterable[str]) -> list[str]:
+    return sorted(
+        name
+        for name in names
+        if ("/" not in name and pattern.fullmatch(name)) or _TEMPLATE.fullmatch(name)
+    )
 
 
 def weights_id(files: Mapping[str, str]) -> str:
@@ -85,14 +112,20 @@ def check_folder(folder: Path, model: str) -> list[str]:
         Names of its tensor files.
 
     Raises:
-        WeightsError: no config.json, no safetensors, a shard missing or truncated.
+        WeightsError: no config.json, or one that names other weights; no safetensors that a loader
+            takes; a shard missing or truncated.
     """
     config = folder / "config.json"
     if not config.is_file():
         raise WeightsError(
             f"{model}: {folder} holds no config.json, so it is not a Hugging Face checkpoint"
         )
-    _read_json(config, model)
+    if elsewhere := _named_weights(_read_json(config, model)):
+        raise WeightsError(
+            f"{model}: {config} names the weights that are to be loaded ({_NAMING_WEIGHTS}: "
+            f"{elsewhere[0]!r}), and only {' or '.join(_LOADED)} is read: take the key out, and "
+            "give the weights that name"
+        )
     names = folder_files(folder)
     tensors = [name for name in names if name.endswith(".safetensors")]
     for name in names:
@@ -107,7 +140,7 @@ def check_folder(folder: Path, model: str) -> list[str]:
                     f"{model}: {folder} is incomplete: {name} names {', '.join(missing)}, "
                     "which is not there: copy or download the folder again"
                 )
-    if not tensors:
+    if not tensors or not loadable(names):
         raise WeightsError(f"{model}: {no_tensors(folder.iterdir(), str(folder))}")
     for name in tensors:
         check_safetensors(folder / name, model)
@@ -123,13 +156,19 @@ def shards(index: Path) -> set[str]:
 
 
 def no_tensors(files: Iterable[Path], where: str) -> str:
-    """Say why a checkpoint without safetensors is refused."""
+    """Say why a checkpoint without safetensors that a loader takes is refused."""
+    files = list(files)
     pickled = sorted(path.name for path in files if path.suffix in (".bin", ".pt", ".pth", ".ckpt"))
     if pickled:
         return (
             f"{where} holds its weights as pickles only ({', '.join(pickled[:3])}), and loading a "
             "pickle can run any program; convert them: load them where you trust them, and save "
             "with `model.save_pretrained(folder)`, which writes *.safetensors"
+        )
+    if others := sorted(path.name for path in files if path.suffix == ".safetensors"):
+        return (
+            f"{where} holds no {' or '.join(_LOADED)}, and no loader takes weights of another name "
+            f"({', '.join(others[:3])}): the weights or their index are missing"
         )
     return f"{where} holds no *.safetensors: the weights are missing"
 
@@ -251,10 +290,21 @@ class DigestCache:
             remove_parts(self._path.parent)
 
 
+def _named_weights(config: Any) -> list[Any]:
+    """The files that a config, or one inside it, names as the weights to be loaded."""
+    found, left = [], [config]
+    while left:
+        value = left.pop()
+        if isinstance(value, Mapping):
+            found += [value[key] for key in value if key == _NAMING_WEIGHTS]
+            left += value.values()
+    return found
+
+
 def _read_json(path: Path, model: str) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(
             f"{model}: {path} is not readable as JSON ({error}): copy or download it again"
         ) from None

@@ -99,6 +99,7 @@ def _parents_loss(text: Calibration, work: Work) -> float:
     parent: Any = AutoModelForCausalLM.from_pretrained(
         work.parent,
         dtype=precision("auto"),
+        use_safetensors=True,
         device_map={"": device()},
         trust_remote_code=work.trust_remote_code,
     )

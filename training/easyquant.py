@@ -58,6 +58,7 @@ def quantize(bits: int, outlier_sigma: float, range_steps: int, work: Work) -> M
             work.parent,
             dtype="auto",
             device_map={"": device()},
+            use_safetensors=True,
             trust_remote_code=work.trust_remote_code,
             local_files_only=True,
         )

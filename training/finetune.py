@@ -268,6 +268,7 @@ def chosen(tuning: Tuning, tokenizer: Any) -> dict[str, str]:
 def copy_tokenizer(work: Work) -> None:
     """Copy the tokenizer's files: saved anew by another version, they might not be the same."""
     for name in tokenizer_files(file_names(work.tokenizer)):
+        (work.out / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(work.tokenizer / name, work.out / name)
 
 

@@ -203,6 +203,7 @@ def _load(kind: Any, work: Work, options: dict[str, Any]) -> tuple[Any, list[str
     try:
         model, found = kind.from_pretrained(
             work.parent,
+            use_safetensors=True,
             trust_remote_code=work.trust_remote_code,
             local_files_only=True,
             output_loading_info=True,

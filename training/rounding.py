@@ -41,6 +41,7 @@ def round_with_bitsandbytes(
             dtype=dtype,
             quantization_config=config,
             device_map={"": device()},
+            use_safetensors=True,
             trust_remote_code=work.trust_remote_code,
             local_files_only=True,
         )

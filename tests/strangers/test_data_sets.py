@@ -116,6 +116,36 @@ def test_a_card_names_no_file_elsewhere(snapshot: Path, place: Any) -> None:
         serve(snapshot)
 
 
+@pytest.mark.parametrize("before", ["\n", "\r\n \t\n", "  ", "\u2003\n", "\ufeff"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_card_is_read_as_the_library_reads_it(snapshot: Path, before: str, end: str) -> None:
+    """huggingface_hub finds the head behind blanks and empty lines, too."""
+    written = before + card("../../../../secret.jsonl").replace("\n", end)
+    if end == "\r":
+        written = written.replace("---\r#", "---\n#")  # after its end it takes no such line
+    (snapshot / "README.md").write_bytes(written.encode())
+    with pytest.raises(DataError, match=r"README.md names '\.\./.*' as data"):
+        serve(snapshot)
+
+
+def test_the_second_card_is_held_to_the_same(
+    snapshot: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`datasets` takes what .huggingface.yaml says before what README.md says."""
+    (snapshot / "README.md").write_text(card("test.jsonl"), "utf-8")
+    second = snapshot / ".huggingface.yaml"
+    second.write_text(card("../../../../secret.jsonl").split("---")[1], "utf-8")
+    with pytest.raises(DataError, match=r"huggingface.yaml names '\.\./.*' as data"):
+        serve(snapshot)
+    there = hub.RemoteRepo("a" * 40, {".huggingface.yaml": "git:0"}, {})
+    monkeypatch.setattr(hub, "remote", lambda *_: there)
+    monkeypatch.setattr(hub, "dataset_file", lambda name, commit, file: snapshot / file)
+    with pytest.raises(DataError, match=r"huggingface.yaml names '\.\./.*' as data"):
+        load(FoundData(Dataset("o/n"), "hub"))
+    second.write_text("license: mit\n", "utf-8")
+    assert serve(snapshot)["test"]["a"] == ["a row"]
+
+
 def test_a_card_that_names_its_own_files_serves(snapshot: Path) -> None:
     (snapshot / "README.md").write_text(card("test.jsonl"), "utf-8")
     assert serve(snapshot)["test"]["a"] == ["a row"]

@@ -68,6 +68,58 @@ def clean(text: str) -> bool:
     return not any(secret in text for secret in SECRETS)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWS_SECRET_ACCESS_KEY", "/Xk3jd83hdkdjK39dkd9/kd83jdkKSJDkdj8"),
+        ("SOME_TOKEN", "~Xk3jd83hdkd"),
+        ("OPENAI_APIKEY", "abcdef0123456789"),
+        ("HF_TOKEN_2", "hx_1234567890abcdef"),
+        ("HF_TOKEN2", "hx_1234567890abcdef"),
+        ("PGPASS", "abcd1234efgh"),
+        ("PGPASSWORD", "abcd1234efgh"),
+        ("DB_PASS", "abcd1234efgh"),
+        ("DB_PWD", "abcd1234efgh"),
+        ("AZURE_OPENAI_AUTH", "abcd1234efgh"),
+    ],
+)
+def test_a_secret_is_known_by_its_name(name: str, value: str) -> None:
+    assert struck_out(f"said {value}.", {name: value}) == "said ***."
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PWD", "/home/ana/project-1"),
+        ("OLDPWD", "/home/ana/project-1"),
+        ("SSH_AUTH_SOCK", "/run/agent.1234"),
+        ("TOKENIZERS_PARALLELISM", "whatever-12"),
+        ("KEYBOARD", "whatever-12"),
+        ("SSL_KEY", __file__),
+        ("SOME_KEY", "not-needed"),
+        ("HARNESS_DATA", "/data/key-1234"),
+    ],
+)
+def test_a_harmless_value_stays(name: str, value: str) -> None:
+    assert struck_out(f"said {value}.", {name: value}) == f"said {value}."
+
+
+@pytest.mark.parametrize(
+    ("text", "struck"),
+    [
+        ("http://ana:p/w@host/x", "http://***@host/x"),
+        ("http://ana:p?w#x@host", "http://***@host"),
+        ("http://ana:1/w@host", "http://ana:1/w@host"),  # 1 may be a port: SECURITY.md says so
+        ("http://host:8000/v1/org/name@main", "http://host:8000/v1/org/name@main"),
+        ("http://[::1]:8000/v1/name@main", "http://[::1]:8000/v1/name@main"),
+        ("https://host/org/name@main", "https://host/org/name@main"),
+        ("http://a:b@host 'http://c@other'", "http://***@host 'http://***@other'"),
+    ],
+)
+def test_a_password_in_an_address_may_hold_a_slash(text: str, struck: str) -> None:
+    assert struck_out(text, {}) == struck
+
+
 def test_the_address_of_a_hub_is_told_without_its_password(loud: str, tmp_path: Path) -> None:
     path = tmp_path / "zoo.yaml"
     path.write_text("models: {m: {family: f, stage: base, source: {hub: org/name}}}", "utf-8")
@@ -128,7 +180,7 @@ def test_what_a_run_leaves_holds_no_secret(harness: Command, tmp_path: Path) -> 
         (f"a={TOKEN}&b", "a=***&b"),
         (json.dumps('quo"ted-s3cret'), '"***"'),
         ("quo%22ted-s3cret", "***"),
-        ("not-needed and short and /etc/key", "not-needed and short and /etc/key"),
+        ("not-needed and short and /etc/passwd", "not-needed and short and /etc/passwd"),
         ("ghp_" + "a" * 36, "***"),
     ],
 )
@@ -138,7 +190,7 @@ def test_what_is_struck_out(text: str, expected: str) -> None:
         "HF_TOKEN": TOKEN,
         "OPENAI_API_KEY": "not-needed",
         "A_KEY": "short",
-        "SSL_KEY": "/etc/key",
+        "SSL_KEY": "/etc/passwd",
         "EMPTY_TOKEN": "",
         "KEYBOARD": "not-needed-at-all-1",
     }

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import hub
-from harness.dataset_card import CARD, check_card
+from harness.dataset_card import CARDS, check_card, check_cards
 from harness.errors import DataError, HarnessError
 from harness.lock import find_lock
 from harness.report.wording import counted, size
@@ -159,14 +159,14 @@ class _Hub:
 
     def _fetched(self, source: Source, pinned: str | None) -> Located:
         remote = hub.remote(source.dataset, pinned, "dataset")
-        if CARD in remote.files:
-            card = hub.dataset_file(source.dataset, remote.commit, CARD)
-            check_card(card, source.dataset)
+        cards = [card for card in CARDS if card in remote.files]
+        for card in cards:
+            check_card(hub.dataset_file(source.dataset, remote.commit, card), source.dataset)
         prefix = f"hf://datasets/{source.dataset}@{remote.commit}/"
         wanted, every = _resolved(source, source.dataset, remote.commit)
-        # All splits, and the page that says which they are: what the cache is asked for next time.
+        # All splits, and the cards that say which they are: what the cache is asked for next time.
         names = [each.removeprefix(prefix) for each in every]
-        names += [name for name in (CARD,) if name in remote.files]
+        names += cards
         total = sum(remote.sizes.get(name, 0) for name in names)
         self._tell(f"fetching {source.dataset}, {counted(len(names), 'file')}, {size(total)}")
         folder = hub.download(source.dataset, pinned, remote, names, "dataset")
@@ -176,7 +176,7 @@ class _Hub:
 
 def _cached(source: Source, snapshot: Path) -> Located | None:
     """The source's files in a snapshot; ``None`` where it has not all of them."""
-    check_card(snapshot / CARD, source.dataset)
+    check_cards(snapshot, source.dataset)
     try:
         files = [Path(each) for each in _resolved(source, str(snapshot), None)[0]]
         return Located(check_parts(files), snapshot.name)
