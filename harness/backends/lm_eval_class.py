@@ -7,6 +7,7 @@ It is asked as lm-eval asks it: by text, through `loglikelihood`, `loglikelihood
 from __future__ import annotations
 
 import inspect
+import json
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,6 +43,7 @@ KINDS: Mapping[type[Request], str] = {
     GenerateUntil: "generate_until",
 }
 """What lm-eval calls the kinds of requests that it knows."""
+_PLACES = frozenset({"pretrained", "tokenizer", "device"})
 
 
 class LmEvalClass:
@@ -147,10 +149,11 @@ def load_class(options: LoadOptions) -> LmEvalClass:
         raise UnknownName("model class", name, MODEL_REGISTRY, "lm-eval's") from None
     except ImportError as error:
         raise WeightsError(f"lm-eval's {name} needs what is not installed: {error}") from None
+    added: dict[str, Any] = {}
     if options.path.parts:
-        arguments = _with_folder(kind, arguments, options)
+        added = _with_folder(kind, arguments, options)
     try:
-        model = kind.create_from_arg_obj(arguments)
+        model = kind.create_from_arg_obj({**added, **arguments})
     except Exception as error:  # of as many kinds as there are classes
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WeightsError(f"lm-eval's {name} cannot be made: {reason}") from None
@@ -158,6 +161,7 @@ def load_class(options: LoadOptions) -> LmEvalClass:
         "backend": f"lm_eval {lm_eval.__version__}",
         "class": name,
         "arguments": options.lm_eval.arguments,
+        "added": json.dumps(_decisive(added), sort_keys=True),
         "dtype": options.dtype,
         "weights": options.weights_id,
     }
@@ -165,7 +169,7 @@ def load_class(options: LoadOptions) -> LmEvalClass:
 
 
 def _with_folder(kind: type, arguments: dict[str, Any], options: LoadOptions) -> dict[str, Any]:
-    """The arguments of a class that loads weights itself: the registry's, as it loads them."""
+    """What is added for a class that loads weights itself: the registry's, as it loads them."""
     taken = [
         name
         for base in kind.__mro__
@@ -179,17 +183,24 @@ def _with_folder(kind: type, arguments: dict[str, Any], options: LoadOptions) ->
         )
     if named := sorted({"pretrained", "tokenizer", "dtype"} & set(arguments)):
         raise UsageError(f"--lm-eval-args {named[0]}=...: the registry and --dtype say that")
-    ours = {
+    ours: dict[str, Any] = {
         "pretrained": str(options.path),
         "tokenizer": str(options.tokenizer),
         "dtype": options.dtype,
         "device": "cuda:0" if torch.cuda.is_available() else "cpu",
     }
     if options.add_bos is not None:
-        ours["add_bos_token"] = str(options.add_bos)
+        ours["add_bos_token"] = options.add_bos
     if options.trust_remote_code:
-        ours["trust_remote_code"] = "True"
-    return {**{name: value for name, value in ours.items() if name in taken}, **arguments}
+        ours["trust_remote_code"] = True
+    return {name: value for name, value in ours.items() if name in taken}
+
+
+def _decisive(added: Mapping[str, Any]) -> dict[str, Any]:
+    """What answers depend on: not where the files lie, whose digest is the weights', nor where they
+    are computed, which is a fact of its own.
+    """
+    return {name: value for name, value in added.items() if name not in _PLACES}
 
 
 def _refused(request: Request) -> str | None:
