@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.backends.served import serving_tiny
+from tests.backends.served import TinyModel, serving_tiny
 from tests.conftest import Command
 from tests.openai_api.local_server import LocalServer, Payload, Says, failure, serving
 
@@ -89,6 +89,26 @@ def test_a_spent_budget_ends_with_1_and_the_same_command_goes_on(
         code, out, _ = harness(*words)
         assert code == 0 and json.loads(out)["status"] == "complete"
         assert json.loads(out)["results"]["arc_easy"]["cost"]["stored"] == 7  # three were the look
+
+
+def test_a_run_through_an_outage_is_not_complete_and_the_same_command_finishes_it(
+    harness: Command, served_zoo: Path, tiny_model: Path
+) -> None:
+    model = TinyModel(tiny_model)
+
+    def script(payload: Payload, number: int) -> Says:
+        return failure(503, "down") if 5 <= number < 8 else model.says(payload)
+
+    with serving(script) as server:
+        words = ("eval", "--model", "far", "--base-url", server.url, *WORK)
+        code, _, told = harness(*words, "--attempts", "1", "--at-once", "1")
+        assert code == 1 and "the server failed at 3 of " in told and "status 503: down" in told
+        assert "asks it again" in told and "Traceback" not in told
+        code, out, _ = harness(*words)
+    run = json.loads(out)
+    assert code == 0 and run["status"] == "complete"
+    assert run["results"]["arc_easy"]["unscored"] == 0
+    assert run["results"]["arc_easy"]["cost"]["stored"] > 0
 
 
 def test_tasks_that_a_server_cannot_be_asked_are_named_before_any_is(
