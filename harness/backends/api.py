@@ -70,8 +70,10 @@ class ApiBackend:
 
     def __init__(self, terms: Terms, chat: bool, weights_id: str) -> None:
         self._terms, self._chat = terms, chat
-        self.spending = Spending(terms.budget)
+        self.spending = terms.spending or Spending(terms.budget)
+        self._before = self.spending.sums()
         self._heard = False
+        self._who = f"{terms.server.url}, model {terms.server.model}"
         where = "chat completions" if chat else "completions"
         self.facts = BackendFacts(
             dtype="as served",
@@ -104,7 +106,7 @@ class ApiBackend:
         for index, question in enumerate(questions):
             if question.refused is not None:
                 yield Answer(index, Unanswered(question.refused))
-        run = _Run(questions, self._chat, self.spending, self._heard)
+        run = _Run(questions, self._chat, self.spending, self._heard, self._who)
         with Client(self._terms.server, self._terms.patience, run.stop, self.spending) as client:
 
             def ask(index: int) -> Asked | ApiError:
@@ -148,11 +150,15 @@ class ApiBackend:
     def spent(self) -> str:
         """What was asked so far, in words."""
         took = self.spending
+        requests, read, wrote = (
+            now - before for now, before in zip(took.sums(), self._before, strict=True)
+        )
         about = "about " if took.estimated else ""
-        money = "" if took.money is None else f", {took.money:.4g} in money"
+        prices = self._terms.budget.prices
+        money = "" if prices is None else f", {prices.of(read, wrote):.4g} in money"
         return (
-            f"{took.requests:,} requests were put to the server, {about}{took.tokens_in:,} tokens "
-            f"read and {took.tokens_out:,} written{money}"
+            f"{requests:,} requests were put to the server, {about}{read:,} tokens read and "
+            f"{wrote:,} written{money}"
         )
 
     def relaid(self) -> None:
@@ -181,7 +187,7 @@ class ApiBackend:
 
     def _put(self, ask: Ask, patience: Patience) -> Reply:
         if refusal := self.spending.admit(ask):
-            raise BudgetSpent(refusal)
+            raise BudgetSpent(f"{self._who}: {refusal}")
         with Client(self._terms.server, patience, meter=self.spending) as client:
             found = client.ask(ask)
         self.spending.answered(ask, found.reply)
@@ -209,10 +215,16 @@ class _Run:
         spending: asked before each.
         heard: whether this server answered something before: then one that it refuses is refused
             for what it is, and not for a wrong setting.
+        who: is asked, for what is told.
     """
 
     def __init__(
-        self, questions: Sequence[Question], chat: bool, spending: Spending, heard: bool
+        self,
+        questions: Sequence[Question],
+        chat: bool,
+        spending: Spending,
+        heard: bool,
+        who: str,
     ) -> None:
         self._questions, self._spending = questions, spending
         self.asks = {
@@ -225,7 +237,7 @@ class _Run:
         self._waiting: int | None = None
         self._denied = ""
         self._error: ApiError | None = None
-        self.heard = heard
+        self.heard, self._who = heard, who
         self._under_way = self._in_vain = 0
         self._failed: list[ApiError] = []
 
@@ -277,8 +289,8 @@ class _Run:
             raise self._error
         if self._denied:
             raise BudgetSpent(
-                f"{self._denied}; {kept} with a larger budget, or again with this one, asks only "
-                "what is missing"
+                f"{self._who}: {self._denied}; {kept} with a larger budget, or again "
+                "with this one, asks only what is missing"
             )
         if self._failed:
             raise _outage(self._failed, len(self.asks), kept)

@@ -111,6 +111,23 @@ def test_a_run_through_an_outage_is_not_complete_and_the_same_command_finishes_i
     assert run["results"]["arc_easy"]["cost"]["stored"] > 0
 
 
+def test_a_budget_is_the_commands_and_not_each_models(
+    harness: Command, served_zoo: Path, tiny_model: Path
+) -> None:
+    more = "  other:\n    family: tiny\n    stage: base\n    source: {server: third}\n"
+    served_zoo.write_text(served_zoo.read_text("utf-8") + more, "utf-8")
+    with serving_tiny(tiny_model) as server:
+        words = ("eval", "--models", "far,tiny-sft,other", "--base-url", server.url, *WORK)
+        code, out, told = harness(*words, "--budget-requests", "20")
+    assert code == 1 and len(server.asked) == 20
+    assert [run["model"]["name"] for run in json.loads(out)] == ["far"]
+    assert "far: 15 requests were put to the server" in told
+    assert "tiny-sft: 5 requests were put to the server" in told
+    for name, asked in (("tiny-sft", "tiny-sft"), ("other", "third")):
+        line = f"{name}: {server.url}, model {asked}: the budget of 20 requests admits no more"
+        assert line in told
+
+
 def test_tasks_that_a_server_cannot_be_asked_are_named_before_any_is(
     harness: Command, served_zoo: Path
 ) -> None:
