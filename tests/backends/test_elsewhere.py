@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.backends.backend import checked_arguments
 from tests.backends.served import TinyModel, serving_tiny
 from tests.conftest import Command
 from tests.openai_api.local_server import LocalServer, Payload, Says, failure, serving
@@ -168,6 +169,55 @@ def test_what_cannot_be_is_refused(
     code, _, told = harness("eval", *words, *WORK)
     assert code == 2 and said in told
     assert "pw" not in told
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "x_api_key=pw-4711",
+        "apiKey=pw-4711",
+        "openai_api_key_2=pw-4711",
+        "API-KEY=pw-4711",
+        "authtoken=pw-4711",
+        "user_password=pw-4711",
+        "Authorization=pw-4711",
+        "default_headers={'x': 'pw-4711'}",
+        "extra={'api-key': 'pw-4711'}",
+        "base_url=http://me:pw-4711@h/v1",
+        "base_url=http://h/v1?code=pw-4711",
+        "base_url=http://h/v1#pw-4711",
+        "base_url=h/v1?key=pw-4711",
+        "model=hf_pw4711pw4711pw4711pw4711",
+    ],
+)
+def test_an_argument_that_could_hold_a_secret_is_refused_and_not_shown(
+    harness: Command, served_zoo: Path, tmp_path: Path, argument: str
+) -> None:
+    words = (
+        "--backend",
+        "lm_eval",
+        "--lm-eval-model",
+        "dummy",
+        "--lm-eval-args",
+        f"a=b,{argument}",
+    )
+    code, out, told = harness("eval", "--model", "far", *words, *WORK)
+    assert code == 2 and "it could hold a secret" in told
+    assert "4711" not in out + told
+    kept = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [path for path in kept if b"4711" in path.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "model=m,base_url=http://localhost:8000/v1/completions,num_concurrent=4",
+        "max_tokens=5,tokenizer_backend=None,tokenized_requests=False,add_bos_token=True",
+        "prefix_token_id=1,eos_string=</s>,think_end_token=</think>",
+    ],
+)
+def test_arguments_without_secrets_are_taken(arguments: str) -> None:
+    assert checked_arguments(arguments) == arguments
 
 
 def test_a_server_that_refuses_is_told_in_words(harness: Command, served_zoo: Path) -> None:
