@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -395,6 +396,68 @@ def test_a_server_that_gives_each_token_that_of_another_place_is_not_believed() 
 
     found = cannot(script, LogLikelihood)
     assert "contradict one another" in found["LogLikelihood"]
+
+
+def cut(text: str) -> list[str]:
+    return re.findall(r"\n|[ ]?[^\s]+", text)
+
+
+def table(writes: Sequence[str], shift: int, sure: bool = False) -> Script:
+    """A server that writes these tokens after any prompt, and gives each token of a prompt what
+    belongs ``shift`` places behind it. A token's own is minus its length and its place's eighth;
+    minus 0.01 where it is written and the server is sure.
+    """
+
+    def script(payload: Payload, number: int) -> Says:
+        tokens = cut(payload["prompt"])
+        given = len(tokens)
+        mine = [each for each in writes if each != "</s>"]
+        done = len(mine) if mine and tokens[-len(mine) :] == mine else 0
+        new = [*writes, "."][done:][: payload["max_tokens"]]
+        tokens += new
+        figures: list[float | None] = [
+            -0.01 if sure and place >= given - done else -len(token) - place / 8
+            for place, token in enumerate(tokens)
+        ]
+        figures[0] = None
+        offsets = [sum(map(len, tokens[:place])) for place in range(len(tokens))]
+        echoes = bool(payload.get("echo"))
+        if echoes and shift:
+            figures = [None, *figures[1 + shift :], *[-4.0] * shift]
+        kept = slice(0 if echoes else given, None)
+        shown = "".join(tokens[kept]).replace("</s>", "")
+        best = [None if each is None else {"a": 0.0} for each in figures]
+        found = {
+            "tokens": tokens[kept],
+            "token_logprobs": figures[kept],
+            "top_logprobs": best[kept],
+            "text_offset": offsets[kept],
+        }
+        return written(shown, logprobs=found)
+
+    return script
+
+
+@pytest.mark.parametrize("writes", [("\n", "\n"), (" Paris", "</s>"), (" a", " b"), ("\n", "So")])
+def test_a_shift_is_seen_whatever_the_first_token_is(writes: tuple[str, ...]) -> None:
+    assert cannot(table(writes, 0), LogLikelihood) == {}
+    found = cannot(table(writes, 1), LogLikelihood)
+    assert "contradict one another" in found["LogLikelihood"]
+
+
+def test_a_shift_among_sure_tokens_is_looked_for_with_other_prompts() -> None:
+    def script(payload: Payload, number: int) -> Says:
+        spiders = "spiders" in payload["prompt"]
+        return table((" x", " yy"), 1, sure=not spiders)(payload, number)
+
+    found = cannot(script, LogLikelihood)
+    assert "contradict one another" in found["LogLikelihood"]
+
+
+def test_a_server_that_writes_nothing_comparable_is_not_believed() -> None:
+    found = cannot(table(("</s>",), 0), LogLikelihood)
+    assert "could not be checked" in found["LogLikelihood"]
+    assert "wrote nothing" in found["LogLikelihood"]
 
 
 def test_kinds_that_no_server_answers() -> None:

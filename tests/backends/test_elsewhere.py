@@ -15,6 +15,10 @@ from tests.conftest import Command
 from tests.openai_api.local_server import LocalServer, Payload, Says, failure, serving
 
 SECRET = "sk-secret-4711"
+LOOK = 7
+"""Requests of the first look: random weights are equally unsure of all tokens, so that several
+prompts are tried.
+"""
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +69,7 @@ def test_a_served_model_scores_as_the_same_weights_here_and_its_key_is_nowhere(
     asked = len(tiny_server.asked)
     code, again, _ = harness("eval", "--model", "far", "--base-url", tiny_server.url, *WORK)
     assert code == 0 and scores(again) == scores(there)
-    assert len(tiny_server.asked) == asked + 3, "only the look whether it can be asked"
+    assert len(tiny_server.asked) == asked + LOOK, "only the look whether it can be asked"
 
 
 def test_a_registered_model_that_is_served_elsewhere(
@@ -84,12 +88,12 @@ def test_a_spent_budget_ends_with_1_and_the_same_command_goes_on(
 ) -> None:
     with serving_tiny(tiny_model) as server:
         words = ("eval", "--model", "far", "--base-url", server.url, *WORK)
-        code, _, told = harness(*words, "--budget-requests", "10")
-        assert code == 1 and len(server.asked) == 10
-        assert "the budget of 10 requests admits no more" in told and "journal" in told
+        code, _, told = harness(*words, "--budget-requests", "16")
+        assert code == 1 and len(server.asked) == 16
+        assert "the budget of 16 requests admits no more" in told and "journal" in told
         code, out, _ = harness(*words)
         assert code == 0 and json.loads(out)["status"] == "complete"
-        assert json.loads(out)["results"]["arc_easy"]["cost"]["stored"] == 7  # three were the look
+        assert json.loads(out)["results"]["arc_easy"]["cost"]["stored"] == 16 - LOOK
 
 
 def test_a_run_through_an_outage_is_not_complete_and_the_same_command_finishes_it(
@@ -98,7 +102,7 @@ def test_a_run_through_an_outage_is_not_complete_and_the_same_command_finishes_i
     model = TinyModel(tiny_model)
 
     def script(payload: Payload, number: int) -> Says:
-        return failure(503, "down") if 5 <= number < 8 else model.says(payload)
+        return failure(503, "down") if LOOK + 2 <= number < LOOK + 5 else model.says(payload)
 
     with serving(script) as server:
         words = ("eval", "--model", "far", "--base-url", server.url, *WORK)
@@ -119,13 +123,13 @@ def test_a_budget_is_the_commands_and_not_each_models(
     served_zoo.write_text(served_zoo.read_text("utf-8") + more, "utf-8")
     with serving_tiny(tiny_model) as server:
         words = ("eval", "--models", "far,tiny-sft,other", "--base-url", server.url, *WORK)
-        code, out, told = harness(*words, "--budget-requests", "20")
-    assert code == 1 and len(server.asked) == 20
+        code, out, told = harness(*words, "--budget-requests", "32")
+    assert code == 1 and len(server.asked) == 32
     assert [run["model"]["name"] for run in json.loads(out)] == ["far"]
-    assert "far: 15 requests were put to the server" in told
-    assert "tiny-sft: 5 requests were put to the server" in told
+    assert f"far: {LOOK + 12} requests were put to the server" in told
+    assert f"tiny-sft: {20 - LOOK} requests were put to the server" in told
     for name, asked in (("tiny-sft", "tiny-sft"), ("other", "third")):
-        line = f"{name}: {server.url}, model {asked}: the budget of 20 requests admits no more"
+        line = f"{name}: {server.url}, model {asked}: the budget of 32 requests admits no more"
         assert line in told
 
 
