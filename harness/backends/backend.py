@@ -179,12 +179,17 @@ class Backend(Protocol):
 
 
 @runtime_checkable
-class Remote(Protocol):
-    """What a backend has besides that asks a program which may lack something, or be paid for."""
+class Lacking(Protocol):
+    """What a backend has besides that asks a program which may lack something."""
 
     def cannot(self, kinds: Collection[type[Request]]) -> Mapping[type[Request], str]:
         """The kinds of requests that cannot be answered, each with the reason; may ask for it."""
         ...
+
+
+@runtime_checkable
+class Remote(Lacking, Protocol):
+    """What a backend has besides whose program may be paid for."""
 
     def spent(self) -> str:
         """What was asked so far, in words."""

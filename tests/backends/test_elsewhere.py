@@ -6,10 +6,13 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from lm_eval.api.model import LM
 
-from harness.backends.backend import checked_arguments
+from harness.backends.backend import LmEvalModel, LoadOptions, checked_arguments, load_backend
+from harness.errors import WeightsError
 from tests.backends.served import TinyModel, serving_tiny
 from tests.conftest import Command
 from tests.openai_api.local_server import LocalServer, Payload, Says, failure, serving
@@ -244,8 +247,68 @@ def test_any_class_of_lm_eval(harness: Command, served_zoo: Path, tmp_path: Path
     assert json.loads(theirs)["identity"] != json.loads(ours)["identity"]
 
 
+class Partial(LM):  # type: ignore[misc,unused-ignore]
+    """A class that has no log-likelihoods, and whose generations fail."""
+
+    def loglikelihood(self, requests: Any, disable_tqdm: bool = False) -> Any:
+        raise NotImplementedError("chats have none")
+
+    def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> Any:
+        raise NotImplementedError
+
+    def generate_until(self, requests: Any, disable_tqdm: bool = False) -> Any:
+        raise ConnectionError(f"no way to http://me:{SECRET}@h/v1\nand more")
+
+
+@pytest.fixture
+def partial(monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    monkeypatch.setattr("harness.backends.lm_eval_class.get_model", lambda name: Partial)
+    return ("eval", "--model", "far", "--backend", "lm_eval", "--lm-eval-model", "partial")
+
+
+def test_what_a_class_of_lm_eval_lacks_is_named_before_it_is_asked(
+    harness: Command, served_zoo: Path, partial: tuple[str, ...]
+) -> None:
+    tasks = ("--tasks", "arc_easy,gsm8k", "--samples", "--limit", "2")
+    code, _, told = harness(*partial, *tasks)
+    assert code == 2, told
+    said = "  arc_easy: partial of lm-eval does not answer loglikelihood: chats have none"
+    assert said in told and "What is left: --tasks gsm8k" in told
+
+
+def test_a_class_of_lm_eval_that_fails_while_it_is_asked(
+    harness: Command, served_zoo: Path, partial: tuple[str, ...]
+) -> None:
+    code, _, told = harness(*partial, "--tasks", "gsm8k", "--samples", "--limit", "2")
+    assert code == 1 and "failed while it was asked (generate_until): no way to" in told
+    assert SECRET not in told and "and more" not in told and "Traceback" not in told
+
+
+def test_a_class_whose_packages_are_not_there_says_how_they_come(
+    harness: Command, served_zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without(self: Any, arguments: Any) -> None:
+        raise ModuleNotFoundError("No module named 'tenacity'")
+
+    monkeypatch.setattr(Partial, "create_from_arg_obj", without.__get__(Partial))
+    monkeypatch.setattr("harness.backends.lm_eval_class.get_model", lambda name: Partial)
+    lm_eval = ("--backend", "lm_eval", "--lm-eval-model", "local-completions")
+    code, _, told = harness("eval", "--model", "far", *lm_eval, *WORK)
+    assert code == 1 and "tenacity" in told and "pip install 'lm-eval[api]==" in told
+
+
+def test_a_template_of_a_class_with_a_tokenizer_is_bounded(tiny_model: Path) -> None:
+    options = LoadOptions(
+        tiny_model, tiny_model, "float32", lm_eval=LmEvalModel("hf", "batch_size=2")
+    )
+    backend = load_backend("lm_eval", options)
+    long = "{{ 'x' * 99999999 }}"
+    backend._lm.tokenizer.chat_template = long  # type: ignore[attr-defined]
+    with pytest.raises(WeightsError, match="chat template cannot be used"):
+        backend.render_chat([{"role": "user", "content": "hello"}])
+
+
 def test_a_model_of_a_server_is_no_parent_to_train_from(harness: Command, served_zoo: Path) -> None:
-    from harness.errors import WeightsError
     from harness.sources import presence, resolve
     from harness.zoo import load_zoo
 
