@@ -17,10 +17,10 @@ from harness.ancestry import check_ancestry
 from harness.backends.backend import (
     ELSEWHERE,
     Backend,
+    Lacking,
     LmEvalModel,
     LoadOptions,
     NoTokenizer,
-    Remote,
     ServedOptions,
     load_backend,
 )
@@ -104,7 +104,7 @@ def check_answerable(ready: Ready, name: str) -> None:
     """
     asked = {plan.task.name: _kinds(plan.opened) for plan in ready.planned}
     refused = dict(ready.refused)
-    if isinstance(ready.backend, Remote):
+    if isinstance(ready.backend, Lacking):
         lacking = ready.backend.cannot(set().union(*asked.values()))
         for task, kinds in asked.items():
             if found := kinds & set(lacking):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -69,7 +70,10 @@ class ApiBackend:
 
     def __init__(self, terms: Terms, chat: bool, weights_id: str) -> None:
         self._terms, self._chat = terms, chat
-        self.spending = Spending(terms.budget)
+        self.spending = terms.spending or Spending(terms.budget)
+        self._before = self.spending.sums()
+        self._heard = False
+        self._who = f"{terms.server.url}, model {terms.server.model}"
         where = "chat completions" if chat else "completions"
         self.facts = BackendFacts(
             dtype="as served",
@@ -95,13 +99,14 @@ class ApiBackend:
         """Refusals first, then several at a time, in the order in which the server answers.
 
         Raises:
-            ApiError: the server refuses everything, or gives no answer ten times in a row.
+            ApiError: the server refuses everything, or gives no answer ten times in a row; or it
+                failed at some questions, once all others are asked.
             BudgetSpent: no more is admitted, and all that was under way has come.
         """
         for index, question in enumerate(questions):
             if question.refused is not None:
                 yield Answer(index, Unanswered(question.refused))
-        run = _Run(questions, self._chat, self.spending)
+        run = _Run(questions, self._chat, self.spending, self._heard, self._who)
         with Client(self._terms.server, self._terms.patience, run.stop, self.spending) as client:
 
             def ask(index: int) -> Asked | ApiError:
@@ -118,6 +123,7 @@ class ApiBackend:
                             yield answer
             finally:
                 run.stop.set()
+                self._heard = run.heard
         run.check()
 
     def cannot(self, kinds: Collection[type[Request]]) -> Mapping[type[Request], str]:
@@ -144,11 +150,15 @@ class ApiBackend:
     def spent(self) -> str:
         """What was asked so far, in words."""
         took = self.spending
+        requests, read, wrote = (
+            now - before for now, before in zip(took.sums(), self._before, strict=True)
+        )
         about = "about " if took.estimated else ""
-        money = "" if took.money is None else f", {took.money:.4g} in money"
+        prices = self._terms.budget.prices
+        money = "" if prices is None else f", {prices.of(read, wrote):.4g} in money"
         return (
-            f"{took.requests:,} requests were put to the server, {about}{took.tokens_in:,} tokens "
-            f"read and {took.tokens_out:,} written{money}"
+            f"{requests:,} requests were put to the server, {about}{read:,} tokens read and "
+            f"{wrote:,} written{money}"
         )
 
     def relaid(self) -> None:
@@ -177,10 +187,11 @@ class ApiBackend:
 
     def _put(self, ask: Ask, patience: Patience) -> Reply:
         if refusal := self.spending.admit(ask):
-            raise BudgetSpent(refusal)
+            raise BudgetSpent(f"{self._who}: {refusal}")
         with Client(self._terms.server, patience, meter=self.spending) as client:
             found = client.ask(ask)
         self.spending.answered(ask, found.reply)
+        self._heard = True
         return found.reply
 
     def _refused(self, request: Request) -> str | None:
@@ -196,9 +207,25 @@ class ApiBackend:
 
 
 class _Run:
-    """One call's way through some questions; used by one thread, but for ``asks``."""
+    """One call's way through some questions; used by one thread, but for ``asks``.
 
-    def __init__(self, questions: Sequence[Question], chat: bool, spending: Spending) -> None:
+    Args:
+        questions: also those that are not asked.
+        chat: whether prompts are messages.
+        spending: asked before each.
+        heard: whether this server answered something before: then one that it refuses is refused
+            for what it is, and not for a wrong setting.
+        who: is asked, for what is told.
+    """
+
+    def __init__(
+        self,
+        questions: Sequence[Question],
+        chat: bool,
+        spending: Spending,
+        heard: bool,
+        who: str,
+    ) -> None:
         self._questions, self._spending = questions, spending
         self.asks = {
             index: _ask(question.request, chat)
@@ -210,7 +237,9 @@ class _Run:
         self._waiting: int | None = None
         self._denied = ""
         self._error: ApiError | None = None
-        self._answered = self._in_vain = 0
+        self.heard, self._who = heard, who
+        self._under_way = self._in_vain = 0
+        self._failed: list[ApiError] = []
 
     def next(self) -> int | None:
         """The next to be asked; ``None`` where there is none, or none now."""
@@ -222,28 +251,33 @@ class _Run:
         refusal = self._spending.admit(self.asks[index])
         # What is under way may take less than it may: then there is room for more.
         self._waiting = index if refusal else None
-        if refusal and not self._spending.under_way:
+        if refusal and not self._under_way:
             self._denied = refusal
+        self._under_way += not refusal
         return None if refusal else index
 
     def settle(self, index: int, found: Asked | ApiError) -> Answer | None:
-        """What came of a question; ``None`` where it stays unanswered because all does."""
+        """What came of a question; ``None`` where none did that would be the same another time."""
+        self._under_way -= 1
         ask, request = self.asks[index], self._questions[index].request
         if isinstance(found, Asked):
             self._spending.answered(ask, found.reply)
-            self._in_vain, self._answered = 0, self._answered + 1
+            self._in_vain, self.heard = 0, True
             tokens_in, tokens_out, _ = tokens_of(ask, found.reply)
             response, listed = _response(request, found.reply)
             if listed:  # the one token that follows an echo is no answer
                 return Answer(index, response, listed, 0)
             return Answer(index, response, tokens_in, tokens_out)
-        if not (found.refused and self._answered):  # else it is this question
+        if not (found.refused and self.heard):  # else it is this question
             self._in_vain += 1
         if found.fatal or self._in_vain >= IN_VAIN:
             self._error = self._error or found
             return None
         if self._spending.refuses(ask) and not found.refused:
             self._denied = self._denied or self._spending.refuses(ask) or ""
+            return None
+        if not found.refused:
+            self._failed.append(found)
             return None
         return Answer(index, Unanswered(f"the server gave no answer: {found.reason}"))
 
@@ -255,9 +289,23 @@ class _Run:
             raise self._error
         if self._denied:
             raise BudgetSpent(
-                f"{self._denied}; {kept} with a larger budget, or again with this one, asks only "
-                "what is missing"
+                f"{self._who}: {self._denied}; {kept} with a larger budget, or again "
+                "with this one, asks only what is missing"
             )
+        if self._failed:
+            raise _outage(self._failed, len(self.asks), kept)
+
+
+def _outage(failed: Sequence[ApiError], asked: int, kept: str) -> ApiError:
+    """What a server left unanswered that refused nothing; nobody knows what it would have said."""
+    counted = Counter(error.reason for error in failed)
+    reasons = ", ".join(f"{number} times {reason}" for reason, number in counted.most_common())
+    last = failed[-1]
+    return ApiError(
+        last.reason,
+        f"{last}\nthe server failed at {len(failed):,} of {asked:,} questions ({reasons}), and "
+        f"this task is not finished; {kept} asks it again, and only what is missing",
+    )
 
 
 def load(options: LoadOptions) -> ApiBackend:

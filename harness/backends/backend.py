@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
+from harness.credentials import names_secret, struck_out
 from harness.errors import UnknownName, UsageError
 from harness.types import Answer, Question, Request
 from harness.zoo import DTYPES
@@ -34,11 +36,10 @@ class NoTokenizer(UsageError):
     """The model's own tokens are needed, and whoever has the model lends nobody its tokenizer."""
 
 
-SECRETS = frozenset(
-    {"access_token", "api_key", "auth_token", "header", "headers", "hf_token", "key", "password"}
-    | {"secret", "token"}
-)
-"""Arguments of lm-eval's model classes that would be written into a record."""
+HARMLESS = frozenset({"add_bos_token", "prefix_token_id", "think_end_token", "think_start_token"})
+"""Arguments of lm-eval's model classes that are called like secrets and are none."""
+_KEYED = re.compile(r"([\w.-]+)['\"]?\s*[:=]")
+"""A name within a value, as in ``{"api-key": ...}`` and ``url?key=...``."""
 
 
 @dataclass(frozen=True)
@@ -178,12 +179,17 @@ class Backend(Protocol):
 
 
 @runtime_checkable
-class Remote(Protocol):
-    """What a backend has besides that asks a program which may lack something, or be paid for."""
+class Lacking(Protocol):
+    """What a backend has besides that asks a program which may lack something."""
 
     def cannot(self, kinds: Collection[type[Request]]) -> Mapping[type[Request], str]:
         """The kinds of requests that cannot be answered, each with the reason; may ask for it."""
         ...
+
+
+@runtime_checkable
+class Remote(Lacking, Protocol):
+    """What a backend has besides whose program may be paid for."""
 
     def spent(self) -> str:
         """What was asked so far, in words."""
@@ -200,13 +206,21 @@ def checked_arguments(arguments: str) -> str:
         name, equals, value = argument.partition("=")
         if not equals or not name:
             raise UsageError("--lm-eval-args takes NAME=VALUE, several separated by commas")
-        if name.strip() in SECRETS or "@" in value:
+        if _could_hold_a_secret(name.strip(), value):
             raise UsageError(
-                f"--lm-eval-args {name.strip()}=...: it could hold a secret, and arguments are "
-                "written into every record; lm-eval takes keys from the environment, as "
-                "OPENAI_API_KEY"
+                f"--lm-eval-args {struck_out(name.strip())}=...: it could hold a secret, by its "
+                "name or by its value (an address with @, ? or #), and arguments are written into "
+                "every record; lm-eval takes keys from the environment, as OPENAI_API_KEY"
             )
     return arguments
+
+
+def _could_hold_a_secret(name: str, value: str) -> bool:
+    if name not in HARMLESS and names_secret(name):
+        return True
+    keyed = any(names_secret(inner) for inner in _KEYED.findall(value))
+    address = "://" in value and set(value) & set("?#")
+    return bool("@" in value or address or keyed or struck_out(value) != value)
 
 
 def check_backend(name: str) -> None:

@@ -6,20 +6,27 @@ It is asked as lm-eval asks it: by text, through `loglikelihood`, `loglikelihood
 
 from __future__ import annotations
 
+import importlib.metadata
 import inspect
+import json
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+import lm_eval
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.api.registry import MODEL_REGISTRY, get_model
+from lm_eval.models.huggingface import HFLM
 from lm_eval.utils import simple_parse_args_string
+from transformers import PreTrainedTokenizerBase
 
 from harness.backends.backend import ELSEWHERE, BackendFacts, LoadOptions, NoTokenizer
-from harness.errors import UnknownName, UsageError, WeightsError
+from harness.chat_template import render_as_lm_eval
+from harness.credentials import struck_out
+from harness.errors import HarnessError, UnknownName, UsageError, WeightsError
 from harness.types import (
     Answer,
     GenerateUntil,
@@ -42,6 +49,13 @@ KINDS: Mapping[type[Request], str] = {
     GenerateUntil: "generate_until",
 }
 """What lm-eval calls the kinds of requests that it knows."""
+_PLACES = frozenset({"pretrained", "tokenizer", "device"})
+
+
+_BY_HTTP = frozenset(
+    {"local-completions", "local-chat-completions", "openai-completions", "openai-chat-completions"}
+)
+"""Classes whose packages are in lm-eval's extra ``api``."""
 
 
 class LmEvalClass:
@@ -54,6 +68,7 @@ class LmEvalClass:
 
     def __init__(self, model: LM, identity: Mapping[str, str]) -> None:
         self._lm, self.identity = model, identity
+        self._who = f"{identity['class']} of lm-eval"
         device = getattr(model, "device", None)
         self.facts = BackendFacts(
             dtype="as lm-eval has it",
@@ -86,6 +101,25 @@ class LmEvalClass:
                 requests = [questions[index].request for index in together]
                 yield from map(Answer, together, self._asked(KINDS[kind], requests))
 
+    def cannot(self, kinds: Collection[type[Request]]) -> Mapping[type[Request], str]:
+        """The kinds that the class has no method for, found by asking one question of each.
+
+        Generations are not tried: what a class takes for a prompt depends on its chat template.
+
+        Raises:
+            WeightsError: it fails at such a question.
+        """
+        lacking: dict[type[Request], str] = {
+            kind: "lm-eval's model classes answer texts only" for kind in kinds if kind not in KINDS
+        }
+        for question in (LogLikelihood("One, two,", " three"), RollingLogLikelihood("One, two")):
+            if type(question) in kinds:
+                try:
+                    self._asked(KINDS[type(question)], [question])
+                except UsageError as error:
+                    lacking[type(question)] = str(error)
+        return lacking
+
     def relaid(self) -> None:
         """None: batches are the class's own."""
 
@@ -106,8 +140,22 @@ class LmEvalClass:
     def render_chat(
         self, messages: list[dict[str, str]], add_generation_prompt: bool = True
     ) -> str:
-        """As the class renders them: a text, or what it reads as messages again."""
-        return str(self._lm.apply_chat_template(messages, add_generation_prompt))
+        """By a tokenizer of transformers with bounds, as everywhere here; else as the class renders
+        them: a text, or what it reads as messages again.
+
+        Raises:
+            WeightsError: there is no template, or it cannot be used.
+        """
+        tokenizer = getattr(self._lm, "tokenizer", None)
+        if isinstance(tokenizer, PreTrainedTokenizerBase) and _plain_chat(self._lm):
+            return render_as_lm_eval(tokenizer, messages, add_generation_prompt)
+        try:
+            return str(self._lm.apply_chat_template(messages, add_generation_prompt))
+        except Exception as error:  # of as many kinds as there are classes
+            raise WeightsError(
+                f"{self._who} renders no chat: {_first_line(error)}; set `chat_template: false` in "
+                "the model's registry entry"
+            ) from None
 
     def reset_peak_memory(self) -> None:
         """There is nothing to measure."""
@@ -121,11 +169,19 @@ class LmEvalClass:
             Instance(request_type=method, doc={}, arguments=_arguments(request), idx=place)
             for place, request in enumerate(requests)
         ]
-        found = getattr(self._lm, method)(instances, disable_tqdm=True)
-        if len(found) != len(requests):
+        try:
+            found = getattr(self._lm, method)(instances, disable_tqdm=True)
+        except HarnessError:
+            raise
+        except NotImplementedError as error:
+            raise UsageError(f"{self._who} {_lacks(method, error)}") from None
+        except Exception as error:  # of as many kinds as there are classes
             raise WeightsError(
-                f"{self.identity['class']} of lm-eval answered {len(found)} of {len(requests)}"
-            )
+                f"{self._who} failed while it was asked ({method}): {_first_line(error)}; what was "
+                "answered is in the journal: the same command asks only what is missing"
+            ) from None
+        if len(found) != len(requests):
+            raise WeightsError(f"{self._who} answered {len(found)} of {len(requests)}")
         return [_response(request, each) for request, each in zip(requests, found, strict=True)]
 
 
@@ -138,26 +194,29 @@ def load_class(options: LoadOptions) -> LmEvalClass:
         WeightsError: it cannot be made, with its reason.
     """
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    import lm_eval.models  # registers them
-
     name, arguments = options.lm_eval.name, simple_parse_args_string(options.lm_eval.arguments)
     try:
         kind = get_model(name)
     except (ValueError, KeyError):
         raise UnknownName("model class", name, MODEL_REGISTRY, "lm-eval's") from None
     except ImportError as error:
-        raise WeightsError(f"lm-eval's {name} needs what is not installed: {error}") from None
+        raise WeightsError(_not_installed(name, error)) from None
+    added: dict[str, Any] = {}
     if options.path.parts:
-        arguments = _with_folder(kind, arguments, options)
+        added = _with_folder(kind, arguments, options)
     try:
-        model = kind.create_from_arg_obj(arguments)
+        model = kind.create_from_arg_obj({**added, **arguments})
+    except HarnessError:
+        raise
+    except ImportError as error:
+        raise WeightsError(_not_installed(name, error)) from None
     except Exception as error:  # of as many kinds as there are classes
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise WeightsError(f"lm-eval's {name} cannot be made: {reason}") from None
+        raise WeightsError(f"lm-eval's {name} cannot be made: {_first_line(error)}") from None
     identity = {
         "backend": f"lm_eval {lm_eval.__version__}",
         "class": name,
         "arguments": options.lm_eval.arguments,
+        "added": json.dumps(_decisive(added), sort_keys=True),
         "dtype": options.dtype,
         "weights": options.weights_id,
     }
@@ -165,7 +224,7 @@ def load_class(options: LoadOptions) -> LmEvalClass:
 
 
 def _with_folder(kind: type, arguments: dict[str, Any], options: LoadOptions) -> dict[str, Any]:
-    """The arguments of a class that loads weights itself: the registry's, as it loads them."""
+    """What is added for a class that loads weights itself: the registry's, as it loads them."""
     taken = [
         name
         for base in kind.__mro__
@@ -179,17 +238,48 @@ def _with_folder(kind: type, arguments: dict[str, Any], options: LoadOptions) ->
         )
     if named := sorted({"pretrained", "tokenizer", "dtype"} & set(arguments)):
         raise UsageError(f"--lm-eval-args {named[0]}=...: the registry and --dtype say that")
-    ours = {
+    ours: dict[str, Any] = {
         "pretrained": str(options.path),
         "tokenizer": str(options.tokenizer),
         "dtype": options.dtype,
         "device": "cuda:0" if torch.cuda.is_available() else "cpu",
     }
     if options.add_bos is not None:
-        ours["add_bos_token"] = str(options.add_bos)
+        ours["add_bos_token"] = options.add_bos
     if options.trust_remote_code:
-        ours["trust_remote_code"] = "True"
-    return {**{name: value for name, value in ours.items() if name in taken}, **arguments}
+        ours["trust_remote_code"] = True
+    return {name: value for name, value in ours.items() if name in taken}
+
+
+def _decisive(added: Mapping[str, Any]) -> dict[str, Any]:
+    """What answers depend on: not where the files lie, whose digest is the weights', nor where they
+    are computed, which is a fact of its own.
+    """
+    return {name: value for name, value in added.items() if name not in _PLACES}
+
+
+def _plain_chat(model: LM) -> bool:
+    """Whether a class renders chats by its tokenizer alone, with nothing of its own."""
+    plain = type(model).apply_chat_template is HFLM.apply_chat_template
+    return plain and not getattr(model, "chat_template_args", None)
+
+
+def _not_installed(name: str, error: ImportError) -> str:
+    extra = "api" if name in _BY_HTTP else name
+    known = importlib.metadata.metadata("lm-eval").get_all("Provides-Extra") or []
+    line = f"; pip install 'lm-eval[{extra}]=={lm_eval.__version__}'" if extra in known else ""
+    return f"lm-eval's {name} needs what is not installed: {_first_line(error)}{line}"
+
+
+def _lacks(method: str, error: Exception) -> str:
+    said = f": {_first_line(error)}" if str(error).strip() else ""
+    return f"does not answer {method}{said}"
+
+
+def _first_line(error: Exception) -> str:
+    """What an error says, without secrets: arguments may be in it."""
+    said = str(error).strip()
+    return struck_out(said.splitlines()[0]) if said else type(error).__name__
 
 
 def _refused(request: Request) -> str | None:

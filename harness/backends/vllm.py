@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness.backends.backend import BackendFacts, LoadOptions
+from harness.chat_template import render_as_lm_eval
 from harness.errors import UsageError, WeightsError
 from harness.types import (
     Answer,
@@ -93,19 +94,7 @@ class VllmBackend:
         self, messages: list[dict[str, str]], add_generation_prompt: bool = True
     ) -> str:
         """The tokenizer's chat template, as lm-eval applies it."""
-        if self._encoder.tokenizer.chat_template is None:
-            raise WeightsError(
-                "the tokenizer has no chat template; set `chat_template: false` in the model's "
-                "registry entry"
-            )
-        return str(
-            self._encoder.tokenizer.apply_chat_template(
-                messages,
-                tokenize=False,
-                add_generation_prompt=add_generation_prompt,
-                continue_final_message=not add_generation_prompt,
-            )
-        )
+        return render_as_lm_eval(self._encoder.tokenizer, messages, add_generation_prompt)
 
     def reset_peak_memory(self) -> None:
         """There is nothing to measure: vLLM takes a share of the device, used or not."""

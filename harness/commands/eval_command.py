@@ -25,6 +25,7 @@ from harness.executors.local import LOCAL
 from harness.job import Job, make_job
 from harness.openai_api import options as server_options
 from harness.openai_api.server import make_server
+from harness.openai_api.spending import Spending
 from harness.progress import note
 from harness.records import Run, Settings
 from harness.run_folder import RunFolder, remove_unbegun
@@ -66,10 +67,11 @@ def run(options: argparse.Namespace) -> int:
     zoo, catalog = load_zoo(options.zoo), load_catalog(options.tasks_dir)
     earlier = _earlier_run(options) if options.resume else None
     jobs = []
+    spending = Spending(server_options.budget(options))  # of all models together
     for name in _model_names(options, earlier):
         spec = zoo.get(name)
         settings = earlier.settings if earlier else _settings(options, spec, catalog)
-        terms = _terms(settings, options)
+        terms = _terms(settings, options, spending)
         jobs.append(make_job(spec, zoo, catalog, settings, options.models_dir, terms))
     _check_servers(jobs, options)
     if options.check:
@@ -137,6 +139,8 @@ def _end(attempts: Sequence[Attempt], executor: Executor, options: argparse.Name
     for each in failed:
         error = each.error
         assert error is not None
+        if len(attempts) > 1:
+            error.args = (f"{each.job.spec.name}: {error}",)
         if _finished_tasks(each.folder):
             error.args = (f"{error}\n{_how_to_go_on(each.folder, options, 'failed')}",)
         if each is failed[-1]:
@@ -240,11 +244,11 @@ def _elsewhere(settings: Settings, options: argparse.Namespace, spec: ModelSpec)
     )
 
 
-def _terms(settings: Settings, options: argparse.Namespace) -> Terms | None:
+def _terms(settings: Settings, options: argparse.Namespace, spending: Spending) -> Terms | None:
     """How the server is asked; a run that is finished has its own."""
     if settings.backend != "api" or not settings.base_url or not settings.served_model:
         return None
-    return server_options.terms(options, settings.base_url, settings.served_model)
+    return server_options.terms(options, settings.base_url, settings.served_model, spending)
 
 
 def _absolute(folder: str | None) -> str | None:

@@ -15,7 +15,7 @@ from typing import NoReturn, Protocol
 import httpx2
 
 from harness.errors import HarnessError, UsageError
-from harness.openai_api.reply import Ask, Reply, read_problem
+from harness.openai_api.reply import Ask, BrokenFigures, Reply, read_problem
 from harness.openai_api.server import Server
 from harness.openai_api.within import within
 
@@ -40,7 +40,8 @@ class ApiError(HarnessError):
     Attributes:
         reason: in a few words that errors alike share: ``time-out``, ``status 503``.
         fatal: whether every other question would meet the same: a wrong key, address or model.
-        refused: whether the server refused this question as it is: one that does not fit.
+        refused: whether it is this question and not the server: one that does not fit, or whose
+            answers came each time with figures that cannot be used.
         attempts: how often it was asked.
         lost: of these, attempts that may have to be paid for although no answer came of them.
     """
@@ -243,7 +244,8 @@ class Client:
             return ask.read(body).struck_out(self.server.struck_out)
         except ValueError as error:
             said = f"{error}: {self._said(body, 80)}"
-            raise _Failed(str(error), said, lost=True) from None
+            broken = isinstance(error, BrokenFigures)
+            raise _Failed(str(error), said, lost=True, refused=broken) from None
 
     def _exchange(self, ask: Ask, limit: str) -> tuple[int, httpx2.Headers, str]:
         payload = ask.payload(self.server.model)

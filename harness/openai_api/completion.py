@@ -7,7 +7,14 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from harness.openai_api.reply import Reply, TokenLogProbs, count, estimated_tokens, whole
+from harness.openai_api.reply import (
+    BrokenFigures,
+    Reply,
+    TokenLogProbs,
+    count,
+    estimated_tokens,
+    whole,
+)
 
 MOST_STOPS = 4
 """Stop strings that the protocol takes; who asks cuts at the others."""
@@ -91,12 +98,12 @@ class Completion:
 
 def _logprobs(found: Any) -> TokenLogProbs:
     if found is None:
-        raise ValueError(NO_LOGPROBS)
+        raise BrokenFigures(NO_LOGPROBS)
     try:
         tokens, logprobs = found["tokens"], found["token_logprobs"]
         tops, offsets = found["top_logprobs"], found["text_offset"]
         if not len(tokens) == len(logprobs) == len(tops) == len(offsets):
-            raise ValueError("the answer holds log-probabilities of unequal number")
+            raise BrokenFigures("the answer holds log-probabilities of unequal number")
         return TokenLogProbs(
             tuple(map(_text, tokens)),
             tuple(None if one is None else _finite(one) for one in logprobs),
@@ -104,7 +111,7 @@ def _logprobs(found: Any) -> TokenLogProbs:
             tuple(map(_place, offsets)),
         )
     except (KeyError, TypeError, AttributeError):
-        raise ValueError(NO_LOGPROBS) from None
+        raise BrokenFigures(NO_LOGPROBS) from None
 
 
 def _text(token: Any) -> str:
@@ -125,4 +132,4 @@ def _finite(logprob: Any) -> float:
             return found
     except OverflowError:
         pass
-    raise ValueError("the answer holds a log-probability that is no number")
+    raise BrokenFigures("the answer holds a log-probability that is no number")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
 from harness.openai_api.server import KEY_VARIABLE, make_server
-from harness.openai_api.spending import Budget, Prices
+from harness.openai_api.spending import Budget, Prices, Spending
 
 if TYPE_CHECKING:
     from harness.openai_api.terms import Terms
@@ -72,8 +72,16 @@ def add_budgets(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def terms(options: argparse.Namespace, url: str, model: str) -> Terms:
+def terms(
+    options: argparse.Namespace, url: str, model: str, spending: Spending | None = None
+) -> Terms:
     """How a server is asked, by the options of `add_terms`, `add_prices` and `add_budgets`.
+
+    Args:
+        options: what was written.
+        url: the server's address.
+        model: as the server calls it.
+        spending: of the whole command, where it asks for several models.
 
     Raises:
         UsageError: the address or the key is none; or prices are missing.
@@ -81,16 +89,25 @@ def terms(options: argparse.Namespace, url: str, model: str) -> Terms:
     from harness.openai_api.client import Patience
     from harness.openai_api.terms import Terms
 
-    priced = prices(options)
-    if options.budget_money is not None and priced is None:
-        raise UsageError("--budget-money needs what a million tokens cost: --price-in, --price-out")
-    budget = Budget(options.budget_requests, options.budget_tokens, options.budget_money, priced)
     return Terms(
         make_server(url, model, options.key_env),
         Patience(timeout=options.timeout, attempts=options.attempts),
         options.at_once,
-        budget,
+        budget(options),
+        spending,
     )
+
+
+def budget(options: argparse.Namespace) -> Budget:
+    """How much a command may ask, by the options of `add_budgets`.
+
+    Raises:
+        UsageError: prices are missing.
+    """
+    priced = prices(options)
+    if options.budget_money is not None and priced is None:
+        raise UsageError("--budget-money needs what a million tokens cost: --price-in, --price-out")
+    return Budget(options.budget_requests, options.budget_tokens, options.budget_money, priced)
 
 
 def prices(options: argparse.Namespace) -> Prices | None:

@@ -19,6 +19,12 @@ _MOST_TOKENS = 10**15
 """A count beyond this is none."""
 
 
+class BrokenFigures(ValueError):
+    """An answer of the protocol's form whose figures cannot be used: as a rule this question's own
+    lot, which another attempt mostly meets again.
+    """
+
+
 class Ask(Protocol):
     """What is asked of a server, a `Chat` or a `Completion`."""
 

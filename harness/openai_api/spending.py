@@ -72,6 +72,11 @@ class Spending:
         """Read and written."""
         return self.tokens_in + self.tokens_out
 
+    def sums(self) -> tuple[int, int, int]:
+        """Requests, tokens read and tokens written."""
+        with self._lock:
+            return self.requests, self.tokens_in, self.tokens_out
+
     @property
     def money(self) -> float | None:
         """What they cost; ``None`` without prices."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -220,6 +221,71 @@ def test_a_prompt_that_does_not_fit_is_refused_alone() -> None:
     assert found[1] == Unanswered("the server gave no answer: status 400")
 
 
+@pytest.mark.parametrize("chat", [False, True])
+def test_a_finished_run_with_many_refusals_can_be_repeated(tmp_path: Path, chat: bool) -> None:
+    def script(payload: Payload, number: int) -> Says:
+        if "long" in json.dumps(payload):
+            return failure(400, "too long")
+        return completion("yes") if chat else written(" yes")
+
+    requests = [
+        GenerateUntil(f"{'long' if number % 5 < 3 else 'short'} {number}", (), 5)
+        for number in range(20)
+    ]
+    unscored = []
+    with serving(script) as server:
+        for _ in range(2):
+            asked = backend(server, chat=chat)
+            assert asked.cannot([GenerateUntil]) == {}
+            with Journal(tmp_path, asked.identity, lambda line: None) as journal:
+                answers = list(answered(asked, asked.encode(requests), journal))
+            unscored.append(sum(isinstance(each.response, Unanswered) for each in answers))
+            assert len(answers) == 20
+    assert unscored == [12, 12]
+    assert len(server.asked) == 1 + 20 + 1 + 12
+
+
+def test_many_answers_with_broken_figures_do_not_end_it() -> None:
+    def script(payload: Payload, number: int) -> Says:
+        broken = "many" in payload["prompt"]
+        return words(payload, **({"token_logprobs": [None, -1.0]} if broken else {}))
+
+    with serving(script) as server:
+        asked = backend(server, at_once=1, patience=Patience(20.0, 1))
+        found = ask(asked, [PAIR, *[LogLikelihood("many", f" w{n}") for n in range(12)], PAIR])
+    assert found[0] == found[-1] == LogProb(-9.0, True)
+    assert sum(isinstance(each, Unanswered) for each in found) == 12
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [(failure(503, "down"), "status 503"), (DROPPED, "broken off"), (Says(b"<html>"), "not JSON")],
+    ids=["503", "dropped", "a page"],
+)
+def test_questions_lost_to_an_outage_are_no_result(tmp_path: Path, bad: Says, said: str) -> None:
+    def script(payload: Payload, number: int) -> Says:
+        if "huge" in payload["prompt"]:
+            return failure(400, "too long")
+        return bad if 4 <= number < 7 else words(payload)
+
+    requests = [LogLikelihood("huge", " x"), *REQUESTS]
+    kept: list[int] = []
+    with serving(script) as server:
+        asked = backend(server, at_once=1, patience=Patience(20.0, 1))
+        with Journal(tmp_path, asked.identity, lambda line: None) as journal:
+            with pytest.raises(ApiError, match="the same command asks it again") as ended:
+                kept += [each.index for each in answered(asked, asked.encode(requests), journal)]
+            assert len(journal) == len(REQUESTS) - 3
+        assert f"failed at 3 of 10 questions (3 times {said}" in str(ended.value).replace(
+            "the answer is ", ""
+        )
+        assert len(server.asked) == len(requests), "the others were asked all the same"
+        with Journal(tmp_path, asked.identity, lambda line: None) as journal:
+            answers = list(answered(asked, asked.encode(requests), journal))
+    assert sum(isinstance(each.response, Unanswered) for each in answers) == 1, "what was refused"
+    assert sum(each.stored for each in answers) == len(REQUESTS) - 3
+
+
 def test_a_server_that_answers_nothing_ends_it_after_ten(tmp_path: Path) -> None:
     requests = [LogLikelihood("one", f" g{number}") for number in range(30)]
     with serving(lambda payload, number: failure(500)) as server:
@@ -330,6 +396,68 @@ def test_a_server_that_gives_each_token_that_of_another_place_is_not_believed() 
 
     found = cannot(script, LogLikelihood)
     assert "contradict one another" in found["LogLikelihood"]
+
+
+def cut(text: str) -> list[str]:
+    return re.findall(r"\n|[ ]?[^\s]+", text)
+
+
+def table(writes: Sequence[str], shift: int, sure: bool = False) -> Script:
+    """A server that writes these tokens after any prompt, and gives each token of a prompt what
+    belongs ``shift`` places behind it. A token's own is minus its length and its place's eighth;
+    minus 0.01 where it is written and the server is sure.
+    """
+
+    def script(payload: Payload, number: int) -> Says:
+        tokens = cut(payload["prompt"])
+        given = len(tokens)
+        mine = [each for each in writes if each != "</s>"]
+        done = len(mine) if mine and tokens[-len(mine) :] == mine else 0
+        new = [*writes, "."][done:][: payload["max_tokens"]]
+        tokens += new
+        figures: list[float | None] = [
+            -0.01 if sure and place >= given - done else -len(token) - place / 8
+            for place, token in enumerate(tokens)
+        ]
+        figures[0] = None
+        offsets = [sum(map(len, tokens[:place])) for place in range(len(tokens))]
+        echoes = bool(payload.get("echo"))
+        if echoes and shift:
+            figures = [None, *figures[1 + shift :], *[-4.0] * shift]
+        kept = slice(0 if echoes else given, None)
+        shown = "".join(tokens[kept]).replace("</s>", "")
+        best = [None if each is None else {"a": 0.0} for each in figures]
+        found = {
+            "tokens": tokens[kept],
+            "token_logprobs": figures[kept],
+            "top_logprobs": best[kept],
+            "text_offset": offsets[kept],
+        }
+        return written(shown, logprobs=found)
+
+    return script
+
+
+@pytest.mark.parametrize("writes", [("\n", "\n"), (" Paris", "</s>"), (" a", " b"), ("\n", "So")])
+def test_a_shift_is_seen_whatever_the_first_token_is(writes: tuple[str, ...]) -> None:
+    assert cannot(table(writes, 0), LogLikelihood) == {}
+    found = cannot(table(writes, 1), LogLikelihood)
+    assert "contradict one another" in found["LogLikelihood"]
+
+
+def test_a_shift_among_sure_tokens_is_looked_for_with_other_prompts() -> None:
+    def script(payload: Payload, number: int) -> Says:
+        spiders = "spiders" in payload["prompt"]
+        return table((" x", " yy"), 1, sure=not spiders)(payload, number)
+
+    found = cannot(script, LogLikelihood)
+    assert "contradict one another" in found["LogLikelihood"]
+
+
+def test_a_server_that_writes_nothing_comparable_is_not_believed() -> None:
+    found = cannot(table(("</s>",), 0), LogLikelihood)
+    assert "could not be checked" in found["LogLikelihood"]
+    assert "wrote nothing" in found["LogLikelihood"]
 
 
 def test_kinds_that_no_server_answers() -> None:

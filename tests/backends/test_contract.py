@@ -95,6 +95,17 @@ def judge(tiny_model: Path) -> Backend:
     return load_backend("hf", LoadOptions(tiny_model, tiny_model, "float32"))
 
 
+TAKES_BOS = ("hf", "lm_eval", "lm_eval class")
+"""The backends that run a model here and put BOS in front of its prompts, or not."""
+
+
+def with_bos(name: str, folder: Path, add_bos: bool | None) -> Backend:
+    options = LoadOptions(folder, folder, "float32", add_bos, weights_id="tiny")
+    if name == "lm_eval class":
+        options = replace(options, lm_eval=LmEvalModel("hf", "batch_size=4,softmax_dtype=float32"))
+    return load_backend("hf" if name == "hf" else "lm_eval", options)
+
+
 def ask(backend: Backend, requests: Sequence[Request]) -> list[Response]:
     """One answer to each, put in order by its index."""
     answers = sorted(backend.answer(backend.encode(requests)), key=lambda answer: answer.index)
@@ -207,3 +218,32 @@ def test_closing_half_way_leaves_nothing_behind(named: tuple[str, Backend]) -> N
         assert time.monotonic() < deadline, left
         time.sleep(0.01)
     assert len(ask(backend, SCORED)) == len(SCORED), "and it can be asked again"
+
+
+@pytest.mark.parametrize("add_bos", [None, True, False])
+@pytest.mark.parametrize("name", TAKES_BOS)
+def test_what_stands_in_front_of_prompts_is_the_registrys_word(
+    name: str, add_bos: bool | None, tiny_model: Path
+) -> None:
+    requests: list[Request] = [*SCORED[:3], GenerateUntil("Once upon", (), 5)]
+    expected = ask(
+        load_backend("hf", LoadOptions(tiny_model, tiny_model, "float32", add_bos)), requests
+    )
+    for ours, theirs in zip(
+        ask(with_bos(name, tiny_model, add_bos), requests), expected, strict=True
+    ):
+        if isinstance(ours, LogProb) and isinstance(theirs, LogProb):
+            assert ours.logprob == pytest.approx(theirs.logprob, abs=1e-4)
+        else:
+            assert ours == theirs
+
+
+@pytest.mark.parametrize("name", TAKES_BOS)
+def test_models_with_and_without_bos_share_no_answer(name: str, tiny_model: Path) -> None:
+    request = LogLikelihood("a", " b")
+    keys = set()
+    for add_bos in (True, False):
+        backend = with_bos(name, tiny_model, add_bos)
+        (question,) = backend.encode([request])
+        keys.add((tuple(sorted(backend.identity.items())), question.digest()))
+    assert len(keys) == 2

@@ -6,14 +6,22 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from lm_eval.api.model import LM
 
-from tests.backends.served import serving_tiny
+from harness.backends.backend import LmEvalModel, LoadOptions, checked_arguments, load_backend
+from harness.errors import WeightsError
+from tests.backends.served import TinyModel, serving_tiny
 from tests.conftest import Command
 from tests.openai_api.local_server import LocalServer, Payload, Says, failure, serving
 
 SECRET = "sk-secret-4711"
+LOOK = 7
+"""Requests of the first look: random weights are equally unsure of all tokens, so that several
+prompts are tried.
+"""
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +72,7 @@ def test_a_served_model_scores_as_the_same_weights_here_and_its_key_is_nowhere(
     asked = len(tiny_server.asked)
     code, again, _ = harness("eval", "--model", "far", "--base-url", tiny_server.url, *WORK)
     assert code == 0 and scores(again) == scores(there)
-    assert len(tiny_server.asked) == asked + 3, "only the look whether it can be asked"
+    assert len(tiny_server.asked) == asked + LOOK, "only the look whether it can be asked"
 
 
 def test_a_registered_model_that_is_served_elsewhere(
@@ -83,12 +91,49 @@ def test_a_spent_budget_ends_with_1_and_the_same_command_goes_on(
 ) -> None:
     with serving_tiny(tiny_model) as server:
         words = ("eval", "--model", "far", "--base-url", server.url, *WORK)
-        code, _, told = harness(*words, "--budget-requests", "10")
-        assert code == 1 and len(server.asked) == 10
-        assert "the budget of 10 requests admits no more" in told and "journal" in told
+        code, _, told = harness(*words, "--budget-requests", "16")
+        assert code == 1 and len(server.asked) == 16
+        assert "the budget of 16 requests admits no more" in told and "journal" in told
         code, out, _ = harness(*words)
         assert code == 0 and json.loads(out)["status"] == "complete"
-        assert json.loads(out)["results"]["arc_easy"]["cost"]["stored"] == 7  # three were the look
+        assert json.loads(out)["results"]["arc_easy"]["cost"]["stored"] == 16 - LOOK
+
+
+def test_a_run_through_an_outage_is_not_complete_and_the_same_command_finishes_it(
+    harness: Command, served_zoo: Path, tiny_model: Path
+) -> None:
+    model = TinyModel(tiny_model)
+
+    def script(payload: Payload, number: int) -> Says:
+        return failure(503, "down") if LOOK + 2 <= number < LOOK + 5 else model.says(payload)
+
+    with serving(script) as server:
+        words = ("eval", "--model", "far", "--base-url", server.url, *WORK)
+        code, _, told = harness(*words, "--attempts", "1", "--at-once", "1")
+        assert code == 1 and "the server failed at 3 of " in told and "status 503: down" in told
+        assert "asks it again" in told and "Traceback" not in told
+        code, out, _ = harness(*words)
+    run = json.loads(out)
+    assert code == 0 and run["status"] == "complete"
+    assert run["results"]["arc_easy"]["unscored"] == 0
+    assert run["results"]["arc_easy"]["cost"]["stored"] > 0
+
+
+def test_a_budget_is_the_commands_and_not_each_models(
+    harness: Command, served_zoo: Path, tiny_model: Path
+) -> None:
+    more = "  other:\n    family: tiny\n    stage: base\n    source: {server: third}\n"
+    served_zoo.write_text(served_zoo.read_text("utf-8") + more, "utf-8")
+    with serving_tiny(tiny_model) as server:
+        words = ("eval", "--models", "far,tiny-sft,other", "--base-url", server.url, *WORK)
+        code, out, told = harness(*words, "--budget-requests", "32")
+    assert code == 1 and len(server.asked) == 32
+    assert [run["model"]["name"] for run in json.loads(out)] == ["far"]
+    assert f"far: {LOOK + 12} requests were put to the server" in told
+    assert f"tiny-sft: {20 - LOOK} requests were put to the server" in told
+    for name, asked in (("tiny-sft", "tiny-sft"), ("other", "third")):
+        line = f"{name}: {server.url}, model {asked}: the budget of 32 requests admits no more"
+        assert line in told
 
 
 def test_a_record_alone_sends_no_key_anywhere(
@@ -151,6 +196,55 @@ def test_what_cannot_be_is_refused(
     assert "pw" not in told
 
 
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "x_api_key=pw-4711",
+        "apiKey=pw-4711",
+        "openai_api_key_2=pw-4711",
+        "API-KEY=pw-4711",
+        "authtoken=pw-4711",
+        "user_password=pw-4711",
+        "Authorization=pw-4711",
+        "default_headers={'x': 'pw-4711'}",
+        "extra={'api-key': 'pw-4711'}",
+        "base_url=http://me:pw-4711@h/v1",
+        "base_url=http://h/v1?code=pw-4711",
+        "base_url=http://h/v1#pw-4711",
+        "base_url=h/v1?key=pw-4711",
+        "model=hf_pw4711pw4711pw4711pw4711",
+    ],
+)
+def test_an_argument_that_could_hold_a_secret_is_refused_and_not_shown(
+    harness: Command, served_zoo: Path, tmp_path: Path, argument: str
+) -> None:
+    words = (
+        "--backend",
+        "lm_eval",
+        "--lm-eval-model",
+        "dummy",
+        "--lm-eval-args",
+        f"a=b,{argument}",
+    )
+    code, out, told = harness("eval", "--model", "far", *words, *WORK)
+    assert code == 2 and "it could hold a secret" in told
+    assert "4711" not in out + told
+    kept = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [path for path in kept if b"4711" in path.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "model=m,base_url=http://localhost:8000/v1/completions,num_concurrent=4",
+        "max_tokens=5,tokenizer_backend=None,tokenized_requests=False,add_bos_token=True",
+        "prefix_token_id=1,eos_string=</s>,think_end_token=</think>",
+    ],
+)
+def test_arguments_without_secrets_are_taken(arguments: str) -> None:
+    assert checked_arguments(arguments) == arguments
+
+
 def test_a_server_that_refuses_is_told_in_words(harness: Command, served_zoo: Path) -> None:
     with serving(lambda payload, number: failure(404, "no such model")) as server:
         code, _, told = harness("eval", "--model", "far", "--base-url", server.url, *WORK)
@@ -171,8 +265,68 @@ def test_any_class_of_lm_eval(harness: Command, served_zoo: Path, tmp_path: Path
     assert json.loads(theirs)["identity"] != json.loads(ours)["identity"]
 
 
+class Partial(LM):  # type: ignore[misc,unused-ignore]
+    """A class that has no log-likelihoods, and whose generations fail."""
+
+    def loglikelihood(self, requests: Any, disable_tqdm: bool = False) -> Any:
+        raise NotImplementedError("chats have none")
+
+    def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> Any:
+        raise NotImplementedError
+
+    def generate_until(self, requests: Any, disable_tqdm: bool = False) -> Any:
+        raise ConnectionError(f"no way to http://me:{SECRET}@h/v1\nand more")
+
+
+@pytest.fixture
+def partial(monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    monkeypatch.setattr("harness.backends.lm_eval_class.get_model", lambda name: Partial)
+    return ("eval", "--model", "far", "--backend", "lm_eval", "--lm-eval-model", "partial")
+
+
+def test_what_a_class_of_lm_eval_lacks_is_named_before_it_is_asked(
+    harness: Command, served_zoo: Path, partial: tuple[str, ...]
+) -> None:
+    tasks = ("--tasks", "arc_easy,gsm8k", "--samples", "--limit", "2")
+    code, _, told = harness(*partial, *tasks)
+    assert code == 2, told
+    said = "  arc_easy: partial of lm-eval does not answer loglikelihood: chats have none"
+    assert said in told and "What is left: --tasks gsm8k" in told
+
+
+def test_a_class_of_lm_eval_that_fails_while_it_is_asked(
+    harness: Command, served_zoo: Path, partial: tuple[str, ...]
+) -> None:
+    code, _, told = harness(*partial, "--tasks", "gsm8k", "--samples", "--limit", "2")
+    assert code == 1 and "failed while it was asked (generate_until): no way to" in told
+    assert SECRET not in told and "and more" not in told and "Traceback" not in told
+
+
+def test_a_class_whose_packages_are_not_there_says_how_they_come(
+    harness: Command, served_zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without(self: Any, arguments: Any) -> None:
+        raise ModuleNotFoundError("No module named 'tenacity'")
+
+    monkeypatch.setattr(Partial, "create_from_arg_obj", without.__get__(Partial))
+    monkeypatch.setattr("harness.backends.lm_eval_class.get_model", lambda name: Partial)
+    lm_eval = ("--backend", "lm_eval", "--lm-eval-model", "local-completions")
+    code, _, told = harness("eval", "--model", "far", *lm_eval, *WORK)
+    assert code == 1 and "tenacity" in told and "pip install 'lm-eval[api]==" in told
+
+
+def test_a_template_of_a_class_with_a_tokenizer_is_bounded(tiny_model: Path) -> None:
+    options = LoadOptions(
+        tiny_model, tiny_model, "float32", lm_eval=LmEvalModel("hf", "batch_size=2")
+    )
+    backend = load_backend("lm_eval", options)
+    long = "{{ 'x' * 99999999 }}"
+    backend._lm.tokenizer.chat_template = long  # type: ignore[attr-defined]
+    with pytest.raises(WeightsError, match="chat template cannot be used"):
+        backend.render_chat([{"role": "user", "content": "hello"}])
+
+
 def test_a_model_of_a_server_is_no_parent_to_train_from(harness: Command, served_zoo: Path) -> None:
-    from harness.errors import WeightsError
     from harness.sources import presence, resolve
     from harness.zoo import load_zoo
 

@@ -13,7 +13,7 @@ import pytest
 from harness.backends.backend import LoadOptions, load_backend
 from harness.backends.hf import EngineBackend
 from harness.backends.vllm import VllmBackend
-from harness.errors import UsageError
+from harness.errors import UsageError, WeightsError
 from harness.types import (
     GenerateUntil,
     Generation,
@@ -105,6 +105,20 @@ def test_generations_and_what_does_not_fit(encoder: Any) -> None:
     assert isinstance(answers[1].response, Unanswered)
     ((_, params),) = llm.asked
     assert vars(params) == {"max_tokens": 9, "temperature": 0.5, "stop": ["\n"], "seed": 1236}
+
+
+def test_chats_are_rendered_with_bounds(tiny_model: Path) -> None:
+    hf = load_backend("hf", LoadOptions(tiny_model, tiny_model, "float32"))
+    assert isinstance(hf, EngineBackend)
+    backend = VllmBackend(StandIn(), SimpleNamespace, hf._encoder, {"body": "auto"})
+    tokenizer = hf._encoder.tokenizer
+    with pytest.raises(WeightsError, match="chat_template: false"):
+        backend.render_chat([{"role": "user", "content": "hello"}])
+    tokenizer.chat_template = "{% for m in messages %}<{{ m.content }}>{% endfor %}"
+    assert backend.render_chat([{"role": "user", "content": "hello"}]) == "<hello>"
+    tokenizer.chat_template = "{{ 'x' * 99999999 }}"
+    with pytest.raises(WeightsError, match="chat template cannot be used"):
+        backend.render_chat([{"role": "user", "content": "hello"}])
 
 
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vllm is installed")
