@@ -77,6 +77,7 @@ class Journal:
         self._answers: dict[str, JournalLine] = {}
         self._early: set[str] = set()
         self._unsynced = False
+        self._closed = False
         with explained(self.path):
             folder.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -100,6 +101,7 @@ class Journal:
             with contextlib.suppress(*([StorageError] if error is not None else [])):
                 self.sync()
         finally:
+            self._closed = True
             os.close(self._file)
 
     def __len__(self) -> int:
@@ -141,6 +143,8 @@ class Journal:
             self._early.add(line.question)
 
     def _write(self, line: JournalLine) -> None:
+        if self._closed:  # its number may be another file's by now
+            raise ValueError(f"{self.path} is closed")
         rest = b'",' + msgspec.json.encode(line)[1:]
         with explained(self.path), _locked(self._file):
             self._append(_LEAD + self._checksum(rest) + rest + b"\n")

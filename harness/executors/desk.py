@@ -80,9 +80,8 @@ class Desk:
         assert_never(message)
 
     def _load(self, message: Load) -> Loaded:
-        for number in message.drop:
-            self._drop(number)
         loading = loading_of(message)
+        self._drop(message.drop, loading)
         if message.driver != platform.node():
             check_files(loading)
         backend = self._get(loading)
@@ -99,21 +98,22 @@ class Desk:
 
     def _made(self, loading: Loading) -> Backend | None:
         if loading.relaid:
-            base = self._get(replace(loading, relaid=False))
+            base = self._get(*_parts(loading))
             return base.relaid() if base is not None else None
         if loading.beside is not None:
             from harness.backends.pair import make_pair
 
-            scored = self._get(replace(loading, beside=None))
-            parent = self._get(replace(loading, options=loading.beside, beside=None))
+            scored, parent = map(self._get, _parts(loading))
             assert scored is not None and parent is not None
             return make_pair(scored, parent)
         return self._load_one(loading)
 
-    def _drop(self, number: int) -> None:
-        loading = self._numbers.pop(number, None)
-        if loading is not None and loading not in self._numbers.values():
-            self._loaded.pop(loading, None)
+    def _drop(self, numbers: Iterable[int], wanted: Loading) -> None:
+        """Drop models, and what they were made of, but for what others, or the next, are made of."""
+        for number in numbers:
+            self._numbers.pop(number, None)
+        needed = {key for each in (*self._numbers.values(), wanted) for key in _made_of(each)}
+        self._loaded = {key: made for key, made in self._loaded.items() if key in needed}
 
     def _model(self, number: int) -> Backend:
         backend = self._loaded[self._numbers[number]]
@@ -166,6 +166,22 @@ def check_files(loading: Loading) -> None:
             )
         if digest(path) != expected:
             raise WeightsError(f"{path} on {here} is not the file that the driver has")
+
+
+def _parts(loading: Loading) -> list[Loading]:
+    """What has to be loaded before a model can be made of it."""
+    if loading.relaid:
+        return [replace(loading, relaid=False)]
+    if loading.beside is not None:
+        parent = replace(loading, options=loading.beside, beside=None)
+        return [replace(loading, beside=None), parent]
+    return []
+
+
+def _made_of(loading: Loading) -> list[Loading]:
+    """The keys of a model and of all that it is made of."""
+    parts = [key for part in _parts(loading) for key in _made_of(part)]
+    return [_without_budget(loading), *parts]
 
 
 def _without_budget(loading: Loading) -> Loading:

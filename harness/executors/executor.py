@@ -78,7 +78,10 @@ class Executor(Protocol):
         ...
 
     def release(self, backend: Backend) -> None:
-        """Let go of a model: nothing more will be asked of it."""
+        """Let go of a model: nothing more will be asked of it, and nothing written down.
+
+        One that was released already stays as it is.
+        """
         ...
 
     def close(self) -> None:

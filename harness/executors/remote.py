@@ -95,7 +95,8 @@ class PoolExecutor:
 
     def release(self, backend: Backend) -> None:
         """Let workers drop a model."""
-        if isinstance(backend, RemoteBackend):
+        if isinstance(backend, RemoteBackend) and not backend.released:
+            backend.let_go()
             self._dispatcher.release(backend.line.model)
 
     def close(self) -> None:
@@ -120,6 +121,7 @@ class RemoteBackend:
     Attributes:
         loading: what it is.
         line: the way to it.
+        released: whether nothing more will be asked of it.
     """
 
     def __init__(
@@ -132,6 +134,7 @@ class RemoteBackend:
     ) -> None:
         self._executor, self.loading, self.line = executor, loading, line
         self.facts, self.identity = facts, identity
+        self.released = False
         self._encoded: dict[tuple[Request, ...], list[Question]] = {}
         self._journal: Journal | None = None
         self._foreseen: set[bytes] = set()
@@ -168,6 +171,13 @@ class RemoteBackend:
         }
         self._foreseen |= new.keys()
         self._submit(new)
+
+    def let_go(self) -> None:
+        """Keep nothing, and write nothing down any more: the journal may be closed next."""
+        self.released = True
+        self._journal = None
+        self._encoded.clear()
+        self._here.clear()
 
     def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
         """Refusals first, then what workers have answered or will answer, as it comes."""
@@ -245,6 +255,8 @@ class RemoteBackend:
 
     def _arrived(self, digest: bytes, answer: Answer) -> None:
         self._under_way.discard(digest)
+        if self.released:
+            return
         self._here[digest] = answer
         self._fresh.append(digest)
         if self._journal is not None and digest in self._foreseen:

@@ -12,7 +12,7 @@ import pytest
 
 from harness.backends.backend import Backend
 from harness.backends.fake import FakeBackend
-from harness.commands import eval_command
+from harness.commands import eval_command, eval_runs
 from harness.executors import local
 from harness.executors.desk import Desk
 from harness.executors.executor import Executor, Loading
@@ -83,6 +83,35 @@ def test_the_record_is_the_local_runs(harness: Command, poison: list[str], tmp_p
             theirs, tmp_path / "reports"
         )
         assert ours["identity"] == theirs["identity"] and ours["plan"] == theirs["plan"]
+
+
+def test_a_model_goes_when_its_run_is_finished(
+    harness: Command,
+    two_roots: Path,
+    poison: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    released: list[tuple[str, str]] = []
+    original = PoolExecutor.release
+
+    def release(self: PoolExecutor, backend: Backend) -> None:
+        released.append((backend.identity["weights"], finished[-1] if finished else ""))
+        original(self, backend)
+
+    finished: list[str] = []
+    finish = eval_runs._finish
+
+    def noted(attempt: eval_runs.Attempt, *, several: bool) -> None:
+        finish(attempt, several=several)
+        finished.append(attempt.job.spec.name)
+
+    monkeypatch.setattr(PoolExecutor, "release", release)
+    monkeypatch.setattr(eval_runs, "_finish", noted)
+    code, _, err = harness("eval", "--models", "tiny,other", *SOME, "--executor", "ray")
+    assert code == 0, err
+    weights = list(dict.fromkeys(which for which, _ in released))
+    assert len(weights) == 2
+    assert set(released) == {(weights[0], "tiny"), (weights[1], "other")}
 
 
 def test_what_is_set_apart_is_unscored_and_the_run_ends_with_one(

@@ -162,6 +162,26 @@ def test_several_models_share_the_workers(opened: Open) -> None:
         assert len(numbers) == len(set(numbers)), "loaded once"
 
 
+def test_a_released_model_is_dropped_where_the_next_is_loaded(opened: Open) -> None:
+    executor, pool, _ = opened(1)
+    first = executor.load(loading(name="a"))
+    executor.release(first)
+    executor.release(first)
+    executor.load(loading(name="b"))
+    drops = [message.drop for loads in sent(pool, Load) for message in loads]  # type: ignore[attr-defined]
+    assert drops == [(), (first.line.model,)]
+
+
+def test_a_released_model_writes_nothing_down(opened: Open, tmp_path: Path) -> None:
+    executor, _, _ = opened(1)
+    first = executor.load(loading(name="a"))
+    with Journal(tmp_path, {"weights": "a"}, lambda line: None) as journal:
+        executor.foresee(first, requests(20), journal)
+        executor.release(first)
+    everything(executor.load(loading(name="b")), requests(4))
+    assert len(journal.path.read_bytes().splitlines()) == 1, "its header"
+
+
 def test_refused_questions_never_travel(opened: Open) -> None:
     executor, pool, _ = opened()
     backend = executor.load(loading())
