@@ -13,7 +13,7 @@ from typing import assert_never
 from harness import __version__
 from harness.backends.backend import Backend
 from harness.errors import HarnessError, WeightsError
-from harness.executors.executor import Loading
+from harness.executors.executor import Loading, without_budget
 from harness.executors.local import load_here
 from harness.executors.messages import (
     Answers,
@@ -85,13 +85,13 @@ class Desk:
         if message.driver != platform.node():
             check_files(loading)
         backend = self._get(loading)
-        self._numbers[message.model] = _without_budget(loading)
+        self._numbers[message.model] = without_budget(loading)
         if backend is None:
             return Loaded(None, {})
         return Loaded(backend.facts, {**_accelerator(backend), **backend.identity})
 
     def _get(self, loading: Loading) -> Backend | None:
-        key = _without_budget(loading)
+        key = without_budget(loading)
         if key not in self._loaded:
             self._loaded[key] = self._made(loading)
         return self._loaded[key]
@@ -181,12 +181,7 @@ def _parts(loading: Loading) -> list[Loading]:
 def _made_of(loading: Loading) -> list[Loading]:
     """The keys of a model and of all that it is made of."""
     parts = [key for part in _parts(loading) for key in _made_of(part)]
-    return [_without_budget(loading), *parts]
-
-
-def _without_budget(loading: Loading) -> Loading:
-    """What tells models apart: one that is loaded again keeps the budget that it has."""
-    return replace(loading, options=replace(loading.options, budget=None))
+    return [without_budget(loading), *parts]
 
 
 def load_spread(loading: Loading) -> Backend:

@@ -97,6 +97,10 @@ class Dispatcher:
         """Drop a model and all that is still to be asked of it."""
         self._events.put(partial(self._let_go, model))
 
+    def revive(self, model: int) -> None:
+        """Have a model asked again that was released."""
+        self._events.put(partial(self._gone.discard, model))
+
     def deliver_next(self) -> None:
         """Wait for a reply, and deliver it in this thread."""
         self._out.get()()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from harness.backends.backend import Backend, LoadOptions
@@ -35,6 +35,11 @@ class Loading:
     beside: LoadOptions | None = None
     relaid: bool = False
     files: tuple[tuple[str, str], ...] = ()
+
+
+def without_budget(loading: Loading) -> Loading:
+    """What tells models apart: one that is loaded again keeps the budget that it has."""
+    return replace(loading, options=replace(loading.options, budget=None))
 
 
 class Executor(Protocol):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from harness.backends.backend import Backend, BackendFacts
 from harness.errors import HarnessError, UsageError
 from harness.executors.batches import make_batches
 from harness.executors.dispatch import Dispatcher
-from harness.executors.executor import Loading
+from harness.executors.executor import Loading, without_budget
 from harness.executors.line import Line
 from harness.executors.messages import (
     Answers,
@@ -41,6 +41,21 @@ TOGETHER = 2000
 """Requests that one worker encodes at a time: enough of them share their texts."""
 
 
+@dataclass
+class _Known:
+    """A model that was loaded: all who ask it share one number, so that workers hold it once.
+
+    Attributes:
+        line: the way to it.
+        loaded: what its first worker said of it.
+        users: how many backends ask it.
+    """
+
+    line: Line
+    loaded: Loaded
+    users: int = 0
+
+
 class PoolExecutor:
     """Loads models into the workers of a pool.
 
@@ -57,6 +72,7 @@ class PoolExecutor:
     def __init__(self, pool: Pool, tell: Callable[[str], None]) -> None:
         self._pool, self._tell = pool, tell
         self._numbers = itertools.count(1)
+        self._known: dict[Loading, _Known] = {}
         self._dispatcher = Dispatcher(pool, tell)
         self.set_apart: Sequence[str] = ()
 
@@ -68,13 +84,25 @@ class PoolExecutor:
         return backend
 
     def _load(self, loading: Loading) -> RemoteBackend | None:
+        key = without_budget(loading)
+        known = self._known.get(key) or self._first(loading)
+        self._known[key] = known
+        line, facts = known.line, known.loaded.facts
+        if facts is None:
+            self._dispatcher.release(line.model)
+            return None
+        if not known.users:
+            self._dispatcher.revive(line.model)
+        known.users += 1
+        return RemoteBackend(self, loading, line, facts, known.loaded.identity)
+
+    def _first(self, loading: Loading) -> _Known:
+        """Load what was never loaded."""
         number = next(self._numbers)
         self._dispatcher.register(number, loading)
         line = Line(self._dispatcher, number)
-        loaded = line.call(load_message(number, loading, self._pool.driver), Loaded)
-        if loaded.facts is None:
-            return None
-        return RemoteBackend(self, loading, line, loaded.facts, loaded.identity)
+        message = load_message(number, loading, self._pool.driver)
+        return _Known(line, line.call(message, Loaded))
 
     def relaid(self, loading: Loading, budget: int) -> RemoteBackend | None:
         """A loaded model in other batches, if it has them."""
@@ -97,7 +125,10 @@ class PoolExecutor:
         """Let workers drop a model."""
         if isinstance(backend, RemoteBackend) and not backend.released:
             backend.let_go()
-            self._dispatcher.release(backend.line.model)
+            known = self._known[without_budget(backend.loading)]
+            known.users -= 1
+            if not known.users:
+                self._dispatcher.release(backend.line.model)
 
     def close(self) -> None:
         """End the workers."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,12 +12,14 @@ import pytest
 from harness.backends.backend import BackendFacts
 from harness.backends.fake import FakeBackend
 from harness.errors import HarnessError, WeightsError
+from harness.executors.desk import Desk
 from harness.executors.dispatch import disagreement
+from harness.executors.executor import Loading
 from harness.executors.messages import Ask, Load, Loaded, decode_message
 from harness.executors.remote import PoolExecutor, RemoteBackend
 from harness.journal import Journal, answered
 from harness.types import Answer, GenerateUntil, LogLikelihood, Question, Request, Unanswered
-from tests.executors.scripted import loading
+from tests.executors.scripted import loading, make_desk
 from tests.executors.thread_pool import ThreadPool
 
 Open = Callable[..., tuple[PoolExecutor, ThreadPool, list[str]]]
@@ -26,9 +30,11 @@ def opened() -> Iterator[Open]:
     """Open an executor; it is closed at the end."""
     executors: list[PoolExecutor] = []
 
-    def make(size: int = 2, failing: int = 0) -> tuple[PoolExecutor, ThreadPool, list[str]]:
+    def make(
+        size: int = 2, failing: int = 0, make: Callable[[Callable[[], None]], Desk] = make_desk
+    ) -> tuple[PoolExecutor, ThreadPool, list[str]]:
         told: list[str] = []
-        pool = ThreadPool(size, failing)
+        pool = ThreadPool(size, failing, make)
         executors.append(PoolExecutor(pool, told.append))
         return executors[-1], pool, told
 
@@ -170,6 +176,30 @@ def test_a_released_model_is_dropped_where_the_next_is_loaded(opened: Open) -> N
     executor.load(loading(name="b"))
     drops = [message.drop for loads in sent(pool, Load) for message in loads]  # type: ignore[attr-defined]
     assert drops == [(), (first.line.model,)]
+
+
+def test_a_model_that_is_loaded_again_is_the_one_that_is_there(opened: Open) -> None:
+    """Each worker measures another budget: only the first one's may count."""
+    budgets = iter((1024, 2048, 4096, 8192))
+
+    def make(asked: Loading) -> FakeBackend:
+        backend = FakeBackend(lambda request: time.sleep(0.01))
+        budget = asked.options.budget or next(budgets)
+        backend.facts = replace(backend.facts, budget=budget, plan=f"{budget} tokens a pass")
+        return backend
+
+    executor, pool, _ = opened(2, make=lambda end: Desk(make))
+    scored = executor.load(loading())
+    executor.foresee(scored, requests(2), None)
+    reference = executor.load(loading())
+    assert reference.facts == scored.facts
+    assert len(everything(reference, requests(60, "other"))) == 60
+    executor.release(scored)
+    assert everything(reference, requests(4)), "one of the two still asks"
+    executor.release(reference)
+    again = executor.load(loading())
+    assert again.facts == scored.facts and everything(again, requests(60, "third"))
+    assert {message.model for loads in sent(pool, Load) for message in loads} == {1}  # type: ignore[attr-defined]
 
 
 def test_a_released_model_writes_nothing_down(opened: Open, tmp_path: Path) -> None:
