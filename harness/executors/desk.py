@@ -109,7 +109,7 @@ class Desk:
         return self._load_one(loading)
 
     def _drop(self, numbers: Iterable[int], wanted: Loading) -> None:
-        """Drop models, and what they were made of, but for what others, or the next, are made of."""
+        """Drop models and what they were made of, but not what others, or the next, are made of."""
         for number in numbers:
             self._numbers.pop(number, None)
         needed = {key for each in (*self._numbers.values(), wanted) for key in _made_of(each)}

@@ -73,7 +73,7 @@ def place(nodes: Sequence[Mapping[str, float]], wanted: Wanted) -> Placement:
     """Divide a cluster among workers.
 
     Where nothing is said, a worker takes a GPU, with its share of the machine's processors; where
-    there is no GPU, a machine. A machine without processors (a head that only schedules) has none.
+    there is no GPU, a machine. Without a GPU (0) it sees none, whatever its machine has. A machine without processors (a head that only schedules) has none.
 
     Args:
         nodes: each living machine's resources, by Ray's names (``CPU``, ``GPU``).
@@ -84,7 +84,7 @@ def place(nodes: Sequence[Mapping[str, float]], wanted: Wanted) -> Placement:
     """
     usable = [node for node in nodes if node.get("CPU", 0) >= 1]
     with_gpus = [node for node in usable if node.get("GPU", 0) >= 1]
-    gpus = wanted.gpus if wanted.gpus is not None else int(bool(with_gpus) and not wanted.cpus)
+    gpus = wanted.gpus if wanted.gpus is not None else int(bool(with_gpus))
     able = [node for node in usable if node.get("GPU", 0) >= gpus]
     shares = [node["CPU"] // (node["GPU"] // gpus if gpus else 1) for node in able]
     cpus = wanted.cpus or max(1, int(min(shares, default=1)))
@@ -155,7 +155,7 @@ class RayPool:
         self._ray, self._wanted, self._desk = ray, wanted, desk
         self._folder: str | None = None
         self._actor: Any = None
-        self.size = 0
+        self.size = self._gpus = 0
 
     def connect(self) -> Placement:
         """Be connected, and know how many workers there will be."""
@@ -190,11 +190,12 @@ class RayPool:
             max_restarts=0,
             scheduling_strategy="SPREAD",
         )
+        self._gpus = placement.gpus
         return placement
 
     def start(self) -> Worker:
         """Ask for an actor."""
-        return _RayWorker(self._ray, self._actor.remote(self._desk))
+        return _RayWorker(self._ray, self._actor.remote(self._desk, self._gpus))
 
     def close(self) -> None:
         """Leave the cluster; end it if it was started here."""
@@ -207,7 +208,9 @@ class RayPool:
 class _Actor:
     """A desk in a process of its own."""
 
-    def __init__(self, desk: str) -> None:
+    def __init__(self, desk: str, gpus: int) -> None:
+        if not gpus:  # Ray hides none from who asked for none: each would take them all
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
         # Ctrl-C is the driver's; it ends its workers itself.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         module, _, function = desk.partition(":")

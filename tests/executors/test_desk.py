@@ -15,7 +15,7 @@ from tests.executors.scripted import loading
 class Layouts(FakeBackend):
     """A model that has a second layout."""
 
-    def relaid(self) -> Backend | None:
+    def relaid(self) -> FakeBackend | None:
         """Another of the kind."""
         return FakeBackend()
 

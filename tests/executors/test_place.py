@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 
 from harness.errors import UsageError
-from harness.executors.ray import Placement, Wanted, place, reason_of
+from harness.executors.ray import Placement, Wanted, _Actor, place, reason_of
 
 CPU8 = {"CPU": 8.0, "memory": 1e9}
 CPU4 = {"CPU": 4.0}
@@ -23,6 +26,8 @@ HEAD = {"memory": 1e9}
         ([HEAD, GPU4, GPU4], Wanted(), Placement(8, 8, 1, 8)),
         ([GPU4], Wanted(gpus=2), Placement(2, 16, 2, 2)),
         ([GPU4, CPU8], Wanted(gpus=0, cpus=8), Placement(5, 8, 0, 5)),
+        ([GPU4], Wanted(cpus=8), Placement(4, 8, 1, 4)),
+        ([GPU4, CPU8], Wanted(cpus=16), Placement(2, 16, 1, 2)),
         ([GPU4], Wanted(gpus=1, cpus=16), Placement(2, 16, 1, 2)),
     ],
 )
@@ -30,6 +35,16 @@ def test_a_worker_is_a_gpu_or_a_machine(
     nodes: list[dict[str, float]], wanted: Wanted, placement: Placement
 ) -> None:
     assert place(nodes, wanted) == placement
+
+
+@pytest.mark.parametrize(("gpus", "seen"), [(0, ""), (1, "3")])
+def test_a_worker_without_gpus_sees_none(
+    gpus: int, seen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    _Actor("tests.executors.scripted:desk", gpus)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == seen
 
 
 def test_a_cluster_without_room_is_told() -> None:
