@@ -229,7 +229,7 @@ def answered(
     """Answer every question once: from the journal what it holds, from the backend the rest.
 
     Questions with equal digests are asked once, with or without a journal, and the answer is given
-    to each; the tokens count for the first. What the backend answers is in the journal before it
+    to each; the tokens and seconds count for the first. What the backend answers is in the journal before it
     is yielded.
 
     Args:
@@ -262,7 +262,7 @@ def answered(
             journal.add(maybe_digest, answer)
         for index in places:
             yield _for(questions[index], replace(answer, index=index))
-            answer = replace(answer, tokens_in=0, tokens_out=0)
+            answer = replace(answer, tokens_in=0, tokens_out=0, seconds=0.0)
     if journal is not None:
         journal.sync()
 

@@ -106,6 +106,13 @@ def test_what_is_foreseen_is_asked_once_and_written_down_before_it_is_wanted(
     assert sum(map(len, sent(pool, Ask))) == len([m for asks in sent(pool, Ask) for m in asks])
 
 
+def test_what_several_docs_ask_costs_its_seconds_once(opened: Open) -> None:
+    executor, _, _ = opened(1)
+    answers = everything(executor.load(loading(0.01)), [LogLikelihood("a", " x")] * 10)
+    assert answers[0].seconds > 0.01
+    assert [answers[place].seconds for place in range(1, 10)] == [0.0] * 9
+
+
 def test_a_lost_workers_batch_is_asked_elsewhere(opened: Open) -> None:
     executor, pool, told = opened(2)
     backend = executor.load(loading(0.01))
