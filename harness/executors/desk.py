@@ -46,9 +46,12 @@ class Desk:
 
     Args:
         load: loads one; tests and benchmarks have models of their own.
+        place: the machine that it is on, by the name that the driver would have for it. A host's
+            name is not enough: cloned machines share it.
     """
 
-    def __init__(self, load: Callable[[Loading], Backend] | None = None) -> None:
+    def __init__(self, load: Callable[[Loading], Backend] | None = None, place: str = "") -> None:
+        self._place = place
         self._load_one = load or load_spread
         self._numbers: dict[int, Loading] = {}
         self._loaded: dict[Loading, Backend | None] = {}
@@ -82,7 +85,7 @@ class Desk:
     def _load(self, message: Load) -> Loaded:
         loading = loading_of(message)
         self._drop(message.drop, loading)
-        if message.driver != platform.node():
+        if message.driver != self._place:
             check_files(loading)
         backend = self._get(loading)
         self._numbers[message.model] = without_budget(loading)
@@ -144,7 +147,7 @@ def _accelerator(backend: Backend) -> dict[str, str]:
 
 
 def check_files(loading: Loading) -> None:
-    """Hold this machine's files against the driver's.
+    """Hold this machine's files against the driver's, those of the parent beside it too.
 
     Raises:
         WeightsError: one is missing, or another.
@@ -152,6 +155,8 @@ def check_files(loading: Loading) -> None:
     from harness.prepared import cache_folder
     from harness.weights import DigestCache
 
+    if loading.beside is not None:
+        check_files(loading.beside)
     digest = DigestCache(cache_folder()).sha256
     here = platform.node()
     for name, expected in loading.files:
@@ -173,8 +178,7 @@ def _parts(loading: Loading) -> list[Loading]:
     if loading.relaid:
         return [replace(loading, relaid=False)]
     if loading.beside is not None:
-        parent = replace(loading, options=loading.beside, beside=None)
-        return [replace(loading, beside=None), parent]
+        return [replace(loading, beside=None), loading.beside]
     return []
 
 

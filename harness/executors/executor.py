@@ -32,14 +32,18 @@ class Loading:
     backend: str
     options: LoadOptions
     judge: JudgeOptions | None = None
-    beside: LoadOptions | None = None
+    beside: Loading | None = None
     relaid: bool = False
     files: tuple[tuple[str, str], ...] = ()
 
 
 def without_budget(loading: Loading) -> Loading:
     """What tells models apart: one that is loaded again keeps the budget that it has."""
-    return replace(loading, options=replace(loading.options, budget=None))
+    return replace(
+        loading,
+        options=replace(loading.options, budget=None),
+        beside=without_budget(loading.beside) if loading.beside is not None else None,
+    )
 
 
 class Executor(Protocol):

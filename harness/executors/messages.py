@@ -65,6 +65,7 @@ class Load(msgspec.Struct, frozen=True, tag=True):
 
     Attributes:
         driver: the driver's machine; on another one the files are checked.
+        beside: the parent that it is put beside.
         drop: numbers of models that nobody will ask for any more.
     """
 
@@ -72,7 +73,7 @@ class Load(msgspec.Struct, frozen=True, tag=True):
     backend: str
     options: LoadOptions
     judge: Packed | None
-    beside: LoadOptions | None
+    beside: Load | None
     relaid: bool
     files: tuple[tuple[str, str], ...]
     driver: str
@@ -295,7 +296,7 @@ def load_message(model: int, loading: Loading, driver: str, drop: tuple[int, ...
         backend=loading.backend,
         options=loading.options,
         judge=pack(loading.judge) if loading.judge is not None else None,
-        beside=loading.beside,
+        beside=load_message(0, loading.beside, driver) if loading.beside is not None else None,
         relaid=loading.relaid,
         files=loading.files,
         driver=driver,
@@ -309,7 +310,7 @@ def loading_of(message: Load) -> Loading:
         backend=message.backend,
         options=message.options,
         judge=unpack(message.judge) if message.judge is not None else None,
-        beside=message.beside,
+        beside=loading_of(message.beside) if message.beside is not None else None,
         relaid=message.relaid,
         files=message.files,
     )

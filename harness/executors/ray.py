@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import platform
 import shutil
 import signal
 import tempfile
@@ -108,7 +107,7 @@ def open_ray(wanted: Wanted, tell: Callable[[str], None], desk: str = DESK) -> P
     Args:
         wanted: what was asked for.
         tell: takes lines for the user.
-        desk: ``module:function`` that makes a worker's desk.
+        desk: ``module:function`` that makes a worker's desk, given its ``place``.
 
     Raises:
         UsageError: ray is not installed, or the cluster has no room for a worker.
@@ -149,7 +148,7 @@ def _import_ray() -> Any:
 class RayPool:
     """Starts workers in a cluster, and the cluster itself where none is named."""
 
-    driver = platform.node()
+    driver = ""
 
     def __init__(self, ray: Any, wanted: Wanted, desk: str) -> None:
         self._ray, self._wanted, self._desk = ray, wanted, desk
@@ -180,6 +179,7 @@ class RayPool:
                     f"{where if address else 'ray cannot be started here'} ({said[0]})"
                 ) from None
         _quiet_errors()
+        self.driver = ray.get_runtime_context().get_node_id()
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         placement = place(nodes, self._wanted)
         self.size = placement.workers
@@ -214,7 +214,8 @@ class _Actor:
         # Ctrl-C is the driver's; it ends its workers itself.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         module, _, function = desk.partition(":")
-        self._desk = getattr(import_module(module), function)()
+        place = import_module("ray").get_runtime_context().get_node_id()
+        self._desk = getattr(import_module(module), function)(place=place)
 
     def call(self, message: bytes) -> bytes:
         reply: bytes = self._desk.handle(message)

@@ -112,7 +112,7 @@ class PoolExecutor:
     def beside(self, scored: Backend, parent: Backend) -> Backend:
         """Have workers put two models side by side."""
         assert isinstance(scored, RemoteBackend) and isinstance(parent, RemoteBackend)
-        return self.load(replace(scored.loading, beside=parent.loading.options))
+        return self.load(replace(_as_loaded(scored), beside=_as_loaded(parent)))
 
     def foresee(
         self, backend: Backend, requests: Sequence[Request], journal: Journal | None
@@ -144,6 +144,12 @@ class PoolExecutor:
         """Note that something is set apart."""
         self.set_apart = (*self.set_apart, f"{what}: {reason}")
         self._tell(f"ray: {what} are set apart: {reason}")
+
+
+def _as_loaded(backend: RemoteBackend) -> Loading:
+    """What loads it again with the budget that it has."""
+    options = replace(backend.loading.options, budget=backend.facts.budget or None)
+    return replace(backend.loading, options=options)
 
 
 class RemoteBackend:

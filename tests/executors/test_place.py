@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -43,6 +45,9 @@ def test_a_worker_without_gpus_sees_none(
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
     monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    context = SimpleNamespace(get_node_id=lambda: "node")
+    ray = SimpleNamespace(get_runtime_context=lambda: context)
+    monkeypatch.setitem(sys.modules, "ray", ray)  # type: ignore[arg-type]
     _Actor("tests.executors.scripted:desk", gpus)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == seen
 
