@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -27,6 +28,10 @@ DESK = "harness.executors.desk:Desk"
 INSTALL = ".venv/bin/pip install -c constraints.txt -e '.[ray]'"
 STORE_BYTES = 256 * 2**20
 """Of shared memory for a cluster that is started here: messages are all that lies in it."""
+NOBODY = "--ray-address {}: there is no cluster that answers"
+KNOCK_SECONDS = 5.0
+LONGEST_BASE = 20
+"""Characters of a temporary folder: with what Ray puts behind it, a socket's path may have 107."""
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -145,6 +150,40 @@ def _import_ray() -> Any:
     return ray
 
 
+def check_reachable(address: str) -> None:
+    """Knock at a cluster's port: Ray itself would try for minutes.
+
+    Args:
+        address: ``HOST:PORT``, or another form that Ray knows, which is left to it.
+
+    Raises:
+        HarnessError: nobody opens.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        said = getattr(error, "strerror", None) or str(error)
+        raise HarnessError(f"{NOBODY.format(address)} ({said})") from None
+
+
+def _own_folder() -> tuple[str, str]:
+    """A folder that only this user may enter, and one inside, which Ray opens to everybody.
+
+    Raises:
+        HarnessError: it cannot be made.
+    """
+    base = tempfile.gettempdir()
+    try:
+        short = len(base) <= LONGEST_BASE
+        folder = tempfile.mkdtemp(prefix="lineup-ray-", dir=base if short else "/tmp")
+    except OSError as error:
+        raise HarnessError(f"ray cannot be started here ({error})") from None
+    return folder, os.path.join(folder, "r")
+
+
 class RayPool:
     """Starts workers in a cluster, and the cluster itself where none is named."""
 
@@ -161,23 +200,23 @@ class RayPool:
         ray, address = self._ray, self._wanted.address
         options: dict[str, Any] = {"address": address}
         if address is None:
-            self._folder = tempfile.mkdtemp(prefix="lineup-ray-")
+            self._folder, inner = _own_folder()
             options = {
                 "address": "local",
                 "num_cpus": cores(),
                 "include_dashboard": False,
                 "object_store_memory": STORE_BYTES,
-                "_temp_dir": self._folder,
+                "_temp_dir": inner,
             }
+        else:
+            check_reachable(address)
         with _own_signals(), _silence():
             try:
                 ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
-            except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-                said = str(error).strip().splitlines()
-                where = f"--ray-address {address}: there is no cluster that answers"
-                raise HarnessError(
-                    f"{where if address else 'ray cannot be started here'} ({said[0]})"
-                ) from None
+            except (OSError, RuntimeError, ValueError) as error:
+                said = str(error).strip().splitlines() or [type(error).__name__]
+                where = NOBODY.format(address) if address else "ray cannot be started here"
+                raise HarnessError(f"{where} ({said[0]})") from None
         _quiet_errors()
         self.driver = ray.get_runtime_context().get_node_id()
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
