@@ -130,10 +130,11 @@ class Desk:
         started = time.perf_counter()
         answers = [pack_answer(answer) for answer in backend.answer(questions)]
         seconds = time.perf_counter() - started
-        if len(answers) != len(questions):
-            raise HarnessError(
-                f"the backend left {len(questions) - len(answers)} without an answer"
-            )
+        indices = [answer.index for answer in answers]
+        if left := set(range(len(questions))) - set(indices):
+            raise HarnessError(f"the backend left {len(left)} without an answer")
+        if len(indices) > len(questions):
+            raise HarnessError("the backend answered one question more than once")
         return Answers(answers, seconds, backend.peak_memory())
 
 

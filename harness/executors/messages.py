@@ -229,6 +229,15 @@ def pack(value: Any) -> Packed:
     return [name, *(getattr(value, each) for each in _FIELDS[name])]
 
 
+def unsendable(request: Request) -> str | None:
+    """Why a request cannot travel; ``None`` where it can."""
+    try:
+        _ENCODER.encode(pack(request))
+    except UnicodeEncodeError:
+        return "its text is no Unicode: it has a lone surrogate"
+    return None
+
+
 def unpack(packed: Sequence[Any]) -> Any:
     """The value again.
 

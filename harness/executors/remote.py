@@ -31,6 +31,7 @@ from harness.executors.messages import (
     pack_questions,
     unpack_answer,
     unpack_questions,
+    unsendable,
 )
 from harness.executors.pool import Pool
 from harness.executors.queue import Job, SetApart
@@ -186,14 +187,20 @@ class RemoteBackend:
         known = self._encoded.pop(tuple(requests), None)
         if known is not None:
             return known
+        refused = [unsendable(request) for request in requests]
+        sent = [each for each, why in zip(requests, refused, strict=True) if why is None]
+        questions = self._encoded_by_workers(sent)
+        return [
+            next(questions) if why is None else Question(request, refused=why)
+            for request, why in zip(requests, refused, strict=True)
+        ]
+
+    def _encoded_by_workers(self, requests: Sequence[Request]) -> Iterator[Question]:
         parts = [requests[at : at + TOGETHER] for at in range(0, len(requests), TOGETHER)]
         messages = [Encode(self.line.model, [pack(each) for each in part]) for part in parts]
         replies = self.line.call_all(messages, Encoded)
-        return [
-            question
-            for part, reply in zip(parts, replies, strict=True)
-            for question in unpack_questions(reply.questions, part)
-        ]
+        for part, reply in zip(parts, replies, strict=True):
+            yield from unpack_questions(reply.questions, part)
 
     def foresee(self, requests: Sequence[Request], journal: Journal | None) -> None:
         """Encode requests and begin to answer them; `encode` and `answer` will find that done."""
@@ -281,6 +288,11 @@ class RemoteBackend:
                 self._arrived(digest, Answer(0, response))
         elif isinstance(reply, Answers):
             self._peak = max(self._peak or 0, reply.peak or 0) or None
+            if sorted(each.index for each in reply.answers) != list(range(len(digests))):
+                self._error = HarnessError(
+                    f"a worker was asked {len(digests):,} questions and did not answer each once"
+                )
+                return
             seconds = reply.seconds / len(digests)
             for packed in reply.answers:
                 self._arrived(digests[packed.index], unpack_answer(packed, seconds))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -217,6 +217,31 @@ def test_a_released_model_writes_nothing_down(opened: Open, tmp_path: Path) -> N
         executor.release(first)
     everything(executor.load(loading(name="b")), requests(4))
     assert len(journal.path.read_bytes().splitlines()) == 1, "its header"
+
+
+def test_a_text_that_cannot_travel_is_that_requests_own_trouble(opened: Open) -> None:
+    executor, _, _ = opened(1)
+    backend = executor.load(loading())
+    answers = everything(backend, [LogLikelihood("a\ud800", " y"), LogLikelihood("b", " y")])
+    reason = "its text is no Unicode: it has a lone surrogate"
+    assert answers[0].response == Unanswered(reason)
+    assert not isinstance(answers[1].response, Unanswered)
+    with pytest.raises(HarnessError, match="cannot be sent to a worker"):
+        backend.tokenize("a\ud800")
+    assert everything(executor.load(loading(name="b")), requests(4)), "the others go on"
+
+
+def test_a_model_that_answers_one_question_twice_ends_the_run(opened: Open) -> None:
+    class Twice(FakeBackend):
+        def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
+            """The first question's, each time."""
+            for each in super().answer(questions):
+                yield replace(each, index=0)
+
+    executor, _, _ = opened(1, make=lambda end: Desk(lambda asked: Twice()))
+    backend = executor.load(loading())
+    with pytest.raises(HarnessError, match="left 1 without an answer"):
+        everything(backend, [LogLikelihood("a", " x"), LogLikelihood("a", " z")])
 
 
 def test_refused_questions_never_travel(opened: Open) -> None:
