@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -102,6 +103,12 @@ class Dispatcher:
     def deliver_next(self) -> None:
         """Wait for a reply, and deliver it in this thread."""
         self._out.get()()
+
+    def deliver_waiting(self) -> None:
+        """Deliver what has come, in this thread, and wait for nothing."""
+        with suppress(Empty):
+            while True:
+                self._out.get_nowait()()
 
     def close(self) -> None:
         """End all workers; replies that were not delivered are lost."""

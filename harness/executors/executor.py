@@ -82,7 +82,8 @@ class Executor(Protocol):
             backend: one that `load` returned.
             requests: a task's, as `Backend.encode` will be given them.
             journal: of this backend; what it holds is not asked, and answers that nobody waits
-                for yet are written down in it as they come.
+                for yet are written down in it when the driver next looks: while it waits for any
+                answer, foresees another task, or lets go of a model.
         """
         ...
 

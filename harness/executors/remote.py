@@ -121,10 +121,12 @@ class PoolExecutor:
         """Encode a task's requests, and put what is not in the journal into the queue."""
         assert isinstance(backend, RemoteBackend)
         backend.foresee(requests, journal)
+        self._dispatcher.deliver_waiting()
 
     def release(self, backend: Backend) -> None:
         """Let workers drop a model."""
         if isinstance(backend, RemoteBackend) and not backend.released:
+            self._dispatcher.deliver_waiting()
             backend.let_go()
             known = self._known[without_budget(backend.loading)]
             known.users -= 1

@@ -14,7 +14,15 @@ from typing import Any
 import pytest
 
 from harness.errors import HarnessError, UsageError
-from harness.executors.ray import Placement, RayPool, Wanted, _Actor, check_reachable, place, reason_of
+from harness.executors.ray import (
+    Placement,
+    RayPool,
+    Wanted,
+    _Actor,
+    check_reachable,
+    place,
+    reason_of,
+)
 
 CPU8 = {"CPU": 8.0, "memory": 1e9}
 CPU4 = {"CPU": 4.0}
@@ -71,7 +79,9 @@ def closed_port() -> int:
     ],
 )
 def test_a_port_where_nobody_is_is_told_at_once(address: str, said: str) -> None:
-    with pytest.raises(HarnessError, match=f"--ray-address {address}: there is no cluster .*{said}"):
+    with pytest.raises(
+        HarnessError, match=f"--ray-address {address}: there is no cluster .*{said}"
+    ):
         check_reachable(address)
 
 

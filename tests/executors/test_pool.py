@@ -16,6 +16,7 @@ from harness.executors.desk import Desk
 from harness.executors.dispatch import disagreement
 from harness.executors.executor import Loading
 from harness.executors.messages import Ask, Load, Loaded, decode_message
+from harness.executors.queue import Job
 from harness.executors.remote import PoolExecutor, RemoteBackend
 from harness.journal import Journal, answered
 from harness.types import Answer, GenerateUntil, LogLikelihood, Question, Request, Unanswered
@@ -207,6 +208,26 @@ def test_a_model_that_is_loaded_again_is_the_one_that_is_there(opened: Open) -> 
     again = executor.load(loading())
     assert again.facts == scored.facts and everything(again, requests(60, "third"))
     assert {message.model for loads in sent(pool, Load) for message in loads} == {1}  # type: ignore[attr-defined]
+
+
+def test_what_came_is_written_down_before_a_model_is_released(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor, _, _ = opened(1)
+    model = executor.load(loading())
+    jobs: list[Job] = []
+    dispatcher = executor._dispatcher
+    submit = dispatcher.submit
+    monkeypatch.setattr(dispatcher, "submit", lambda job: (jobs.append(job), submit(job)))
+    with Journal(tmp_path, {"weights": "a"}, lambda line: None) as journal:
+        model.foresee(requests(20), journal)
+        batches = sum(job.cost > 0 for job in jobs)
+        deadline = time.monotonic() + 30
+        while dispatcher._out.qsize() < batches:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        executor.release(model)
+    assert len(journal.path.read_bytes().splitlines()) == 1 + 20
 
 
 def test_a_released_model_writes_nothing_down(opened: Open, tmp_path: Path) -> None:
