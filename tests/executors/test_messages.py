@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from harness.backends.backend import LoadOptions
+from harness.backends.backend import LoadOptions, NoTokenizer
 from harness.errors import HarnessError, UnknownName, UsageError, WeightsError
 from harness.executors.executor import Loading
 from harness.executors.messages import (
@@ -138,6 +138,7 @@ def test_errors_keep_their_text_and_their_exit_code() -> None:
     for error, kind in (
         (WeightsError("w"), WeightsError),
         (known, UsageError),
+        (NoTokenizer("t"), NoTokenizer),
         (HarnessError("h"), HarnessError),
     ):
         raised = error_of(failure(error, "here"))
