@@ -229,8 +229,8 @@ def answered(
     """Answer every question once: from the journal what it holds, from the backend the rest.
 
     Questions with equal digests are asked once, with or without a journal, and the answer is given
-    to each; the tokens and seconds count for the first. What the backend answers is in the journal before it
-    is yielded.
+    to each; the tokens and seconds count for the first. What the backend answers is in the journal
+    before it is yielded.
 
     Args:
         backend: asked for what is not stored.

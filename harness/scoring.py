@@ -164,6 +164,9 @@ def new_run(
 
     spec, facts = job.spec, ready.backend.facts
     environment = describe_environment(facts.device)
+    # A worker's GPU has the name that the worker gave it: this machine may have another, or none.
+    device = ready.backend.identity.get("device", environment.device)
+    environment = replace(environment, device=device)
     model = ModelRecord(
         name=spec.name,
         family=spec.family,

@@ -77,7 +77,9 @@ def place(nodes: Sequence[Mapping[str, float]], wanted: Wanted) -> Placement:
     """Divide a cluster among workers.
 
     Where nothing is said, a worker takes a GPU, with its share of the machine's processors; where
-    there is no GPU, a machine. Without a GPU (0) it sees none, whatever its machine has. A machine without processors (a head that only schedules) has none.
+    there is no GPU, a machine.
+    A worker of no GPUs sees none, whatever its machine has. A machine without processors (a head
+    that only schedules) has none.
 
     Args:
         nodes: each living machine's resources, by Ray's names (``CPU``, ``GPU``).

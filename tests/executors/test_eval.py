@@ -13,7 +13,7 @@ import pytest
 from harness.backends.backend import Backend
 from harness.backends.fake import FakeBackend
 from harness.commands import eval_command, eval_runs
-from harness.executors import local
+from harness.executors import desk, local
 from harness.executors.desk import Desk
 from harness.executors.executor import Executor, Loading
 from harness.executors.remote import PoolExecutor
@@ -41,7 +41,7 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         backend.identity = {"backend": "fake", "weights": loading.options.weights_id}
         return backend
 
-    def desk(end: Callable[[], None]) -> Desk:
+    def make(end: Callable[[], None]) -> Desk:
         return Desk(lambda loading: fake(loading, end))
 
     original = eval_command.open_executor
@@ -49,7 +49,7 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def opened(options: argparse.Namespace) -> Executor:
         if options.executor == "local":
             return original(options)
-        return PoolExecutor(ThreadPool(options.workers or 2, make=desk), note)
+        return PoolExecutor(ThreadPool(options.workers or 2, make=make), note)
 
     monkeypatch.setattr(eval_command, "open_executor", opened)
     monkeypatch.setattr(local, "load_here", fake)
@@ -83,6 +83,16 @@ def test_the_record_is_the_local_runs(harness: Command, poison: list[str], tmp_p
             theirs, tmp_path / "reports"
         )
         assert ours["identity"] == theirs["identity"] and ours["plan"] == theirs["plan"]
+
+
+def test_the_device_is_the_workers(
+    harness: Command, poison: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk, "_accelerator", lambda backend: {"device": "A GPU elsewhere"})
+    code, out, err = harness("eval", "--model", "tiny", *SOME, "--executor", "ray")
+    assert code == 0, err
+    record = json.loads(out)
+    assert record["environment"]["device"] == record["identity"]["device"] == "A GPU elsewhere"
 
 
 def test_a_model_goes_when_its_run_is_finished(

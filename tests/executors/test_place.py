@@ -59,7 +59,7 @@ def test_a_worker_without_gpus_sees_none(
     monkeypatch.setattr(signal, "signal", lambda number, handler: None)
     context = SimpleNamespace(get_node_id=lambda: "node")
     ray = SimpleNamespace(get_runtime_context=lambda: context)
-    monkeypatch.setitem(sys.modules, "ray", ray)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "ray", ray)
     _Actor("tests.executors.scripted:desk", gpus)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == seen
 

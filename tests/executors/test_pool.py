@@ -219,7 +219,12 @@ def test_what_came_is_written_down_before_a_model_is_released(
     jobs: list[Job] = []
     dispatcher = executor._dispatcher
     submit = dispatcher.submit
-    monkeypatch.setattr(dispatcher, "submit", lambda job: (jobs.append(job), submit(job)))
+
+    def noted(job: Job) -> None:
+        jobs.append(job)
+        submit(job)
+
+    monkeypatch.setattr(dispatcher, "submit", noted)
     with Journal(tmp_path, {"weights": "a"}, lambda line: None) as journal:
         model.foresee(requests(20), journal)
         batches = sum(job.cost > 0 for job in jobs)
