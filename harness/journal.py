@@ -77,6 +77,7 @@ class Journal:
         self._answers: dict[str, JournalLine] = {}
         self._early: set[str] = set()
         self._unsynced = False
+        self._closed = False
         with explained(self.path):
             folder.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -100,6 +101,7 @@ class Journal:
             with contextlib.suppress(*([StorageError] if error is not None else [])):
                 self.sync()
         finally:
+            self._closed = True
             os.close(self._file)
 
     def __len__(self) -> int:
@@ -141,6 +143,8 @@ class Journal:
             self._early.add(line.question)
 
     def _write(self, line: JournalLine) -> None:
+        if self._closed:  # its number may be another file's by now
+            raise ValueError(f"{self.path} is closed")
         rest = b'",' + msgspec.json.encode(line)[1:]
         with explained(self.path), _locked(self._file):
             self._append(_LEAD + self._checksum(rest) + rest + b"\n")
@@ -225,8 +229,8 @@ def answered(
     """Answer every question once: from the journal what it holds, from the backend the rest.
 
     Questions with equal digests are asked once, with or without a journal, and the answer is given
-    to each; the tokens count for the first. What the backend answers is in the journal before it
-    is yielded.
+    to each; the tokens and seconds count for the first. What the backend answers is in the journal
+    before it is yielded.
 
     Args:
         backend: asked for what is not stored.
@@ -258,7 +262,7 @@ def answered(
             journal.add(maybe_digest, answer)
         for index in places:
             yield _for(questions[index], replace(answer, index=index))
-            answer = replace(answer, tokens_in=0, tokens_out=0)
+            answer = replace(answer, tokens_in=0, tokens_out=0, seconds=0.0)
     if journal is not None:
         journal.sync()
 

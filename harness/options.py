@@ -112,7 +112,7 @@ def _executor_options(parser: argparse.ArgumentParser) -> None:
         "--worker-gpus",
         type=_whole,
         metavar="N",
-        help="GPUs of a worker (default: 1 where there are any); several: the model is spread",
+        help="GPUs of a worker (default: 1 where there are any; 0: CPU); several: spread over them",
     )
 
 

@@ -88,11 +88,20 @@ class Others:
         if self._load is None or self._beside is None:
             raise RuntimeError(f"{name} is asked, and nobody is there to answer")
         if name == PAIR:
-            return self._beside(self._get(PARENT)[0])
+            if PAIR not in self._loaded:
+                self._loaded[PAIR] = self._beside(self._get(PARENT)[0])
+            return self._loaded[PAIR]
         other = self.known[name]
         if other.spec.name not in self._loaded:
             self._loaded[other.spec.name] = self._load(other.spec, other.artifact)
         return self._loaded[other.spec.name]
+
+    def release(self, release: Callable[[Backend], None]) -> None:
+        """Let go of all who were loaded; ``release`` is the executor's."""
+        for backend, _ in self._loaded.values():
+            release(backend)
+        self._loaded.clear()
+        self._parties.clear()
 
     def names(self, task: Task) -> dict[str, str]:
         """Whom a task asks, each with the model's name, its weights' identity and how it judges."""

@@ -108,10 +108,15 @@ def begin(
         run = replace(earlier, identity=run.identity, plan=_plans(earlier.plan, run.plan))
     run = replace(run, status="running")
     relaid = _relaid(job, backend, tell)
+    if relaid is not None:
+        held.callback(executor.release, relaid)
     journal = held.enter_context(open_journal(journals, run.identity, tell))
+    # Once more, as what goes first: until then answers are written into the journal.
+    held.callback(executor.release, backend)
     others = make_others(
         job, known, backend, run.environment, journals, held, tell, executor=executor
     )
+    held.callback(others.release, executor.release)
     if isinstance(backend, Remote):
         held.callback(lambda: tell(f"{job.spec.name}: {backend.spent()}"))
     planned = ready.planned
@@ -159,6 +164,9 @@ def new_run(
 
     spec, facts = job.spec, ready.backend.facts
     environment = describe_environment(facts.device)
+    # A worker's GPU has the name that the worker gave it: this machine may have another, or none.
+    device = ready.backend.identity.get("device", environment.device)
+    environment = replace(environment, device=device)
     model = ModelRecord(
         name=spec.name,
         family=spec.family,

@@ -506,3 +506,14 @@ def test_processes_that_share_a_journal_write_whole_lines(tmp_path: Path) -> Non
         assert answer.response == (answer_of(question.request, 3000) or plain)
     headers = journal_path(folder, TINY).read_bytes().count(b'{"schema":')
     assert headers == 1
+
+
+def test_a_closed_journal_takes_nothing(tmp_path: Path) -> None:
+    with Journal(tmp_path, {"weights": "w"}, lambda line: None) as journal:
+        pass
+    # The descriptor's number is this file's now.
+    with (tmp_path / "foreign").open("w+b") as foreign:
+        for write in (journal.add, journal.add_early):
+            with pytest.raises(ValueError, match="is closed"):
+                write(b"d", Answer(0, LogProb(-1.0, True)))
+        assert not foreign.read()

@@ -49,6 +49,11 @@ KINDS: Mapping[type[Request], str] = {
     GenerateUntil: "generate_until",
 }
 """What lm-eval calls the kinds of requests that it knows."""
+_REGISTRYS = frozenset(
+    {"trust_remote_code", "peft", "delta", "gguf_file", "revision", "subfolder", "code_revision"}
+    | {"tokenizer_revision", "lora_local_path", "hf_overrides", "load_format"}
+)
+"""Arguments that are refused wherever they come from, a record that is resumed among them."""
 _PLACES = frozenset({"pretrained", "tokenizer", "device"})
 
 
@@ -201,6 +206,11 @@ def load_class(options: LoadOptions) -> LmEvalClass:
         raise UnknownName("model class", name, MODEL_REGISTRY, "lm-eval's") from None
     except ImportError as error:
         raise WeightsError(_not_installed(name, error)) from None
+    if named := sorted(_REGISTRYS & set(arguments)):
+        raise UsageError(
+            f"--lm-eval-args {named[0]}=...: that loads other weights than were named, or runs "
+            "their code; the registry says what may (source, tokenizer, trust_remote_code)"
+        )
     added: dict[str, Any] = {}
     if options.path.parts:
         added = _with_folder(kind, arguments, options)

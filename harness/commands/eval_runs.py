@@ -45,19 +45,20 @@ def score_all(attempts: Sequence[Attempt], executor: Executor, journals: Path | 
     for; one that has none loads one model after the other, and holds one at a time.
     """
     with ExitStack() as opened:
+        owned = [(attempt, opened.enter_context(ExitStack())) for attempt in attempts]
         if executor.ahead:
-            for attempt in attempts:
-                _begin(attempt, executor, journals, opened)
-        for attempt in attempts:
-            with ExitStack() as own:
-                if not executor.ahead:
-                    _begin(attempt, executor, journals, own)
-                _finish(attempt, several=len(attempts) > 1)
+            for attempt, own in owned:
+                _begin(attempt, executor, journals, own)
+        for attempt, own in owned:
+            if not executor.ahead:
+                _begin(attempt, executor, journals, own)
+            _finish(attempt, several=len(attempts) > 1)
+            own.close()
 
 
-def _begin(attempt: Attempt, executor: Executor, journals: Path | None, opened: ExitStack) -> None:
+def _begin(attempt: Attempt, executor: Executor, journals: Path | None, own: ExitStack) -> None:
     with _noted(attempt):
-        opened.enter_context(held(attempt.folder.path))
+        own.enter_context(held(attempt.folder.path))
         attempt.begun = begin(
             attempt.job,
             attempt.folder,
@@ -66,8 +67,10 @@ def _begin(attempt: Attempt, executor: Executor, journals: Path | None, opened: 
             describe_command(),
             note,
             executor,
-            opened,
+            own,
         )
+    if attempt.error is not None:
+        own.close()
 
 
 def _finish(attempt: Attempt, *, several: bool) -> None:

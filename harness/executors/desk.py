@@ -13,7 +13,7 @@ from typing import assert_never
 from harness import __version__
 from harness.backends.backend import Backend
 from harness.errors import HarnessError, WeightsError
-from harness.executors.executor import Loading
+from harness.executors.executor import Loading, without_budget
 from harness.executors.local import load_here
 from harness.executors.messages import (
     Answers,
@@ -46,9 +46,12 @@ class Desk:
 
     Args:
         load: loads one; tests and benchmarks have models of their own.
+        place: the machine that it is on, by the name that the driver would have for it. A host's
+            name is not enough: cloned machines share it.
     """
 
-    def __init__(self, load: Callable[[Loading], Backend] | None = None) -> None:
+    def __init__(self, load: Callable[[Loading], Backend] | None = None, place: str = "") -> None:
+        self._place = place
         self._load_one = load or load_spread
         self._numbers: dict[int, Loading] = {}
         self._loaded: dict[Loading, Backend | None] = {}
@@ -80,40 +83,40 @@ class Desk:
         assert_never(message)
 
     def _load(self, message: Load) -> Loaded:
-        for number in message.drop:
-            self._drop(number)
         loading = loading_of(message)
-        if message.driver != platform.node():
+        self._drop(message.drop, loading)
+        if message.driver != self._place:
             check_files(loading)
         backend = self._get(loading)
-        self._numbers[message.model] = _without_budget(loading)
+        self._numbers[message.model] = without_budget(loading)
         if backend is None:
             return Loaded(None, {})
         return Loaded(backend.facts, {**_accelerator(backend), **backend.identity})
 
     def _get(self, loading: Loading) -> Backend | None:
-        key = _without_budget(loading)
+        key = without_budget(loading)
         if key not in self._loaded:
             self._loaded[key] = self._made(loading)
         return self._loaded[key]
 
     def _made(self, loading: Loading) -> Backend | None:
         if loading.relaid:
-            base = self._get(replace(loading, relaid=False))
+            base = self._get(*_parts(loading))
             return base.relaid() if base is not None else None
         if loading.beside is not None:
             from harness.backends.pair import make_pair
 
-            scored = self._get(replace(loading, beside=None))
-            parent = self._get(replace(loading, options=loading.beside, beside=None))
+            scored, parent = map(self._get, _parts(loading))
             assert scored is not None and parent is not None
             return make_pair(scored, parent)
         return self._load_one(loading)
 
-    def _drop(self, number: int) -> None:
-        loading = self._numbers.pop(number, None)
-        if loading is not None and loading not in self._numbers.values():
-            self._loaded.pop(loading, None)
+    def _drop(self, numbers: Iterable[int], wanted: Loading) -> None:
+        """Drop models and what they were made of, but not what others, or the next, are made of."""
+        for number in numbers:
+            self._numbers.pop(number, None)
+        needed = {key for each in (*self._numbers.values(), wanted) for key in _made_of(each)}
+        self._loaded = {key: made for key, made in self._loaded.items() if key in needed}
 
     def _model(self, number: int) -> Backend:
         backend = self._loaded[self._numbers[number]]
@@ -127,10 +130,11 @@ class Desk:
         started = time.perf_counter()
         answers = [pack_answer(answer) for answer in backend.answer(questions)]
         seconds = time.perf_counter() - started
-        if len(answers) != len(questions):
-            raise HarnessError(
-                f"the backend left {len(questions) - len(answers)} without an answer"
-            )
+        indices = [answer.index for answer in answers]
+        if left := set(range(len(questions))) - set(indices):
+            raise HarnessError(f"the backend left {len(left)} without an answer")
+        if len(indices) > len(questions):
+            raise HarnessError("the backend answered one question more than once")
         return Answers(answers, seconds, backend.peak_memory())
 
 
@@ -144,7 +148,7 @@ def _accelerator(backend: Backend) -> dict[str, str]:
 
 
 def check_files(loading: Loading) -> None:
-    """Hold this machine's files against the driver's.
+    """Hold this machine's files against the driver's, those of the parent beside it too.
 
     Raises:
         WeightsError: one is missing, or another.
@@ -152,6 +156,8 @@ def check_files(loading: Loading) -> None:
     from harness.prepared import cache_folder
     from harness.weights import DigestCache
 
+    if loading.beside is not None:
+        check_files(loading.beside)
     digest = DigestCache(cache_folder()).sha256
     here = platform.node()
     for name, expected in loading.files:
@@ -168,9 +174,19 @@ def check_files(loading: Loading) -> None:
             raise WeightsError(f"{path} on {here} is not the file that the driver has")
 
 
-def _without_budget(loading: Loading) -> Loading:
-    """What tells models apart: one that is loaded again keeps the budget that it has."""
-    return replace(loading, options=replace(loading.options, budget=None))
+def _parts(loading: Loading) -> list[Loading]:
+    """What has to be loaded before a model can be made of it."""
+    if loading.relaid:
+        return [replace(loading, relaid=False)]
+    if loading.beside is not None:
+        return [replace(loading, beside=None), loading.beside]
+    return []
+
+
+def _made_of(loading: Loading) -> list[Loading]:
+    """The keys of a model and of all that it is made of."""
+    parts = [key for part in _parts(loading) for key in _made_of(part)]
+    return [without_budget(loading), *parts]
 
 
 def load_spread(loading: Loading) -> Backend:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -15,9 +16,7 @@ from harness.executors.executor import Loading
 from harness.executors.messages import (
     Failed,
     Hello,
-    Load,
     Loaded,
-    Message,
     Name,
     Reply,
     decode_reply,
@@ -97,9 +96,19 @@ class Dispatcher:
         """Drop a model and all that is still to be asked of it."""
         self._events.put(partial(self._let_go, model))
 
+    def revive(self, model: int) -> None:
+        """Have a model asked again that was released."""
+        self._events.put(partial(self._gone.discard, model))
+
     def deliver_next(self) -> None:
         """Wait for a reply, and deliver it in this thread."""
         self._out.get()()
+
+    def deliver_waiting(self) -> None:
+        """Deliver what has come, in this thread, and wait for nothing."""
+        with suppress(Empty):
+            while True:
+                self._out.get_nowait()()
 
     def close(self) -> None:
         """End all workers; replies that were not delivered are lost."""
@@ -165,7 +174,7 @@ class Dispatcher:
     def _start(self) -> None:
         hand = _Hand(self._pool.start())
         self._hands.append(hand)
-        self._call(hand, Hello(), partial(self._greeted, hand))
+        self._call(hand, encode(Hello()), partial(self._greeted, hand))
 
     def _greeted(self, hand: _Hand, reply: Reply) -> None:
         if isinstance(reply, Failed):
@@ -189,7 +198,7 @@ class Dispatcher:
             if self._failed_starts >= STRIKES:
                 return self._break(f"workers cannot be started: {reason}")
         self._start()
-        if (job := hand.job) is not None:
+        if (job := hand.job) is not None and job.model not in self._gone:
             job.lost.append(reason)
             if len(job.lost) < STRIKES:
                 self._tell(f"ray: a worker on {hand.name} was lost ({reason}); asked elsewhere")
@@ -197,13 +206,13 @@ class Dispatcher:
             else:
                 self._deliver(job, SetApart(f"ended {STRIKES} workers, the last one: {reason}"))
 
-    def _call(self, hand: _Hand, message: Message, then: Callable[[Reply], None]) -> None:
+    def _call(self, hand: _Hand, message: bytes, then: Callable[[Reply], None]) -> None:
         """Send a message; what follows is done when the reply is in, in the dispatcher's thread."""
 
         def replied(future: Future[bytes]) -> None:
             self._events.put(partial(self._replied, hand, future, then))
 
-        hand.worker.call(encode(message)).add_done_callback(replied)
+        hand.worker.call(message).add_done_callback(replied)
 
     def _replied(self, hand: _Hand, future: Future[bytes], then: Callable[[Reply], None]) -> None:
         if self._broken or hand not in self._hands:
@@ -231,7 +240,7 @@ class Dispatcher:
 
     def _give(self, hand: _Hand, job: Job) -> None:
         hand.job, hand.since = job, time.monotonic()
-        if job.model in hand.models and not isinstance(job.message, Load):
+        if job.model in hand.models and not job.loads:
             self._call(hand, job.message, partial(self._done, hand, job))
             return
         dropped = tuple(sorted(hand.models & self._gone))
@@ -243,7 +252,7 @@ class Dispatcher:
             budget = model.first.facts.budget or None
             loading = replace(loading, options=replace(loading.options, budget=budget))
         message = load_message(job.model, loading, self._pool.driver, dropped)
-        self._call(hand, message, partial(self._loaded, hand, job))
+        self._call(hand, encode(message), partial(self._loaded, hand, job))
 
     def _loaded(self, hand: _Hand, job: Job, reply: Reply) -> None:
         """A worker has the model: the first one sets what the others must agree with."""
@@ -257,7 +266,7 @@ class Dispatcher:
                 self._queue.pace[job.model].load_seconds = seconds
             elif apart := disagreement(model.first, reply):
                 reply = Failed("WeightsError", f"the worker on {hand.name} has another {apart}")
-        if isinstance(reply, Failed) or isinstance(job.message, Load):
+        if isinstance(reply, Failed) or job.loads:
             self._done(hand, job, reply)
         else:
             hand.since = time.monotonic()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from harness.backends.backend import Backend, LoadOptions
@@ -32,9 +32,18 @@ class Loading:
     backend: str
     options: LoadOptions
     judge: JudgeOptions | None = None
-    beside: LoadOptions | None = None
+    beside: Loading | None = None
     relaid: bool = False
     files: tuple[tuple[str, str], ...] = ()
+
+
+def without_budget(loading: Loading) -> Loading:
+    """What tells models apart: one that is loaded again keeps the budget that it has."""
+    return replace(
+        loading,
+        options=replace(loading.options, budget=None),
+        beside=without_budget(loading.beside) if loading.beside is not None else None,
+    )
 
 
 class Executor(Protocol):
@@ -73,12 +82,16 @@ class Executor(Protocol):
             backend: one that `load` returned.
             requests: a task's, as `Backend.encode` will be given them.
             journal: of this backend; what it holds is not asked, and answers that nobody waits
-                for yet are written down in it as they come.
+                for yet are written down in it when the driver next looks: while it waits for any
+                answer, foresees another task, or lets go of a model.
         """
         ...
 
     def release(self, backend: Backend) -> None:
-        """Let go of a model: nothing more will be asked of it."""
+        """Let go of a model: nothing more will be asked of it, and nothing written down.
+
+        One that was released already stays as it is.
+        """
         ...
 
     def close(self) -> None:

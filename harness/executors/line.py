@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from harness.errors import HarnessError
 from harness.executors.dispatch import Dispatcher
-from harness.executors.messages import Failed, Message, Reply, error_of
+from harness.executors.messages import Failed, Load, Message, Reply, encode, error_of
 from harness.executors.queue import Job, SetApart
 
 ReplyT = TypeVar("ReplyT", bound=Reply)
@@ -24,8 +24,16 @@ class Line:
     def send(
         self, message: Message, cost: int, deliver: Callable[[Job, Reply | SetApart], None]
     ) -> None:
-        """Put a message into the queue."""
-        self._dispatcher.submit(Job(self.model, message, cost, deliver))
+        """Put a message into the queue.
+
+        Raises:
+            HarnessError: it has a text that cannot be sent.
+        """
+        try:
+            content = encode(message)
+        except UnicodeEncodeError as error:
+            raise HarnessError(f"a text cannot be sent to a worker: {error}") from None
+        self._dispatcher.submit(Job(self.model, content, isinstance(message, Load), cost, deliver))
 
     def wait(self) -> None:
         """Take in the next reply, whosever it is."""

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from harness import errors
-from harness.backends.backend import BackendFacts, LoadOptions
+from harness.backends.backend import BackendFacts, LoadOptions, NoTokenizer
 from harness.errors import HarnessError, WeightsError
 from harness.executors.executor import Loading
 from harness.judge_options import BertScoreJudge, DialogRptJudge, RewardJudge
@@ -65,6 +65,7 @@ class Load(msgspec.Struct, frozen=True, tag=True):
 
     Attributes:
         driver: the driver's machine; on another one the files are checked.
+        beside: the parent that it is put beside.
         drop: numbers of models that nobody will ask for any more.
     """
 
@@ -72,7 +73,7 @@ class Load(msgspec.Struct, frozen=True, tag=True):
     backend: str
     options: LoadOptions
     judge: Packed | None
-    beside: LoadOptions | None
+    beside: Load | None
     relaid: bool
     files: tuple[tuple[str, str], ...]
     driver: str
@@ -228,6 +229,15 @@ def pack(value: Any) -> Packed:
     return [name, *(getattr(value, each) for each in _FIELDS[name])]
 
 
+def unsendable(request: Request) -> str | None:
+    """Why a request cannot travel; ``None`` where it can."""
+    try:
+        _ENCODER.encode(pack(request))
+    except UnicodeEncodeError:
+        return "its text is no Unicode: it has a lone surrogate"
+    return None
+
+
 def unpack(packed: Sequence[Any]) -> Any:
     """The value again.
 
@@ -295,7 +305,7 @@ def load_message(model: int, loading: Loading, driver: str, drop: tuple[int, ...
         backend=loading.backend,
         options=loading.options,
         judge=pack(loading.judge) if loading.judge is not None else None,
-        beside=loading.beside,
+        beside=load_message(0, loading.beside, driver) if loading.beside is not None else None,
         relaid=loading.relaid,
         files=loading.files,
         driver=driver,
@@ -309,7 +319,7 @@ def loading_of(message: Load) -> Loading:
         backend=message.backend,
         options=message.options,
         judge=unpack(message.judge) if message.judge is not None else None,
-        beside=message.beside,
+        beside=loading_of(message.beside) if message.beside is not None else None,
         relaid=message.relaid,
         files=message.files,
     )
@@ -325,6 +335,8 @@ def failure(error: Exception, where: str) -> Failed:
 
 def error_of(failed: Failed) -> HarnessError:
     """The error to raise in the driver, with the exit code that it would have had there."""
+    if failed.kind == NoTokenizer.__name__:
+        return NoTokenizer(failed.text)
     kind = getattr(errors, failed.kind, HarnessError) if failed.kind else HarnessError
     if issubclass(kind, errors.UsageError):
         return errors.UsageError(failed.text)

@@ -32,7 +32,7 @@ class Pool(Protocol):
 
     Attributes:
         size: how many there should be.
-        driver: the name of the machine that asks.
+        driver: the machine that asks, by the name that a worker on it has for its own.
     """
 
     size: int

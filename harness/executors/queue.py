@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 
-from harness.executors.messages import Message, Reply
+from harness.executors.messages import Reply
 
 STRIKES = 3
 """Workers that a job may end before it is set apart."""
@@ -24,14 +24,16 @@ class Job:
 
     Attributes:
         model: the model's number.
-        message: what is sent.
+        message: what is sent, as bytes.
+        loads: whether it is the loading itself.
         cost: tokens that it runs, roughly; 0 for what somebody waits for, which goes first.
         deliver: given the reply, in the thread that waits for one.
         lost: how each worker ended that worked on it.
     """
 
     model: int
-    message: Message
+    message: bytes
+    loads: bool
     cost: int
     deliver: Callable[[Job, Reply | SetApart], None]
     lost: list[str] = field(default_factory=list)

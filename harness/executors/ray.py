@@ -9,9 +9,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import platform
 import shutil
 import signal
+import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -28,6 +28,10 @@ DESK = "harness.executors.desk:Desk"
 INSTALL = ".venv/bin/pip install -c constraints.txt -e '.[ray]'"
 STORE_BYTES = 256 * 2**20
 """Of shared memory for a cluster that is started here: messages are all that lies in it."""
+NOBODY = "--ray-address {}: there is no cluster that answers"
+KNOCK_SECONDS = 5.0
+LONGEST_BASE = 20
+"""Characters of a temporary folder: with what Ray puts behind it, a socket's path may have 107."""
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -73,7 +77,9 @@ def place(nodes: Sequence[Mapping[str, float]], wanted: Wanted) -> Placement:
     """Divide a cluster among workers.
 
     Where nothing is said, a worker takes a GPU, with its share of the machine's processors; where
-    there is no GPU, a machine. A machine without processors (a head that only schedules) has none.
+    there is no GPU, a machine.
+    A worker of no GPUs sees none, whatever its machine has. A machine without processors (a head
+    that only schedules) has none.
 
     Args:
         nodes: each living machine's resources, by Ray's names (``CPU``, ``GPU``).
@@ -84,7 +90,7 @@ def place(nodes: Sequence[Mapping[str, float]], wanted: Wanted) -> Placement:
     """
     usable = [node for node in nodes if node.get("CPU", 0) >= 1]
     with_gpus = [node for node in usable if node.get("GPU", 0) >= 1]
-    gpus = wanted.gpus if wanted.gpus is not None else int(bool(with_gpus) and not wanted.cpus)
+    gpus = wanted.gpus if wanted.gpus is not None else int(bool(with_gpus))
     able = [node for node in usable if node.get("GPU", 0) >= gpus]
     shares = [node["CPU"] // (node["GPU"] // gpus if gpus else 1) for node in able]
     cpus = wanted.cpus or max(1, int(min(shares, default=1)))
@@ -108,7 +114,7 @@ def open_ray(wanted: Wanted, tell: Callable[[str], None], desk: str = DESK) -> P
     Args:
         wanted: what was asked for.
         tell: takes lines for the user.
-        desk: ``module:function`` that makes a worker's desk.
+        desk: ``module:function`` that makes a worker's desk, given its ``place``.
 
     Raises:
         UsageError: ray is not installed, or the cluster has no room for a worker.
@@ -146,40 +152,75 @@ def _import_ray() -> Any:
     return ray
 
 
+def check_reachable(address: str) -> None:
+    """Knock at a cluster's port: Ray itself would try for minutes.
+
+    Args:
+        address: ``HOST:PORT``, or another form that Ray knows, which is left to it.
+
+    Raises:
+        HarnessError: nobody opens.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        said = getattr(error, "strerror", None) or str(error)
+        raise HarnessError(f"{NOBODY.format(address)} ({said})") from None
+
+
+def _own_folder() -> tuple[str, str]:
+    """A folder that only this user may enter, and one inside, which Ray opens to everybody.
+
+    Raises:
+        HarnessError: it cannot be made.
+    """
+    base = tempfile.gettempdir()
+    try:
+        short = len(base) <= LONGEST_BASE
+        folder = tempfile.mkdtemp(prefix="lineup-ray-", dir=base if short else "/tmp")
+    except OSError as error:
+        raise HarnessError(f"ray cannot be started here ({error})") from None
+    return folder, os.path.join(folder, "r")
+
+
 class RayPool:
     """Starts workers in a cluster, and the cluster itself where none is named."""
 
-    driver = platform.node()
+    driver = ""
 
     def __init__(self, ray: Any, wanted: Wanted, desk: str) -> None:
         self._ray, self._wanted, self._desk = ray, wanted, desk
         self._folder: str | None = None
         self._actor: Any = None
-        self.size = 0
+        self.size = self._gpus = 0
 
     def connect(self) -> Placement:
         """Be connected, and know how many workers there will be."""
         ray, address = self._ray, self._wanted.address
         options: dict[str, Any] = {"address": address}
         if address is None:
-            self._folder = tempfile.mkdtemp(prefix="lineup-ray-")
+            self._folder, inner = _own_folder()
             options = {
                 "address": "local",
                 "num_cpus": cores(),
                 "include_dashboard": False,
                 "object_store_memory": STORE_BYTES,
-                "_temp_dir": self._folder,
+                "_temp_dir": inner,
             }
+        else:
+            check_reachable(address)
         with _own_signals(), _silence():
             try:
                 ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
-            except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-                said = str(error).strip().splitlines()
-                where = f"--ray-address {address}: there is no cluster that answers"
-                raise HarnessError(
-                    f"{where if address else 'ray cannot be started here'} ({said[0]})"
-                ) from None
+            except (OSError, RuntimeError, ValueError) as error:
+                said = str(error).strip().splitlines() or [type(error).__name__]
+                where = NOBODY.format(address) if address else "ray cannot be started here"
+                raise HarnessError(f"{where} ({said[0]})") from None
         _quiet_errors()
+        self.driver = ray.get_runtime_context().get_node_id()
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         placement = place(nodes, self._wanted)
         self.size = placement.workers
@@ -190,11 +231,12 @@ class RayPool:
             max_restarts=0,
             scheduling_strategy="SPREAD",
         )
+        self._gpus = placement.gpus
         return placement
 
     def start(self) -> Worker:
         """Ask for an actor."""
-        return _RayWorker(self._ray, self._actor.remote(self._desk))
+        return _RayWorker(self._ray, self._actor.remote(self._desk, self._gpus))
 
     def close(self) -> None:
         """Leave the cluster; end it if it was started here."""
@@ -207,11 +249,14 @@ class RayPool:
 class _Actor:
     """A desk in a process of its own."""
 
-    def __init__(self, desk: str) -> None:
+    def __init__(self, desk: str, gpus: int) -> None:
+        if not gpus:  # Ray hides none from who asked for none: each would take them all
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
         # Ctrl-C is the driver's; it ends its workers itself.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         module, _, function = desk.partition(":")
-        self._desk = getattr(import_module(module), function)()
+        place = import_module("ray").get_runtime_context().get_node_id()
+        self._desk = getattr(import_module(module), function)(place=place)
 
     def call(self, message: bytes) -> bytes:
         reply: bytes = self._desk.handle(message)

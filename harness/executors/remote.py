@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from harness.backends.backend import Backend, BackendFacts
 from harness.errors import HarnessError, UsageError
 from harness.executors.batches import make_batches
 from harness.executors.dispatch import Dispatcher
-from harness.executors.executor import Loading
+from harness.executors.executor import Loading, without_budget
 from harness.executors.line import Line
 from harness.executors.messages import (
     Answers,
@@ -31,6 +31,7 @@ from harness.executors.messages import (
     pack_questions,
     unpack_answer,
     unpack_questions,
+    unsendable,
 )
 from harness.executors.pool import Pool
 from harness.executors.queue import Job, SetApart
@@ -39,6 +40,21 @@ from harness.types import Answer, Question, Request, Unanswered
 
 TOGETHER = 2000
 """Requests that one worker encodes at a time: enough of them share their texts."""
+
+
+@dataclass
+class _Known:
+    """A model that was loaded: all who ask it share one number, so that workers hold it once.
+
+    Attributes:
+        line: the way to it.
+        loaded: what its first worker said of it.
+        users: how many backends ask it.
+    """
+
+    line: Line
+    loaded: Loaded
+    users: int = 0
 
 
 class PoolExecutor:
@@ -57,6 +73,7 @@ class PoolExecutor:
     def __init__(self, pool: Pool, tell: Callable[[str], None]) -> None:
         self._pool, self._tell = pool, tell
         self._numbers = itertools.count(1)
+        self._known: dict[Loading, _Known] = {}
         self._dispatcher = Dispatcher(pool, tell)
         self.set_apart: Sequence[str] = ()
 
@@ -68,13 +85,25 @@ class PoolExecutor:
         return backend
 
     def _load(self, loading: Loading) -> RemoteBackend | None:
+        key = without_budget(loading)
+        known = self._known.get(key) or self._first(loading)
+        self._known[key] = known
+        line, facts = known.line, known.loaded.facts
+        if facts is None:
+            self._dispatcher.release(line.model)
+            return None
+        if not known.users:
+            self._dispatcher.revive(line.model)
+        known.users += 1
+        return RemoteBackend(self, loading, line, facts, known.loaded.identity)
+
+    def _first(self, loading: Loading) -> _Known:
+        """Load what was never loaded."""
         number = next(self._numbers)
         self._dispatcher.register(number, loading)
         line = Line(self._dispatcher, number)
-        loaded = line.call(load_message(number, loading, self._pool.driver), Loaded)
-        if loaded.facts is None:
-            return None
-        return RemoteBackend(self, loading, line, loaded.facts, loaded.identity)
+        message = load_message(number, loading, self._pool.driver)
+        return _Known(line, line.call(message, Loaded))
 
     def relaid(self, loading: Loading, budget: int) -> RemoteBackend | None:
         """A loaded model in other batches, if it has them."""
@@ -84,7 +113,7 @@ class PoolExecutor:
     def beside(self, scored: Backend, parent: Backend) -> Backend:
         """Have workers put two models side by side."""
         assert isinstance(scored, RemoteBackend) and isinstance(parent, RemoteBackend)
-        return self.load(replace(scored.loading, beside=parent.loading.options))
+        return self.load(replace(_as_loaded(scored), beside=_as_loaded(parent)))
 
     def foresee(
         self, backend: Backend, requests: Sequence[Request], journal: Journal | None
@@ -92,11 +121,17 @@ class PoolExecutor:
         """Encode a task's requests, and put what is not in the journal into the queue."""
         assert isinstance(backend, RemoteBackend)
         backend.foresee(requests, journal)
+        self._dispatcher.deliver_waiting()
 
     def release(self, backend: Backend) -> None:
         """Let workers drop a model."""
-        if isinstance(backend, RemoteBackend):
-            self._dispatcher.release(backend.line.model)
+        if isinstance(backend, RemoteBackend) and not backend.released:
+            self._dispatcher.deliver_waiting()
+            backend.let_go()
+            known = self._known[without_budget(backend.loading)]
+            known.users -= 1
+            if not known.users:
+                self._dispatcher.release(backend.line.model)
 
     def close(self) -> None:
         """End the workers."""
@@ -114,12 +149,19 @@ class PoolExecutor:
         self._tell(f"ray: {what} are set apart: {reason}")
 
 
+def _as_loaded(backend: RemoteBackend) -> Loading:
+    """What loads it again with the budget that it has."""
+    options = replace(backend.loading.options, budget=backend.facts.budget or None)
+    return replace(backend.loading, options=options)
+
+
 class RemoteBackend:
     """A model in the workers.
 
     Attributes:
         loading: what it is.
         line: the way to it.
+        released: whether nothing more will be asked of it.
     """
 
     def __init__(
@@ -132,6 +174,7 @@ class RemoteBackend:
     ) -> None:
         self._executor, self.loading, self.line = executor, loading, line
         self.facts, self.identity = facts, identity
+        self.released = False
         self._encoded: dict[tuple[Request, ...], list[Question]] = {}
         self._journal: Journal | None = None
         self._foreseen: set[bytes] = set()
@@ -146,14 +189,20 @@ class RemoteBackend:
         known = self._encoded.pop(tuple(requests), None)
         if known is not None:
             return known
+        refused = [unsendable(request) for request in requests]
+        sent = [each for each, why in zip(requests, refused, strict=True) if why is None]
+        questions = self._encoded_by_workers(sent)
+        return [
+            next(questions) if why is None else Question(request, refused=why)
+            for request, why in zip(requests, refused, strict=True)
+        ]
+
+    def _encoded_by_workers(self, requests: Sequence[Request]) -> Iterator[Question]:
         parts = [requests[at : at + TOGETHER] for at in range(0, len(requests), TOGETHER)]
         messages = [Encode(self.line.model, [pack(each) for each in part]) for part in parts]
         replies = self.line.call_all(messages, Encoded)
-        return [
-            question
-            for part, reply in zip(parts, replies, strict=True)
-            for question in unpack_questions(reply.questions, part)
-        ]
+        for part, reply in zip(parts, replies, strict=True):
+            yield from unpack_questions(reply.questions, part)
 
     def foresee(self, requests: Sequence[Request], journal: Journal | None) -> None:
         """Encode requests and begin to answer them; `encode` and `answer` will find that done."""
@@ -168,6 +217,13 @@ class RemoteBackend:
         }
         self._foreseen |= new.keys()
         self._submit(new)
+
+    def let_go(self) -> None:
+        """Keep nothing, and write nothing down any more: the journal may be closed next."""
+        self.released = True
+        self._journal = None
+        self._encoded.clear()
+        self._here.clear()
 
     def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
         """Refusals first, then what workers have answered or will answer, as it comes."""
@@ -234,6 +290,11 @@ class RemoteBackend:
                 self._arrived(digest, Answer(0, response))
         elif isinstance(reply, Answers):
             self._peak = max(self._peak or 0, reply.peak or 0) or None
+            if sorted(each.index for each in reply.answers) != list(range(len(digests))):
+                self._error = HarnessError(
+                    f"a worker was asked {len(digests):,} questions and did not answer each once"
+                )
+                return
             seconds = reply.seconds / len(digests)
             for packed in reply.answers:
                 self._arrived(digests[packed.index], unpack_answer(packed, seconds))
@@ -245,6 +306,8 @@ class RemoteBackend:
 
     def _arrived(self, digest: bytes, answer: Answer) -> None:
         self._under_way.discard(digest)
+        if self.released:
+            return
         self._here[digest] = answer
         self._fresh.append(digest)
         if self._journal is not None and digest in self._foreseen:

@@ -48,6 +48,7 @@ def scores(run: str) -> dict[str, float]:
     }
 
 
+LM_EVAL_HF = ["--model", "tiny", "--backend", "lm_eval", "--lm-eval-args"]
 WORK = ("--tasks", "arc_easy", "--samples", "--limit", "3", "--json")
 
 
@@ -184,6 +185,8 @@ def test_tasks_that_a_server_cannot_be_asked_are_named_before_any_is(
         (["--model", "tiny", "--lm-eval-args", "a=b"], "add --backend lm_eval"),
         (["--model", "tiny", "--backend", "lm_eval", "--lm-eval-args", "api_key=x"], "a secret"),
         (["--model", "tiny", "--backend", "lm_eval", "--lm-eval-args", "nonsense"], "NAME=VALUE"),
+        (LM_EVAL_HF + ["trust_remote_code=True"], "runs their code"),
+        (LM_EVAL_HF + ["peft=stranger/adapter"], "runs their code"),
         (["--model", "tiny", "--backend", "lm_eval", "--lm-eval-model", "dumy"], "'dummy'"),
         (["--model", "tiny", "--backend", "lm_eval", "--lm-eval-model", "dummy"], "pretrained"),
     ],

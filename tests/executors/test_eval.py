@@ -12,8 +12,8 @@ import pytest
 
 from harness.backends.backend import Backend
 from harness.backends.fake import FakeBackend
-from harness.commands import eval_command
-from harness.executors import local
+from harness.commands import eval_command, eval_runs
+from harness.executors import desk, local
 from harness.executors.desk import Desk
 from harness.executors.executor import Executor, Loading
 from harness.executors.remote import PoolExecutor
@@ -41,7 +41,7 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         backend.identity = {"backend": "fake", "weights": loading.options.weights_id}
         return backend
 
-    def desk(end: Callable[[], None]) -> Desk:
+    def make(end: Callable[[], None]) -> Desk:
         return Desk(lambda loading: fake(loading, end))
 
     original = eval_command.open_executor
@@ -49,7 +49,7 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def opened(options: argparse.Namespace) -> Executor:
         if options.executor == "local":
             return original(options)
-        return PoolExecutor(ThreadPool(options.workers or 2, make=desk), note)
+        return PoolExecutor(ThreadPool(options.workers or 2, make=make), note)
 
     monkeypatch.setattr(eval_command, "open_executor", opened)
     monkeypatch.setattr(local, "load_here", fake)
@@ -83,6 +83,45 @@ def test_the_record_is_the_local_runs(harness: Command, poison: list[str], tmp_p
             theirs, tmp_path / "reports"
         )
         assert ours["identity"] == theirs["identity"] and ours["plan"] == theirs["plan"]
+
+
+def test_the_device_is_the_workers(
+    harness: Command, poison: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk, "_accelerator", lambda backend: {"device": "A GPU elsewhere"})
+    code, out, err = harness("eval", "--model", "tiny", *SOME, "--executor", "ray")
+    assert code == 0, err
+    record = json.loads(out)
+    assert record["environment"]["device"] == record["identity"]["device"] == "A GPU elsewhere"
+
+
+def test_a_model_goes_when_its_run_is_finished(
+    harness: Command,
+    two_roots: Path,
+    poison: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    released: list[tuple[str, str]] = []
+    original = PoolExecutor.release
+
+    def release(self: PoolExecutor, backend: Backend) -> None:
+        released.append((backend.identity["weights"], finished[-1] if finished else ""))
+        original(self, backend)
+
+    finished: list[str] = []
+    finish = eval_runs._finish
+
+    def noted(attempt: eval_runs.Attempt, *, several: bool) -> None:
+        finish(attempt, several=several)
+        finished.append(attempt.job.spec.name)
+
+    monkeypatch.setattr(PoolExecutor, "release", release)
+    monkeypatch.setattr(eval_runs, "_finish", noted)
+    code, _, err = harness("eval", "--models", "tiny,other", *SOME, "--executor", "ray")
+    assert code == 0, err
+    weights = list(dict.fromkeys(which for which, _ in released))
+    assert len(weights) == 2
+    assert set(released) == {(weights[0], "tiny"), (weights[1], "other")}
 
 
 def test_what_is_set_apart_is_unscored_and_the_run_ends_with_one(

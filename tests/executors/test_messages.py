@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from harness.backends.backend import LoadOptions
+from harness.backends.backend import LoadOptions, NoTokenizer
 from harness.errors import HarnessError, UnknownName, UsageError, WeightsError
 from harness.executors.executor import Loading
 from harness.executors.messages import (
@@ -126,7 +126,8 @@ def test_an_answer_has_its_workers_seconds() -> None:
 
 def test_a_loading_comes_back_with_paths_and_judge() -> None:
     options = LoadOptions(Path("/m"), Path("/t"), "bfloat16", True, weights_id="w", budget=512)
-    loading = Loading("hf", options, RewardJudge(), options, True, (("a", "b"),))
+    parent = Loading("hf", options, files=(("c", "d"),))
+    loading = Loading("hf", options, RewardJudge(), parent, True, (("a", "b"),))
     message = decode_message(encode(load_message(3, loading, "here", (1, 2))))
     assert loading_of(message) == loading  # type: ignore[arg-type]
     assert message.drop == (1, 2)  # type: ignore[union-attr]
@@ -137,6 +138,7 @@ def test_errors_keep_their_text_and_their_exit_code() -> None:
     for error, kind in (
         (WeightsError("w"), WeightsError),
         (known, UsageError),
+        (NoTokenizer("t"), NoTokenizer),
         (HarnessError("h"), HarnessError),
     ):
         raised = error_of(failure(error, "here"))

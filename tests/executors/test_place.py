@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
-from harness.errors import UsageError
-from harness.executors.ray import Placement, Wanted, place, reason_of
+from harness.errors import HarnessError, UsageError
+from harness.executors.ray import (
+    Placement,
+    RayPool,
+    Wanted,
+    _Actor,
+    check_reachable,
+    place,
+    reason_of,
+)
 
 CPU8 = {"CPU": 8.0, "memory": 1e9}
 CPU4 = {"CPU": 4.0}
@@ -23,6 +40,8 @@ HEAD = {"memory": 1e9}
         ([HEAD, GPU4, GPU4], Wanted(), Placement(8, 8, 1, 8)),
         ([GPU4], Wanted(gpus=2), Placement(2, 16, 2, 2)),
         ([GPU4, CPU8], Wanted(gpus=0, cpus=8), Placement(5, 8, 0, 5)),
+        ([GPU4], Wanted(cpus=8), Placement(4, 8, 1, 4)),
+        ([GPU4, CPU8], Wanted(cpus=16), Placement(2, 16, 1, 2)),
         ([GPU4], Wanted(gpus=1, cpus=16), Placement(2, 16, 1, 2)),
     ],
 )
@@ -30,6 +49,94 @@ def test_a_worker_is_a_gpu_or_a_machine(
     nodes: list[dict[str, float]], wanted: Wanted, placement: Placement
 ) -> None:
     assert place(nodes, wanted) == placement
+
+
+@pytest.mark.parametrize(("gpus", "seen"), [(0, ""), (1, "3")])
+def test_a_worker_without_gpus_sees_none(
+    gpus: int, seen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    context = SimpleNamespace(get_node_id=lambda: "node")
+    ray = SimpleNamespace(get_runtime_context=lambda: context)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    _Actor("tests.executors.scripted:desk", gpus)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == seen
+
+
+def closed_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        (f"127.0.0.1:{closed_port()}", "Connection refused"),
+        (f"{'a' * 64}.invalid:6379", "."),
+    ],
+)
+def test_a_port_where_nobody_is_is_told_at_once(address: str, said: str) -> None:
+    with pytest.raises(
+        HarnessError, match=f"--ray-address {address}: there is no cluster .*{said}"
+    ):
+        check_reachable(address)
+
+
+def test_a_port_that_opens_and_what_is_no_port_are_left_to_ray() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        check_reachable(f"127.0.0.1:{server.getsockname()[1]}")
+    check_reachable("auto")
+
+
+class FailingRay:
+    """Ray that cannot be started."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+        self.folder = ""
+
+    def init(self, **options: Any) -> None:
+        """Fail."""
+        self.folder = options["_temp_dir"]
+        raise self._error
+
+    def shutdown(self) -> None:
+        """There is nothing to end."""
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError("AF_UNIX path length cannot exceed 107 bytes"), "AF_UNIX path length"),
+        (TimeoutError(), r"\(TimeoutError\)"),
+    ],
+)
+def test_a_cluster_that_cannot_be_started_is_a_line(error: Exception, said: str) -> None:
+    ray = FailingRay(error)
+    pool = RayPool(ray, Wanted(), "x:y")
+    with pytest.raises(HarnessError, match=f"^ray cannot be started here .*{said}"):
+        pool.connect()
+    outer = Path(ray.folder).parent
+    assert outer.stat().st_mode & 0o777 == 0o700
+    pool.close()
+    assert not outer.exists()
+
+
+def test_a_long_temporary_folder_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 60)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    ray = FailingRay(OSError("x"))
+    pool = RayPool(ray, Wanted(), "x:y")
+    with pytest.raises(HarnessError):
+        pool.connect()
+    pool.close()
+    assert len(ray.folder) < 42
 
 
 def test_a_cluster_without_room_is_told() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,12 +12,15 @@ import pytest
 from harness.backends.backend import BackendFacts
 from harness.backends.fake import FakeBackend
 from harness.errors import HarnessError, WeightsError
+from harness.executors.desk import Desk
 from harness.executors.dispatch import disagreement
+from harness.executors.executor import Loading
 from harness.executors.messages import Ask, Load, Loaded, decode_message
+from harness.executors.queue import Job
 from harness.executors.remote import PoolExecutor, RemoteBackend
 from harness.journal import Journal, answered
 from harness.types import Answer, GenerateUntil, LogLikelihood, Question, Request, Unanswered
-from tests.executors.scripted import loading
+from tests.executors.scripted import loading, make_desk
 from tests.executors.thread_pool import ThreadPool
 
 Open = Callable[..., tuple[PoolExecutor, ThreadPool, list[str]]]
@@ -26,9 +31,11 @@ def opened() -> Iterator[Open]:
     """Open an executor; it is closed at the end."""
     executors: list[PoolExecutor] = []
 
-    def make(size: int = 2, failing: int = 0) -> tuple[PoolExecutor, ThreadPool, list[str]]:
+    def make(
+        size: int = 2, failing: int = 0, make: Callable[[Callable[[], None]], Desk] = make_desk
+    ) -> tuple[PoolExecutor, ThreadPool, list[str]]:
         told: list[str] = []
-        pool = ThreadPool(size, failing)
+        pool = ThreadPool(size, failing, make)
         executors.append(PoolExecutor(pool, told.append))
         return executors[-1], pool, told
 
@@ -94,10 +101,18 @@ def test_what_is_foreseen_is_asked_once_and_written_down_before_it_is_wanted(
         for question in message.questions.requests  # type: ignore[attr-defined]
     ]
     assert len(questions) == 40
+    before = sum(map(len, sent(pool, Ask)))
     with Journal(tmp_path, backend.identity, lambda line: None) as journal:
         executor.foresee(backend, first, journal)
         assert all(each.stored for each in answered(backend, backend.encode(first), journal))
-    assert sum(map(len, sent(pool, Ask))) == len([m for asks in sent(pool, Ask) for m in asks])
+    assert sum(map(len, sent(pool, Ask))) == before, "nothing is asked again"
+
+
+def test_what_several_docs_ask_costs_its_seconds_once(opened: Open) -> None:
+    executor, _, _ = opened(1)
+    answers = everything(executor.load(loading(0.01)), [LogLikelihood("a", " x")] * 10)
+    assert answers[0].seconds > 0.01
+    assert [answers[place].seconds for place in range(1, 10)] == [0.0] * 9
 
 
 def test_a_lost_workers_batch_is_asked_elsewhere(opened: Open) -> None:
@@ -160,6 +175,100 @@ def test_several_models_share_the_workers(opened: Open) -> None:
     for loads in sent(pool, Load):
         numbers = [message.model for message in loads]  # type: ignore[attr-defined]
         assert len(numbers) == len(set(numbers)), "loaded once"
+
+
+def test_a_released_model_is_dropped_where_the_next_is_loaded(opened: Open) -> None:
+    executor, pool, _ = opened(1)
+    first = executor.load(loading(name="a"))
+    executor.release(first)
+    executor.release(first)
+    executor.load(loading(name="b"))
+    drops = [message.drop for loads in sent(pool, Load) for message in loads]  # type: ignore[attr-defined]
+    assert drops == [(), (first.line.model,)]
+
+
+def test_a_model_that_is_loaded_again_is_the_one_that_is_there(opened: Open) -> None:
+    """Each worker measures another budget: only the first one's may count."""
+    budgets = iter((1024, 2048, 4096, 8192))
+
+    def make(asked: Loading) -> FakeBackend:
+        backend = FakeBackend(lambda request: time.sleep(0.01))
+        budget = asked.options.budget or next(budgets)
+        backend.facts = replace(backend.facts, budget=budget, plan=f"{budget} tokens a pass")
+        return backend
+
+    executor, pool, _ = opened(2, make=lambda end: Desk(make))
+    scored = executor.load(loading())
+    executor.foresee(scored, requests(2), None)
+    reference = executor.load(loading())
+    assert reference.facts == scored.facts
+    assert len(everything(reference, requests(60, "other"))) == 60
+    executor.release(scored)
+    assert everything(reference, requests(4)), "one of the two still asks"
+    executor.release(reference)
+    again = executor.load(loading())
+    assert again.facts == scored.facts and everything(again, requests(60, "third"))
+    assert {message.model for loads in sent(pool, Load) for message in loads} == {1}  # type: ignore[attr-defined]
+
+
+def test_what_came_is_written_down_before_a_model_is_released(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor, _, _ = opened(1)
+    model = executor.load(loading())
+    jobs: list[Job] = []
+    dispatcher = executor._dispatcher
+    submit = dispatcher.submit
+
+    def noted(job: Job) -> None:
+        jobs.append(job)
+        submit(job)
+
+    monkeypatch.setattr(dispatcher, "submit", noted)
+    with Journal(tmp_path, {"weights": "a"}, lambda line: None) as journal:
+        model.foresee(requests(20), journal)
+        batches = sum(job.cost > 0 for job in jobs)
+        deadline = time.monotonic() + 30
+        while dispatcher._out.qsize() < batches:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        executor.release(model)
+    assert len(journal.path.read_bytes().splitlines()) == 1 + 20
+
+
+def test_a_released_model_writes_nothing_down(opened: Open, tmp_path: Path) -> None:
+    executor, _, _ = opened(1)
+    first = executor.load(loading(name="a"))
+    with Journal(tmp_path, {"weights": "a"}, lambda line: None) as journal:
+        executor.foresee(first, requests(20), journal)
+        executor.release(first)
+    everything(executor.load(loading(name="b")), requests(4))
+    assert len(journal.path.read_bytes().splitlines()) == 1, "its header"
+
+
+def test_a_text_that_cannot_travel_is_that_requests_own_trouble(opened: Open) -> None:
+    executor, _, _ = opened(1)
+    backend = executor.load(loading())
+    answers = everything(backend, [LogLikelihood("a\ud800", " y"), LogLikelihood("b", " y")])
+    reason = "its text is no Unicode: it has a lone surrogate"
+    assert answers[0].response == Unanswered(reason)
+    assert not isinstance(answers[1].response, Unanswered)
+    with pytest.raises(HarnessError, match="cannot be sent to a worker"):
+        backend.tokenize("a\ud800")
+    assert everything(executor.load(loading(name="b")), requests(4)), "the others go on"
+
+
+def test_a_model_that_answers_one_question_twice_ends_the_run(opened: Open) -> None:
+    class Twice(FakeBackend):
+        def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
+            """The first question's, each time."""
+            for each in super().answer(questions):
+                yield replace(each, index=0)
+
+    executor, _, _ = opened(1, make=lambda end: Desk(lambda asked: Twice()))
+    backend = executor.load(loading())
+    with pytest.raises(HarnessError, match="left 1 without an answer"):
+        everything(backend, [LogLikelihood("a", " x"), LogLikelihood("a", " z")])
 
 
 def test_refused_questions_never_travel(opened: Open) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.executors.messages import Hello, Reply
+from harness.executors.messages import Reply
 from harness.executors.queue import Job, JobQueue, SetApart
 
 
@@ -11,7 +11,7 @@ def _nobody(job: Job, reply: Reply | SetApart) -> None:
 
 
 def job(model: int, cost: int) -> Job:
-    return Job(model, Hello(), cost, _nobody)
+    return Job(model, b"", False, cost, _nobody)
 
 
 def filled(*jobs: tuple[int, int]) -> JobQueue:
