@@ -211,11 +211,14 @@ def held(folder: Path) -> Iterator[None]:
 def remove_unbegun(runs: Path) -> None:
     """Remove the folders of runs that were killed before anything was written into them.
 
-    One that is younger than an hour stays: its process may not have come to hold it yet.
+    A link stays, as it leads to somebody's own folder. One that is younger than an hour stays, too:
+    its process may not have come to hold it yet.
     """
     for path in runs.iterdir() if runs.is_dir() else ():
         with contextlib.suppress(OSError, RecordError):
-            if path.is_dir() and not _holds_run(path) and _age(path) > _UNBEGUN_SECONDS:
+            if path.is_symlink() or not path.is_dir() or _holds_run(path):
+                continue
+            if _age(path) > _UNBEGUN_SECONDS:
                 with held(path):
                     remove_parts(path)
                     RunFolder(path).discard_if_empty()

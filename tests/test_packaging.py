@@ -28,6 +28,21 @@ TOP_LEVEL = {"gate.yaml", "model_zoo.yaml"}
 OWNER = {"mlflow": "mlflow-skinny"}
 """What brings a module of another name, where the extra need not be installed."""
 
+NEED_TRAIN = {
+    f"training/{name}.py"
+    for name in (
+        "finetune",
+        "head",
+        "lowrank",
+        "preference",
+        "reward",
+        "supervised",
+        "trainers",
+        "unpaired",
+    )
+}
+"""What only steps of `harness-train` import, which need the extra `train`."""
+
 
 def project_table() -> dict[str, Any]:
     """Read the [project] table of pyproject.toml."""
@@ -164,6 +179,45 @@ def test_every_import_is_a_declared_dependency(project: dict[str, Any]) -> None:
             assert candidates & declared, f"{path}: {module} is not in pyproject.toml"
 
 
+def test_what_a_plain_installation_imports_needs_no_extra(project: dict[str, Any]) -> None:
+    """Extras are imported where they are used, or by what only `harness-train` with `train` has."""
+    owners = importlib.metadata.packages_distributions()
+    core = {distribution_of(requirement) for requirement in project["dependencies"]}
+    trained = {distribution_of(each) for each in project["optional-dependencies"]["train"]}
+    sources = [*(REPOSITORY / "harness").rglob("*.py"), *(REPOSITORY / "training").rglob("*.py")]
+    needing = set()
+    for path in sorted(sources):
+        name = path.relative_to(REPOSITORY).as_posix()
+        for module in imported_at_once(path.read_text()) - sys.stdlib_module_names:
+            found = owners.get(module, [OWNER.get(module, module)])
+            if module in {"harness", "training"} or core & {distribution_of(n) for n in found}:
+                continue
+            assert trained & {distribution_of(n) for n in found}, f"{name}: {module} is of an extra"
+            needing.add(name)
+    assert needing == NEED_TRAIN
+
+
+def test_an_import_that_nobody_calls_for_is_seen() -> None:
+    source = """
+import a.b
+from c import d
+from . import own
+try:
+    import e
+except ImportError:
+    import f
+if TYPE_CHECKING:
+    import not_run
+class K:
+    import g
+    def method(self):
+        import later
+def function():
+    import later
+"""
+    assert imported_at_once(source) == {"a", "c", "e", "f", "g"}
+
+
 def test_every_dependency_has_an_upper_bound_and_a_reason(project: dict[str, Any]) -> None:
     """All extras too, and what builds the package."""
     table = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
@@ -198,6 +252,23 @@ def imported_by(path: Path) -> set[str]:
             modules |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             modules.add(node.module.split(".")[0])
+    return modules
+
+
+def imported_at_once(source: str) -> set[str]:
+    """Name the top-level modules that a file imports when it is imported itself."""
+    modules: set[str] = set()
+    left: list[ast.AST] = [ast.parse(source)]
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.Import):
+            modules |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            modules.add(node.module.split(".")[0])
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            left += node.orelse
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            left += ast.iter_child_nodes(node)
     return modules
 
 

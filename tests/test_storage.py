@@ -114,11 +114,16 @@ def test_folders_of_runs_that_never_began_are_removed(tmp_path: Path) -> None:
     (tmp_path / "kept" / "notes.txt").write_text("somebody's own")
     (tmp_path / "killed" / ".run.json.123.part").write_text("{")
     (tmp_path / "killed-2" / "rows").rmdir()
+    own = tmp_path.with_name(f"{tmp_path.name}-own")
+    RunFolder(own).create()
+    (own / ".notes.123.part").write_text("somebody's own")
+    (tmp_path / "linked").symlink_to(own)
     for path in tmp_path.iterdir():
         if path.name != "young":
             os.utime(path, (time.time() - 7200,) * 2)
     with held(tmp_path / "held"):
         remove_unbegun(tmp_path)
-    assert names(tmp_path) == ["begun", "held", "kept", "young"]
+    assert names(tmp_path) == ["begun", "held", "kept", "linked", "young"]
+    assert (own / ".notes.123.part").exists() and (own / "rows").is_dir(), "behind a link"
     assert (tmp_path / "kept" / "notes.txt").exists()
     remove_unbegun(tmp_path / "nowhere")

@@ -40,7 +40,8 @@ def main(words: list[str] | None = None) -> int:
 
 def _soak(ground: Ground, options: argparse.Namespace) -> int:
     started, survived, sweep = time.monotonic(), Counter[str](), Sweep(ground, options.seed)
-    kinds = _kinds(ground, sweep)
+    without = full_disk.why_not(ground.folder)
+    kinds = _kinds(sweep, disks=without is None)
     ended = options.rounds is not None
     for number in itertools.count():
         past = time.monotonic() - started
@@ -55,6 +56,8 @@ def _soak(ground: Ground, options: argparse.Namespace) -> int:
             print(f"the last process did to files:\n{ground.last_operations()}")
             return 1
     _print(survived, sweep, time.monotonic() - started, options.seed)
+    if without is not None:
+        print(f"NOT TRIED: {full_disk.FULL}: {without}")
     return 0
 
 
@@ -77,12 +80,10 @@ class Sweep:
         return kills.killed_at(ground, chance, moment)
 
 
-def _kinds(ground: Ground, sweep: Sweep) -> list[Scenario]:
+def _kinds(sweep: Sweep, *, disks: bool) -> list[Scenario]:
     kinds: list[Scenario] = [sweep, sweep, kills.killed_at_random, sweep, hub_faults.fetched]
     kinds += [sweep, company.at_once, sweep, kills.killed_at_random, building.killed_building]
-    if why := full_disk.why_not(ground.folder):
-        print(f"no disk is filled: {why}")
-    else:
+    if disks:
         kinds += [sweep, full_disk.filled]
     return kinds
 

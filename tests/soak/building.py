@@ -15,7 +15,7 @@ from pathlib import Path
 from harness.lineage import built_folder
 from harness.sources import presence, resolve
 from harness.zoo import Zoo, load_zoo
-from tests.soak.ground import Ground, survived_so_far
+from tests.soak.ground import Ground, ended_with, survived_so_far
 from tests.soak.operations import Moment, Operations
 from tests.soak.processes import Ended, start
 from tests.tiny_checkpoint import checkpoint
@@ -77,13 +77,13 @@ def killed_building(ground: Ground, chance: random.Random) -> Counter[str]:
                 survived_so_far(ended, 0)
                 faults[KILLED] += ended.code is None
                 site.check(built=False)
-            survived_so_far(site.build(Moment(None), *options), 0)
+            ended_with(site.build(Moment(None), *options), 0)
             site.check(built=True)
     return faults
 
 
 def _operations(site: _Site, options: tuple[str, ...]) -> int:
-    survived_so_far(site.build(Moment(None), *options), 0)
+    ended_with(site.build(Moment(None), *options), 0)
     return len(site.ground.log.read_text("utf-8").splitlines())
 
 

@@ -6,7 +6,7 @@ import random
 from collections import Counter
 
 from tests.soak.compared import check_survived
-from tests.soak.ground import Ground, evaluation, forget, next_command, survived_so_far
+from tests.soak.ground import Ground, ended_with, evaluation, forget, next_command, survived_so_far
 
 AT_ONCE = "two runs at once"
 KILLED = "SIGKILL of one of two runs at once"
@@ -26,7 +26,7 @@ def at_once(ground: Ground, chance: random.Random) -> Counter[str]:
             ended = [begun[0].kill_after(early), begun[1].kill_after(late - early)]
         faults[AT_ONCE] += 1
         for each in ended:
-            survived_so_far(each, 0)
+            (ended_with if last else survived_so_far)(each, 0)
             faults[KILLED] += each.code is None
     check_survived(reports, ground.expected, alone=False)
     forget(reports)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.soak.compared import check_survived
-from tests.soak.ground import Ground, evaluation, next_command, survived_so_far
+from tests.soak.ground import Ground, ended_with, evaluation, next_command
 
 FULL = "a full disk"
 _LARGE = 64_000
@@ -36,13 +36,13 @@ def filled(ground: Ground, chance: random.Random, times: int = 2) -> Counter[str
         for kilobytes in sizes:
             _resize(disk, kilobytes)
             ended = ground.begin(command, reports).wait()
-            survived_so_far(ended, 0, 1)
+            ended_with(ended, 0, 1)
             if ended.code:
                 assert "disk is full" in ended.said, ended.said
                 faults[FULL] += 1
             command = next_command(reports, "tiny", chance.random() < 0.5)
         _resize(disk, _LARGE)
-        survived_so_far(ground.begin(command, reports).wait(), 0)
+        ended_with(ground.begin(command, reports).wait(), 0)
         check_survived(reports, ground.expected)
     return faults
 

@@ -153,8 +153,20 @@ def survived_so_far(ended: Ended, *codes: int) -> None:
     Raises:
         AssertionError: it ended otherwise, or in a traceback.
     """
+    if ended.code is None:
+        assert "Traceback" not in ended.said, ended.said
+    else:
+        ended_with(ended, *codes)
+
+
+def ended_with(ended: Ended, *codes: int) -> None:
+    """Hold a process that nobody was to kill to its exit code and to what it printed.
+
+    Raises:
+        AssertionError: it ended otherwise, or in a traceback; by any signal, too.
+    """
     assert "Traceback" not in ended.said, ended.said
-    assert ended.code is None or ended.code in codes, f"exit code {ended.code}:\n{ended.said}"
+    assert ended.code in codes, f"exit code {ended.code}:\n{ended.said}"
 
 
 def forget(reports: Path) -> None:

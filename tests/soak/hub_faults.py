@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.soak.compared import check_survived
-from tests.soak.ground import Ground, evaluation, forget, next_command, survived_so_far
+from tests.soak.ground import Ground, ended_with, evaluation, forget, next_command, survived_so_far
 from tests.soak.hub_server import FAULTS, served
 from tests.soak.operations import Moment, Operations
 
@@ -48,7 +48,7 @@ def fetched(ground: Ground, chance: random.Random) -> Counter[str]:
                 Operations((reports, cache), moment, ground.log).install()
 
             ended = ground.begin(command, reports, prepare).wait()
-            survived_so_far(ended, 0, 1)
+            (ended_with if moment.number is None else survived_so_far)(ended, 0, 1)
             if ended.code is None:
                 counted[KILLED] += 1
             elif ended.code == 0 and not kills:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.soak.compared import check_survived
-from tests.soak.ground import Ground, evaluation, forget, next_command, survived_so_far
+from tests.soak.ground import Ground, ended_with, evaluation, forget, next_command, survived_so_far
 from tests.soak.operations import Moment
 from tests.soak.processes import Ended
 
@@ -58,8 +58,8 @@ def _chain(ground: Ground, chance: random.Random, attempts: Sequence[Attempt]) -
             faults[kind] += 1
         command = next_command(reports, "tiny", chance.random() < 0.5)
     ended = ground.begin(command, reports).wait()
-    survived_so_far(ended, 0)
-    if ended.code == 0 and command != ["report"]:
+    ended_with(ended, 0)
+    if command != ["report"]:
         assert next_command(reports, "tiny", True) == ["report"], ended.said
     check_survived(reports, ground.expected)
     forget(reports)

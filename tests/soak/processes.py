@@ -22,7 +22,7 @@ class Ended:
     """How a process ended.
 
     Attributes:
-        code: its exit code; ``None`` if it was killed.
+        code: its exit code; ``None`` if SIGKILL ended it, less than 0 if another signal did.
         said: all that it printed.
         seconds: how long it ran.
     """
@@ -62,7 +62,8 @@ class Process:
         return ended
 
     def _ended(self, status: int) -> Ended:
-        code = None if os.WIFSIGNALED(status) else os.waitstatus_to_exitcode(status)
+        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        code = None if killed else os.waitstatus_to_exitcode(status)
         said = self.said.read_text("utf-8", "replace")
         return Ended(code, said, time.monotonic() - self.started)
 

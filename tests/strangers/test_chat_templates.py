@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from harness.errors import WeightsError
 from tests.conftest import Command
 
 SECRET = "hf_" + "a" * 30
+MARK = "rendered: "
+REFUSED = re.compile(r"access to attribute '\w+' of '\w+' object is unsafe|no loader for this env")
 ASKED = [{"role": "user", "content": "hi"}]
 CHATML = (
     "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] + eos_token }}{% endfor %}"
@@ -71,11 +74,14 @@ def test_no_attribute_leads_out_of_the_sandbox(
     tokenizer: Any, template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    tokenizer.chat_template = template
+    tokenizer.chat_template = MARK + template
+    text = refused = ""
     try:
         text = render(tokenizer, ASKED)
-    except WeightsError:
-        text = ""
+    except WeightsError as error:
+        refused = str(error)
+    # A renderer that fails whatever it is asked would pass for a sandbox.
+    assert text.startswith(MARK) or REFUSED.search(refused), refused
     assert not any(word in text for word in ("class", "function", "module", "environ", "root:"))
     assert not list(tmp_path.iterdir())
 
