@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,8 +95,9 @@ def make_ready(job: Job, artifact: Artifact, tell: Tell, executor: Executor = LO
     return Ready(backend, planned, time.perf_counter() - started, refused)
 
 
-def check_answerable(ready: Ready, name: str) -> None:
-    """Refuse tasks that a model of another program cannot be asked, all at once, before any is.
+def answerable(ready: Ready, job: Job, tell: Tell) -> Ready:
+    """Without the tasks that a model of another program cannot be asked, if a suite brought them;
+    those that were named are refused, all at once, before any is asked.
 
     Raises:
         UsageError: names them, each with the reason, and what is left.
@@ -110,13 +111,19 @@ def check_answerable(ready: Ready, name: str) -> None:
             if found := kinds & set(lacking):
                 refused[task] = lacking[found.pop()]
     if not refused:
-        return
-    lines = [f"{name} cannot be asked everything:"]
+        return ready
+    lines = []
     for reason in dict.fromkeys(refused.values()):
         tasks = [task for task, why in refused.items() if why == reason]
-        lines.append(f"  {', '.join(tasks)}: {reason}")
-    left = [task for task in asked if task not in refused]
-    lines.append(f"What is left: --tasks {','.join(left)}" if left else "No task is left")
+        lines.append(f"{', '.join(tasks)}: {reason}")
+    left = [plan for plan in ready.planned if plan.task.name not in refused]
+    if job.settings.suite and left:
+        for line in lines:
+            tell(f"{job.spec.name}: without {line}")
+        return replace(ready, planned=left)
+    lines = [f"{job.spec.name} cannot be asked everything:", *(f"  {line}" for line in lines)]
+    names = ",".join(plan.task.name for plan in left)
+    lines.append(f"What is left: --tasks {names}" if left else "No task is left")
     raise UsageError("\n".join(lines))
 
 

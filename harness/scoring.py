@@ -21,7 +21,7 @@ from harness.others import Others, obtain
 from harness.ready import (
     Ready,
     Tell,
-    check_answerable,
+    answerable,
     identity_of,
     make_others,
     make_ready,
@@ -98,7 +98,7 @@ def begin(
     ready = make_ready(job, artifact, tell, executor)
     backend = ready.backend
     held.callback(executor.release, backend)
-    check_answerable(ready, job.spec.name)
+    ready = answerable(ready, job, tell)
     if backend.facts.remark:
         tell(f"{job.spec.name}: {backend.facts.remark}")
     run = new_run(folder, job, artifact, ready, command)

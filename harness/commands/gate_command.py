@@ -28,7 +28,7 @@ from harness.journal import open_journal
 from harness.others import obtain
 from harness.plain_text import trusted
 from harness.progress import note, open_progress
-from harness.ready import check_answerable, make_others, make_ready, obtain_weights
+from harness.ready import answerable, make_others, make_ready, obtain_weights
 from harness.records import Row
 from harness.run_folder import RunFolder
 from harness.same_work import work_differences
@@ -95,7 +95,7 @@ def _in_looks(base: StoredRun, policy: Policy, options: argparse.Namespace) -> O
     artifact = obtain_weights(job, note)
     known = obtain(job.others, job.zoo, job.models_dir, note)
     ready = make_ready(job, artifact, note)
-    check_answerable(ready, job.spec.name)
+    ready = answerable(ready, job, note)
     run = new_run(RunFolder(runs_folder(options) / "gate"), job, artifact, ready, "")
     opened = {plan.task.name: plan.opened for plan in ready.planned}
     journals = journals_folder(options)

@@ -173,6 +173,18 @@ def test_tasks_that_a_server_cannot_be_asked_are_named_before_any_is(
     assert len(server.asked) <= 3
 
 
+def test_a_suite_leaves_out_what_a_server_cannot_be_asked(
+    harness: Command, served_zoo: Path, tiny_server: LocalServer
+) -> None:
+    words = ("--base-url", tiny_server.url, "--suite", "quick", "--limit", "2", "--json")
+    code, out, told = harness("eval", "--model", "far", *words)
+    assert code in (0, 1), told  # examples of gsm8k are longer than what the tiny model can hold
+    assert "far: without wikitext2: " in told
+    results = json.loads(out)["results"]
+    assert set(results) == {"arc_easy", "mmlu", "hellaswag", "gsm8k"}
+    assert results["hellaswag"]["unscored"] == 0
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -185,8 +197,8 @@ def test_tasks_that_a_server_cannot_be_asked_are_named_before_any_is(
         (["--model", "tiny", "--lm-eval-args", "a=b"], "add --backend lm_eval"),
         (["--model", "tiny", "--backend", "lm_eval", "--lm-eval-args", "api_key=x"], "a secret"),
         (["--model", "tiny", "--backend", "lm_eval", "--lm-eval-args", "nonsense"], "NAME=VALUE"),
-        (LM_EVAL_HF + ["trust_remote_code=True"], "runs their code"),
-        (LM_EVAL_HF + ["peft=stranger/adapter"], "runs their code"),
+        ([*LM_EVAL_HF, "trust_remote_code=True"], "runs their code"),
+        ([*LM_EVAL_HF, "peft=stranger/adapter"], "runs their code"),
         (["--model", "tiny", "--backend", "lm_eval", "--lm-eval-model", "dumy"], "'dummy'"),
         (["--model", "tiny", "--backend", "lm_eval", "--lm-eval-model", "dummy"], "pretrained"),
     ],
