@@ -71,18 +71,14 @@ def closed_port() -> int:
         return port
 
 
-@pytest.mark.parametrize(
-    ("address", "said"),
-    [
+def test_a_port_where_nobody_is_is_told_at_once() -> None:
+    for address, said in (
         (f"127.0.0.1:{closed_port()}", "Connection refused"),
         (f"{'a' * 64}.invalid:6379", "."),
-    ],
-)
-def test_a_port_where_nobody_is_is_told_at_once(address: str, said: str) -> None:
-    with pytest.raises(
-        HarnessError, match=f"--ray-address {address}: there is no cluster .*{said}"
     ):
-        check_reachable(address)
+        there_is_none = f"--ray-address {address}: there is no cluster .*{said}"
+        with pytest.raises(HarnessError, match=there_is_none):
+            check_reachable(address)
 
 
 def test_a_port_that_opens_and_what_is_no_port_are_left_to_ray() -> None:
