@@ -286,15 +286,15 @@ def _dataset_configs(pairs: list[str], tasks: tuple[str, ...]) -> dict[str, str]
 
 def _earlier_run(options: argparse.Namespace) -> Run:
     """The run of ``--resume``, whose settings hold: any other option would contradict them."""
+    given = [name for name in SETTINGS_OF_A_RUN if getattr(options, name)]
+    if set(given) - {"base_url"}:
+        raise _own_settings(given)
     earlier = RunFolder(runs_folder(options) / Path(options.resume).name).read()
     asked = earlier.settings.base_url if earlier.settings.backend == "api" else None
-    given = [name for name in SETTINGS_OF_A_RUN if getattr(options, name)]
-    given = [name for name in given if name != "base_url" or asked is None]
-    if given:
-        flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise UsageError(f"--resume takes the run's own settings; leave out {flags}")
     if asked is not None:
         _check_server(asked, options, earlier.id)
+    elif given:
+        raise _own_settings(given)
     if earlier.status == "complete":
         raise UsageError(f"run {earlier.id} is complete; `harness show {earlier.id}` prints it")
     if earlier.rescored_from:
@@ -303,6 +303,11 @@ def _earlier_run(options: argparse.Namespace) -> Run:
             f"`harness rescore {earlier.rescored_from}`"
         )
     return earlier
+
+
+def _own_settings(given: Sequence[str]) -> UsageError:
+    flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+    return UsageError(f"--resume takes the run's own settings; leave out {flags}")
 
 
 def _check_server(asked: str, options: argparse.Namespace, run: str) -> None:

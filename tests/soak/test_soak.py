@@ -52,6 +52,7 @@ def test_a_crash_is_not_survived(tmp_path: Path, number: signal.Signals) -> None
     def crash(words: object) -> int:
         faulthandler.disable()  # pytest's, which would print where
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        signal.signal(number, signal.SIG_DFL)  # a command of an earlier test may heed it
         os.kill(os.getpid(), number)
         return 0
 
