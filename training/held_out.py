@@ -62,7 +62,9 @@ def lay_out(
     It depends on nothing but its arguments, so that a training that was interrupted goes on with
     the rows that it would have seen. Each epoch is shuffled anew. With ``lengths``, batches
     are made of rows of like length, which spares padding: rows are sorted within pools of some
-    batches, and the pool's batches are shuffled again.
+    batches of one epoch, and the pool's batches are shuffled again. The rows that fill no batch at
+    an epoch's end, fewer than ``batch_size``, go into the next epoch's first pool: only those may
+    stand in a batch more than once.
 
     Args:
         rows: how many there are.
@@ -79,13 +81,21 @@ def lay_out(
     if lengths is None:
         return order
     laid: list[int] = []
-    for start in range(0, len(order), batch_size * POOL_BATCHES):
-        pool = sorted(order[start : start + batch_size * POOL_BATCHES], key=lengths.__getitem__)
-        batches = [pool[at : at + batch_size] for at in range(0, len(pool), batch_size)]
-        whole = [batch for batch in batches if len(batch) == batch_size]
-        draw.shuffle(whole)
-        laid += [row for batch in whole for row in batch]
-        laid += [row for batch in batches if len(batch) < batch_size for row in batch]
+    carried: list[int] = []
+    for begin in range(0, len(order), rows):
+        # Sorted by length, a row's places in several epochs would fall into one batch.
+        todo = carried + order[begin : begin + rows]
+        last = begin + rows >= len(order)
+        end = len(todo) if last else len(todo) - len(todo) % batch_size
+        carried = todo[end:]
+        for start in range(0, end, batch_size * POOL_BATCHES):
+            pool = todo[start : min(end, start + batch_size * POOL_BATCHES)]
+            pool.sort(key=lengths.__getitem__)
+            batches = [pool[at : at + batch_size] for at in range(0, len(pool), batch_size)]
+            whole = [batch for batch in batches if len(batch) == batch_size]
+            draw.shuffle(whole)
+            laid += [row for batch in whole for row in batch]
+            laid += [row for batch in batches if len(batch) < batch_size for row in batch]
     return laid
 
 

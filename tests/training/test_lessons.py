@@ -122,6 +122,18 @@ def test_rows_of_like_length_are_learned_together() -> None:
     assert firsts != sorted(firsts)
 
 
+def test_rows_of_like_length_are_those_of_one_epoch() -> None:
+    """Forty rows fill two and a half batches; the half goes on into the next epoch."""
+    lengths = [row * 37 % 100 for row in range(40)]
+    order = lay_out(40, 3.0, 16, 1, lengths)
+    assert Counter(order) == {row: 3 for row in range(40)}
+    batches = [order[at : at + 16] for at in range(0, 112, 16)]
+    assert min(len(set(batch)) for batch in batches) > 12
+    assert len(set(order[:32])) == 32
+    few = lay_out(5, 4.0, 8, 1, [3, 1, 4, 1, 5])  # an epoch fills no batch
+    assert Counter(few) == {row: 4 for row in range(5)}
+
+
 def tuning(batch_size: int) -> Tuning:
     return Tuning(
         precision="bfloat16",
