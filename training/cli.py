@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 
@@ -105,7 +106,7 @@ def _train(options: argparse.Namespace) -> int:
             )
         print(f"{wanted.spec.name} is present: nothing to build.")
         return 0
-    print(f"{counted(len(todo), 'model')} to build: {_how_long(todo, plan[0])}.", flush=True)
+    print(f"{counted(len(todo), 'model')} to build: {_how_long(todo, _start(plan))}.", flush=True)
     if options.plan:
         return 0
     build(plan, Site(zoo, options.models, data, note))
@@ -113,17 +114,24 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _plan(options: argparse.Namespace, zoo: Zoo) -> tuple[Station, ...]:
-    """The plan; a root that is missing is fetched first: its size tells how long all will take."""
+    """The plan; a root that is built from and missing is fetched first: its size tells how long
+    all will take.
+    """
     plan = make_plan(zoo, options.model, options.models, options.force)
-    if options.plan or not _to_build(plan) or plan[0].presence.state == "present":
+    if options.plan or not _to_build(plan) or _start(plan).presence.state == "present":
         return plan
     check_plan(plan)
-    resolve(plan[0].spec, zoo, options.models, note)
+    resolve(_start(plan).spec, zoo, options.models, note)
     return make_plan(zoo, options.model, options.models, options.force)
 
 
 def _to_build(plan: Sequence[Station]) -> list[Station]:
     return [station for station in plan if station.action != "keep"]
+
+
+def _start(plan: Sequence[Station]) -> Station:
+    """What building starts from: the station before the first that is to be built."""
+    return next(before for before, station in pairwise(plan) if station.action != "keep")
 
 
 def _needs(options: argparse.Namespace) -> int:
@@ -152,9 +160,9 @@ def _line(station: Station, width: int) -> str:
     return f"{name}  to build ({kind}), {roughly(station.seconds)}: {station.why}"
 
 
-def _how_long(todo: Sequence[Station], root: Station) -> str:
-    if root.presence.state != "present":
-        return f"how long is told by the size of {root.spec.name}, which is not here yet"
+def _how_long(todo: Sequence[Station], start: Station) -> str:
+    if start.presence.state != "present":
+        return f"how long is told by the size of {start.spec.name}, which is not here yet"
     known = [station.seconds for station in todo if station.seconds is not None]
     if len(known) == len(todo):
         return roughly(sum(known))
