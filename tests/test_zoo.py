@@ -330,6 +330,16 @@ def test_a_full_training_has_no_adapter_to_keep(tmp_path: Path, kind: str) -> No
         read(tmp_path, f"models:\n{ROOT}  a: {{parent: root, {step}}}\n")
 
 
+@pytest.mark.parametrize("kind", ["qlora, objective: dpo", "reward"])
+def test_steps_that_do_not_ask_their_parent_have_no_pairs_of_gsm8k(
+    tmp_path: Path, kind: str
+) -> None:
+    step = f"step: {{kind: {kind}, data: gsm8k}}"
+    with pytest.raises(RegistryError, match="data is gsm8k, which has no wrong answers"):
+        read(tmp_path, f"models:\n{ROOT}  a: {{parent: root, {step}}}\n")
+    read(tmp_path, f"models:\n{ROOT}  a: {{parent: root, step: {{kind: qlora, data: gsm8k}}}}\n")
+
+
 def test_every_kind_of_step_has_options_with_defaults() -> None:
     assert kinds() == ["awq", "bnb", "dpo", "easyquant", "gptq", "kto", "qlora", "reward", "sft"]
     for kind in kinds():

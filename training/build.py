@@ -64,19 +64,33 @@ class Site:
     tell: Tell
 
 
-def check_plan(plan: Sequence[Station]) -> None:
+def check_plan(plan: Sequence[Station], data: Path | None) -> None:
     """Refuse, before anything is built, what could not be finished.
 
+    Args:
+        plan: what is to be done.
+        data: the user's data folder, if there is one.
+
     Raises:
-        TrainingError: a package is not installed, or this version cannot run a kind of step.
+        TrainingError: a package is not installed, this version cannot run a kind of step, or a
+            step begins from rounded weights.
         UnknownName, DataError: there are no such rows to learn from.
     """
     steps = [s.spec.step for s in plan if s.action != "keep" and s.spec.step is not None]
     check_installed(plan[-1].spec.name, [step.kind for step in steps])
-    for step in steps:
-        options, _ = _prepared(step)
+    for parent, station in pairwise(plan):
+        if station.action == "keep" or station.spec.step is None:
+            continue
+        if parent.spec.quantization != "none":
+            raise TrainingError(
+                f"{station.spec.name}: its parent {parent.spec.name} is quantized "
+                f"({parent.spec.quantization}), and rounded weights cannot be trained or rounded "
+                f"again: make it from a model that is not quantized, such as "
+                f"{parent.spec.parent or 'the weights before rounding'}, and quantize the result"
+            )
+        options, _ = _prepared(station.spec.step)
         if hasattr(options, "data"):
-            check_name(options.data)
+            check_name(options.data, data)
 
 
 def build(plan: Sequence[Station], site: Site) -> None:
@@ -88,7 +102,7 @@ def build(plan: Sequence[Station], site: Site) -> None:
         StorageError: the cache cannot be written.
         Interrupted: the user stopped it; what is finished stays, the rest is resumed.
     """
-    check_plan(plan)
+    check_plan(plan, site.data)
     for parent, station in pairwise(plan):
         if station.action == "keep":
             continue

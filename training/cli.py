@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
 def _train(options: argparse.Namespace) -> int:
     zoo = load_zoo(options.zoo)
     data = data_folder(options.data)
-    plan = _plan(options, zoo)
+    plan = _plan(options, zoo, data)
     if not options.plan:
         for station in plan:
             if station.action == "keep" and station.spec.step is not None:
@@ -113,14 +113,14 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
-def _plan(options: argparse.Namespace, zoo: Zoo) -> tuple[Station, ...]:
+def _plan(options: argparse.Namespace, zoo: Zoo, data: Path | None) -> tuple[Station, ...]:
     """The plan; a root that is built from and missing is fetched first: its size tells how long
     all will take.
     """
     plan = make_plan(zoo, options.model, options.models, options.force)
     if options.plan or not _to_build(plan) or _start(plan).presence.state == "present":
         return plan
-    check_plan(plan)
+    check_plan(plan, data)
     resolve(_start(plan).spec, zoo, options.models, note)
     return make_plan(zoo, options.model, options.models, options.force)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import data
 from harness.cli import main as harness
 from harness.lineage import built_folder, read_lineage
 from harness.sources import presence, resolve
@@ -24,7 +25,7 @@ from harness.storage import alone
 from harness.zoo import Zoo, load_zoo
 from tests.conftest import REPOSITORY
 from tests.tiny_checkpoint import checkpoint
-from tests.training.steps_for_tests import driver, environment, steps_at, write_steps
+from tests.training.steps_for_tests import STEP, driver, environment, steps_at, write_steps
 from training.cli import main
 from training.leftovers import beside
 
@@ -92,6 +93,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    data._why_no_hub.cache_clear()
+    monkeypatch.delenv("HARNESS_DATA", raising=False)
     monkeypatch.setenv("HARNESS_LOCK", str(tmp_path / "lock.yaml"))
     (tmp_path / "lock.yaml").write_text("schema: 1\n", "utf-8")
     monkeypatch.setenv("STEP_LOG", str(tmp_path / "steps.log"))
@@ -228,6 +231,7 @@ def test_changed_training_data_builds_what_learned_from_it_again(
     [
         ("gone.jsonl", 1, "gone.jsonl: no such file"),
         ("defualt", 2, "unknown training data 'defualt': did you mean 'default'"),
+        ("gsm8k", 1, "no data for openai/gsm8k (main): no data folder was given"),
     ],
 )
 def test_data_that_is_not_there_is_refused_before_its_parents_are_built(
@@ -236,6 +240,28 @@ def test_data_that_is_not_there_is_refused_before_its_parents_are_built(
     site.write(ZOO.replace("mark: 2", f"mark: 2, data: {data}"))
     assert site.train("c") == code
     assert says in capsys.readouterr().err
+    assert site.names() == []
+
+
+def test_data_of_the_data_folder_is_found_before_its_parents_are_built(site: Site) -> None:
+    rows = site.folder / "data/openai/gsm8k/main/train.jsonl"
+    rows.parent.mkdir(parents=True)
+    rows.write_text("{}\n", "utf-8")
+    site.write(ZOO.replace("mark: 2", "mark: 2, data: gsm8k"))
+    assert site.train("b", "--data", str(site.folder / "data")) == 0
+    assert site.names() == ["a", "b"]
+
+
+def test_a_step_on_a_quantized_parent_is_refused_before_the_parent_is_built(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rounds = STEP.replace('stage: ClassVar[str] = "sft"', 'quantization: ClassVar[str] = "int8"')
+    (site.steps / "rounds.py").write_text(rounds, "utf-8")
+    site.write(ZOO.replace("kind: mark, mark: 2", "kind: rounds"))
+    assert site.train("c") == 1
+    err = capsys.readouterr().err
+    assert "c: its parent b is quantized (int8), and rounded weights cannot be trained" in err
+    assert "make it from a model that is not quantized, such as a" in err
     assert site.names() == []
 
 

@@ -27,6 +27,7 @@ from training.cli import main
 from training.data.mixture.built import mixture_folder
 from training.data.sets import check_name, examples, pairs
 from training.lineage import changed_files, data_cards, data_files
+from training.ranking.questions import read_questions
 
 MIXTURES = """sources:
   a: {dataset: org/a, licence: mit, format: alpaca}
@@ -136,7 +137,7 @@ def test_rows_that_are_not_those_of_the_card_are_not_learned(place: Place) -> No
         examples("own-rows", None)
     rows.unlink()
     with pytest.raises(DataError, match="is missing, or not the file"):
-        check_name("own-rows")
+        check_name("own-rows", None)
     place.make("own-rows")
     assert rows.read_bytes() == content
 
@@ -152,11 +153,11 @@ def test_sources_that_are_missing_are_all_named(
 
 def test_a_recipe_may_name_a_mixture(place: Place) -> None:
     with pytest.raises(DataError, match=r"`make data MIXTURE=gsm8k-arc DATA=dir` makes it"):
-        check_name("gsm8k-arc")
+        check_name("gsm8k-arc", None)
     place.make("own-rows")
     place.make("parts")
-    check_name("own-rows")
-    check_name("parts/sft")
+    check_name("own-rows", None)
+    check_name("parts/sft", None)
     found = examples("own-rows", None)
     assert (len(found.rows), found.name) == (30, "own-rows")
     whole = {example.answer for example in found.rows}
@@ -164,13 +165,23 @@ def test_a_recipe_may_name_a_mixture(place: Place) -> None:
     assert len(halves[0]) + len(halves[1]) == 20 and halves[0] | halves[1] < whole
     assert not halves[0] & halves[1]
     with pytest.raises(UsageError, match="has the splits sft, test; name one, as parts/sft"):
-        check_name("parts")
+        check_name("parts", None)
     with pytest.raises(UnknownName, match=r"split 'tset'.*did you mean 'test'"):
-        check_name("parts/tset")
+        check_name("parts/tset", None)
     with pytest.raises(UnknownName, match="did you mean 'sft-small'"):
-        check_name("sft-smal")
+        check_name("sft-smal", None)
     with pytest.raises(DataError, match="preference"):
         pairs("own-rows", None)
+
+
+def test_the_questions_of_a_mixture_can_be_asked(place: Place) -> None:
+    place.make("own-rows")
+    place.make("parts")
+    solved = {question.reference for question in read_questions("own-rows/train", None)}
+    assert solved == {example.answer for example in examples("own-rows", None).rows}
+    assert len(read_questions("parts/sft", None)) == len(examples("parts/sft", None).rows)
+    with pytest.raises(UsageError, match="name one, as parts/sft"):
+        read_questions("parts", None)
 
 
 def test_a_lineage_keeps_the_card_and_notices_other_rows(place: Place) -> None:

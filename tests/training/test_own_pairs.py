@@ -20,7 +20,7 @@ from training.data import sets
 from training.data.formats import read_pairs
 from training.own_pairs import FILE
 from training.step import Work
-from training.steps import dpo, kto, qlora, sft
+from training.steps import dpo, kto, sft
 from training.tuning import Tuning
 
 SUMS = [(a, b) for a in range(8) for b in range(6)]
@@ -171,9 +171,10 @@ def test_a_solution_without_a_number_is_named(
         pairs(asking)
 
 
-def test_steps_that_do_not_ask_say_so(work: Work) -> None:
+def test_steps_that_do_not_ask_say_so() -> None:
+    """The registry says it too, of a step's options."""
     with pytest.raises(UsageError, match="dpo and kto ask their parent for some, this one does"):
-        qlora.run(qlora.Options(objective="dpo", data="gsm8k", **QUICK), work)
+        sets.pairs("gsm8k", None)
 
 
 def test_every_real_solution_can_be_checked(real_data: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from harness.data import DataFolders, Dataset, find, load
+from harness.data import DataFolders, Dataset, FoundData, find, load
 from harness.errors import DataError, UnknownName, UsageError
 from training.data.files import SUFFIXES
 from training.data.formats import read_examples, read_marked, read_pairs, taken_apart
@@ -95,15 +95,40 @@ def marked(name: str, data: Path | None) -> Loaded[Marked]:
     return found
 
 
-def check_name(name: str) -> None:
-    """Refuse a name that stands for nothing, without reading any rows.
+def check_name(name: str, data: Path | None) -> None:
+    """Refuse a name that stands for nothing, without reading or fetching any rows.
+
+    Args:
+        name: as `examples` takes it.
+        data: the user's data folder, if there is one.
 
     Raises:
         UnknownName: there is no such set.
-        DataError: there is no such file.
+        DataError: there is no such file; or GSM8K is not here, and the hub cannot be reached.
     """
-    if name not in NAMES and not _path(name).exists():
-        raise DataError(f"{_path(name)}: no such file")
+    if name == "gsm8k":
+        _find_gsm8k(data)
+    elif name not in NAMES and not rows_path(name).exists():
+        raise DataError(f"{rows_path(name)}: no such file")
+
+
+def rows_path(name: str) -> Path:
+    """The file that a path or the name of a mixture stands for; that of a path may be missing.
+
+    Raises:
+        UnknownName: it is neither, and no mixture has such a split.
+        UsageError: the mixture has several splits, and none is named.
+        DataError: the mixture was not made, or its file is not the one that its card describes.
+    """
+    path = Path(name).expanduser()
+    if path.suffix in SUFFIXES:
+        return path
+    if card_of(name) is not None or is_declared(name):
+        return rows_file(name)
+    if path.name != name:
+        return path
+    where = f"the embedded sets and mixtures; a file's name ends in {' or '.join(SUFFIXES)}"
+    raise UnknownName("training data", name, [*NAMES, *load_mixtures()], where)
 
 
 def apart(found: Loaded[Pair]) -> Loaded[Marked]:
@@ -124,24 +149,16 @@ def loaded(name: str, rows: Sequence[Row]) -> Loaded[Row]:
     return Loaded(tuple(rows), hashlib.sha256(content.encode()).hexdigest(), name)
 
 
-def _path(name: str) -> Path:
-    path = Path(name).expanduser()
-    if path.suffix in SUFFIXES:
-        return path
-    if card_of(name) is not None or is_declared(name):
-        return rows_file(name)
-    if path.name != name:
-        return path
-    where = f"the embedded sets and mixtures; a file's name ends in {' or '.join(SUFFIXES)}"
-    raise UnknownName("training data", name, [*NAMES, *load_mixtures()], where)
-
-
 def _from_file(name: str, read: Callable[[Path], list[Row]]) -> Loaded[Row]:
-    return loaded(name, read(_path(name)))
+    return loaded(name, read(rows_path(name)))
+
+
+def _find_gsm8k(data: Path | None) -> FoundData:
+    return find(GSM8K, DataFolders(Path(), mirror=data))
 
 
 def _gsm8k(data: Path | None) -> list[Example]:
-    splits, _ = load(find(GSM8K, DataFolders(Path(), mirror=data)))
+    splits, _ = load(_find_gsm8k(data))
     rows = splits[GSM8K.split]
     if missing := {"question", "answer"} - set(rows.column_names):
         raise DataError(f"{GSM8K}: the column {', '.join(sorted(missing))} is missing")

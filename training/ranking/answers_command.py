@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "questions",
         metavar="QUESTIONS",
-        help="a set by name (default, gsm8k), or a file of alpaca or chat rows",
+        help="a set by name (default, gsm8k, a mixture), or a file of alpaca or chat rows",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="ends in .jsonl")
     parser.add_argument(

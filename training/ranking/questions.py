@@ -69,19 +69,19 @@ def read_questions(name: str, data: Path | None) -> list[Question]:
     """The questions of a set by name, or of a file; with a solution or without.
 
     Args:
-        name: as in a recipe's ``data`` (``default``, ``gsm8k``), or a path to a .json or .jsonl
-            file of alpaca rows, whose ``output`` may be missing or empty here, or of chats, where
-            every answer of an assistant is a solution.
+        name: as in a recipe's ``data`` (``default``, ``gsm8k``, a mixture that was made), or a path
+            to a .json or .jsonl file of alpaca rows, whose ``output`` may be missing or empty here,
+            or of chats, where every answer of an assistant is a solution.
         data: the user's data folder, if there is one.
 
     Raises:
         UnknownName: there is no such set.
+        UsageError: a mixture has several splits, and none is named.
         DataError: the file is not as it should be; names line and column.
     """
     if name in sets.NAMES:
         return [_of_example(example) for example in sets.examples(name, data).rows]
-    sets.check_name(name)
-    path = Path(name).expanduser()
+    path = sets.rows_path(name)
     rows = read_file(path)
     if rows[0].has("messages"):
         return [_of_example(example) for example in read_examples(path)]

@@ -67,6 +67,11 @@ class Options:
                 raise ValueError(f"{name} is {getattr(self, name)}; it is a share: 0 up to 1")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed is {self.seed}; it is 0 to {2**32 - 1}")
+        if self.data == "gsm8k":
+            raise ValueError(
+                "data is gsm8k, which has no wrong answers to set against its solutions: the steps "
+                "dpo and kto ask their parent for some, this one does not"
+            )
 
 
 def run(options: Options, work: Work) -> Made:
