@@ -279,6 +279,13 @@ def _root(name: str, table: Table) -> ModelSpec:
 
 def _descendant(name: str, table: Table, parent: ModelSpec) -> ModelSpec:
     recipe = read_recipe(table.table("step", f"the step of model {name!r}"))
+    if parent.judges and recipe.kind != "reward":
+        raise table.error(
+            "step",
+            f"{recipe.kind!r} makes a model that gives answers, and its parent {parent.name!r} "
+            "judges them and gives none: of a judge only the step 'reward' makes something"
+            + (f"; {parent.name!r} was made from {parent.parent!r}" if parent.parent else ""),
+        )
     stage, quantization = recipe.stage or parent.stage, recipe.quantization
     _same(table, "stage", STAGES, stage, recipe)
     _same(table, "quantization", QUANTIZATIONS, quantization, recipe)

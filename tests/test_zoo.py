@@ -340,6 +340,15 @@ def test_steps_that_do_not_ask_their_parent_have_no_pairs_of_gsm8k(
     read(tmp_path, f"models:\n{ROOT}  a: {{parent: root, step: {{kind: qlora, data: gsm8k}}}}\n")
 
 
+@pytest.mark.parametrize("kind", [kind for kind in kinds() if kind != "reward"])
+def test_what_judges_gives_no_answers_after_a_step_either(tmp_path: Path, kind: str) -> None:
+    judge = "  judge: {parent: root, step: {kind: reward}}\n"
+    text = f"models:\n{ROOT}{judge}  a:\n    parent: judge\n    step: {{kind: {kind}}}\n"
+    with pytest.raises(RegistryError, match=f"'{kind}' .* 'judge' judges them .* made from 'root'"):
+        read(tmp_path, text)
+    assert read(tmp_path, text.replace(f"kind: {kind}", "kind: reward")).get("a").judges
+
+
 def test_every_kind_of_step_has_options_with_defaults() -> None:
     assert kinds() == ["awq", "bnb", "dpo", "easyquant", "gptq", "kto", "qlora", "reward", "sft"]
     for kind in kinds():

@@ -90,18 +90,22 @@ def load_classifier(work: Work) -> Any:
     Raises:
         TrainingError: as `load_causal`, or the architecture has no such form.
     """
-    check_parent(work)
+    check_parent(work, may_judge=True)
     _check_room(work, torch.float32, torch.device("cpu"))
     options = {"dtype": torch.float32, "num_labels": 1}
     model, _ = _load(AutoModelForSequenceClassification, work, options)
     return model
 
 
-def check_parent(work: Work) -> None:
-    """Refuse a parent that is no model with weights of its own.
+def check_parent(work: Work, *, may_judge: bool = False) -> None:
+    """Refuse a parent that is no model with weights of its own, or gives no answers.
+
+    Args:
+        work: the step.
+        may_judge: whether it may be a reward model.
 
     Raises:
-        TrainingError: it is an adapter, or it is quantized.
+        TrainingError: it is an adapter, it is quantized, or it is a reward model.
     """
     names = file_names(work.parent)
     if "adapter_config.json" in names:
@@ -119,6 +123,13 @@ def check_parent(work: Work) -> None:
                 f"{work.name}: its parent {work.parent} is quantized "
                 f"({config['quantization_config'].get('quant_method', 'unknown method')}), and "
                 "rounded weights cannot be trained: train its parent, and quantize the result"
+            )
+        # Where embeddings are tied, a reward model lacks no weight of a language model.
+        made = str(next(iter(config.get("architectures") or []), ""))
+        if made.endswith("ForSequenceClassification") and not may_judge:
+            raise TrainingError(
+                f"{work.name}: its parent {work.parent} is a {made}, which scores answers and "
+                "gives none: make it from the model that it was trained from"
             )
 
 

@@ -333,15 +333,25 @@ def test_bad_parents_are_refused(work: Work, sums: str, tiny_model: Path, tmp_pa
     refuse("is quantized \\(gptq\\)", parent=quantized)
 
 
+@pytest.mark.parametrize(
+    ("tied", "named", "says"),
+    [
+        (True, True, "is a LlamaForSequenceClassification, which scores answers and gives none"),
+        (False, False, r"holds no lm_head\.weight"),
+    ],
+)
 def test_a_parent_without_a_vocabulary_head_is_refused(
-    work: Work, sums: str, tmp_path: Path
+    work: Work, sums: str, tmp_path: Path, tied: bool, named: bool, says: str
 ) -> None:
-    """A reward model has none: transformers would begin one at random, and say so to nobody."""
+    """A reward model has none: transformers would begin one at random, or take the embeddings for
+    one where they are tied, and say so to nobody.
+    """
     from transformers import LlamaConfig, LlamaForSequenceClassification
 
     parent = tmp_path / "reward"
     LlamaForSequenceClassification(
         LlamaConfig(
+            tie_word_embeddings=tied,
             vocab_size=600,
             hidden_size=32,
             intermediate_size=64,
@@ -351,7 +361,11 @@ def test_a_parent_without_a_vocabulary_head_is_refused(
             pad_token_id=0,
         )
     ).save_pretrained(parent)
-    with pytest.raises(TrainingError, match=r"holds no lm_head\.weight"):
+    if not named:
+        config = json.loads((parent / "config.json").read_text("utf-8"))
+        del config["architectures"]
+        (parent / "config.json").write_text(json.dumps(config), "utf-8")
+    with pytest.raises(TrainingError, match=says):
         run(Options(data=sums, **QUICK), dataclasses.replace(work, parent=parent))
 
 
