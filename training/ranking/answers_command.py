@@ -26,6 +26,10 @@ from training.ranking.sampling import Sampling
 
 REPLIES = "answers.replies.jsonl"
 """What lies beside the result."""
+_TERMS = ("key_env", "at_once", "timeout", "attempts")
+_COST = ("price_in", "price_out", "budget_requests", "budget_tokens")
+_LOCAL = ("zoo", "models", "template")
+"""Options that are of no use to a registered model (the first two), and to a server."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -35,7 +39,9 @@ def run(arguments: Sequence[str]) -> int:
         HarnessError: it cannot be done; or not all answers are there, although those that are were
             written.
     """
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    _check_asked(options, parser)
     shared.check_out(options.out, [Path(options.questions)], (REPLIES,))
     if options.out.suffix != ".jsonl":
         raise UsageError(f"--out {options.out}: answers go into a file that ends in .jsonl")
@@ -99,6 +105,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _check_asked(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Refuse what would do nothing: a budget that bounds nothing is believed to."""
+    others, when = (_LOCAL, "without") if options.endpoint else (_TERMS + _COST, "with")
+    given = [
+        "--" + name.replace("_", "-")
+        for name in others
+        if getattr(options, name) != parser.get_default(name)
+    ]
+    if given:
+        raise UsageError(
+            f"{', '.join(given)}: only {when} --endpoint, which names a server; without it a "
+            "registered model answers"
+        )
+
+
 def _questions(options: argparse.Namespace) -> list[Question]:
     found = once(read_questions(options.questions, data_folder(options.data)))
     if options.limit is not None and options.limit < len(found):
@@ -150,6 +171,7 @@ def _from_server(
         print(f"  answers left out, {why}: {count:,}")
     _write(shared.place(options.out, outcome.complete), questions, found)
     outcome.check()
+    shared.remove_partial(options.out)
     return 0
 
 
@@ -192,6 +214,7 @@ def _from_registry(
     if failed:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in sorted(failed.items()))
         raise HarnessError(f"{options.model} could not give all answers: {reasons}")
+    shared.remove_partial(options.out)
     return 0
 
 

@@ -12,6 +12,7 @@ from harness.openai_api.options import add_prices, add_terms, at_least
 from harness.openai_api.server import make_server
 from harness.openai_api.spending import Budget
 from harness.openai_api.terms import Terms
+from harness.storage import explained
 from training.data.files import SUFFIXES
 
 
@@ -90,6 +91,13 @@ def beside(path: Path, what: str) -> Path:
 def place(out: Path, complete: bool) -> Path:
     """Where a result is written: one that is not complete takes the place of none."""
     return out if complete or not out.exists() else _partial(out)
+
+
+def remove_partial(out: Path, beside_it: Sequence[str] = ()) -> None:
+    """Remove what an earlier call that was not complete left: the complete result is there."""
+    for path in (_partial(out), *(beside(_partial(out), what) for what in beside_it)):
+        with explained(path):
+            path.unlink(missing_ok=True)
 
 
 def _partial(out: Path) -> Path:

@@ -67,6 +67,7 @@ def run(arguments: Sequence[str]) -> int:
     write_atomic(card_path, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
     print("\n".join(_said(card, out, card_path)))
     outcome.check()
+    shared.remove_partial(options.out, [CARD])
     if not rows:
         raise DataError(f"no pair came of it; {card_path} counts why")
     return 0

@@ -146,6 +146,10 @@ def test_what_is_missing_takes_the_place_of_nothing(questions: Path) -> None:
     assert out.read_bytes() == before
     found = read(out.with_name("a.partial.jsonl"))
     assert [[answer["seed"] for answer in row["answers"]] for row in found] == [[7, 8]]
+    with serving(tutor) as server:
+        words = ["answers", str(questions), "--endpoint", server.url, "--model", "m"]
+        assert main([*words, "--out", str(out), "--answers", "2"]) == 0
+    assert not out.with_name("a.partial.jsonl").exists()
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.partial.jsonl", "a.answers.replies.jsonl"])
@@ -169,6 +173,9 @@ def test_the_questions_are_not_overwritten(
         (["--model", "nobody"], "unknown model 'nobody'"),
         (["--model", "smol-reward"], "judges answers and gives none"),
         (["--endpoint", "host"], "is no address"),
+        (["--budget-tokens", "9"], "--budget-tokens: only with --endpoint"),
+        (["--price-in", "1", "--at-once", "2"], "--at-once, --price-in: only with --endpoint"),
+        (["--endpoint", "host", "--template", "plain"], "--template: only without --endpoint"),
     ],
 )
 def test_wrong_use(

@@ -349,6 +349,7 @@ def test_what_is_missing_takes_the_place_of_no_complete_result(
         assert not part["complete"] and part["judge"]["seed"] == 1
         assert main(arguments(answers, server, "--seed", "1")) == 0
     assert card(answers)["judge"]["seed"] == 1 and card(answers)["rows"] == 12
+    assert not list(answers.parent.glob("pairs.partial*")), "what is complete takes its place"
 
 
 def test_a_budget_of_tokens_is_never_passed(write: Write) -> None:
