@@ -19,6 +19,7 @@ from training.layers import choose_group_size, input_widths
 from training.parent import check_parent, device, precision
 from training.proof import loss, proven
 from training.step import Made, Work
+from training.tokens import check_readable
 
 RUINED = 1.5
 """A loss so many times the parent's says that the calibration text was none, or too little."""
@@ -45,7 +46,9 @@ def quantize(method: Literal["gptq", "awq"], recipe: Recipe, work: Work) -> Made
 
     Raises:
         TrainingError: the group size fits no layer's width, the quantizer does not know the
-            architecture or fails, the calibration text is too short, or the result is ruined.
+            architecture or fails, the calibration text is too short, or in longer pieces or other
+            tokens than the parent reads, or the result is ruined.
+        DataError: the file of the calibration text is damaged.
     """
     check_parent(work)
     group_size = choose_group_size(
@@ -103,6 +106,9 @@ def _parents_loss(text: Calibration, work: Work) -> float:
         device_map={"": device()},
         trust_remote_code=work.trust_remote_code,
     )
+    highest = max(max(window) for window in text.windows + text.held_out)
+    length = len(text.windows[0])
+    check_readable(highest, length, parent, work.name, "calibration_length")
     return loss(parent.eval(), text.held_out)
 
 

@@ -65,6 +65,7 @@ def calibration(
 
     Raises:
         TrainingError: the text is too short for so many windows.
+        DataError: the data folder has WikiText-2, and its file is damaged.
     """
     found = _wikitext(work) if source == "wikitext2" else None
     name, text = found or _examples(tokenizer, work)
@@ -93,13 +94,21 @@ def draw(
 
 
 def _wikitext(work: Work) -> tuple[str, str] | None:
-    """Name and text of WikiText-2, if it can be had."""
+    """Name and text of WikiText-2, if it can be had; a damaged file of the user's is an error."""
     folders = DataFolders(Path(), work.data)
     for split in ("train", "validation"):
         dataset = Dataset("Salesforce/wikitext", "wikitext-2-raw-v1", split=split)
         try:
-            rows = load(find(dataset, folders))[0][split]
-        except (DataError, KeyError):
+            found = find(dataset, folders)
+        except DataError:
+            continue
+        try:
+            rows = load(found)[0][split]
+        except DataError:
+            if found.origin == "mirror":
+                raise  # the user's own file, which would be believed to serve
+            continue
+        except KeyError:
             continue
         work.tell(f"{work.name}: calibrating on WikiText-2, {split} split")
         return f"Salesforce/wikitext wikitext-2-raw-v1 {split}", "\n\n".join(rows["text"])

@@ -123,7 +123,9 @@ def labelled(
     return {"input_ids": ids, "labels": [IGNORED] * hidden + ids[hidden:]}
 
 
-def check_readable(highest: int, longest: int, model: Any, name: str) -> None:
+def check_readable(
+    highest: int, longest: int, model: Any, name: str, option: str = "max_length"
+) -> None:
     """Refuse rows that the model has no embeddings for.
 
     Args:
@@ -131,6 +133,7 @@ def check_readable(highest: int, longest: int, model: Any, name: str) -> None:
         longest: tokens of the longest row.
         model: the parent.
         name: of the model that is made.
+        option: of the recipe, that says how long rows may be.
 
     Raises:
         TrainingError: the tokenizer knows more tokens than the parent, or a row is longer than what
@@ -146,5 +149,5 @@ def check_readable(highest: int, longest: int, model: Any, name: str) -> None:
     if longest > places:
         raise TrainingError(
             f"{name}: the longest row has {longest:,} tokens, but the parent reads {places:,} at "
-            f"most: write max_length: {places}, or less"
+            f"most: write {option}: {places}, or less"
         )

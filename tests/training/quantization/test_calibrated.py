@@ -12,7 +12,7 @@ import torch
 from harness.engine.model import load_model
 from harness.errors import TrainingError
 from tests.engine.architectures import CONTEXT, WORDS, save_tokenizer
-from tests.training.quantization.wide import PACKED, PARAMETERS, made, work
+from tests.training.quantization.wide import PACKED, PARAMETERS, made, save_wide, work
 from training.calibration import HELD_OUT, draw
 from training.layers import choose_group_size, input_widths
 from training.steps import awq, gptq
@@ -142,6 +142,18 @@ def test_an_unknown_architecture(method: str, pages: Path, tmp_path: Path) -> No
 def test_a_text_that_is_too_short(wide_model: Path, pages: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"calibration_texts: 9000 of 64 .* ask for fewer"):
         made(gptq, wide_model, tmp_path, pages, calibration_texts=9000, calibration_length=64)
+
+
+def test_pieces_that_the_parent_cannot_read(pages: Path, tmp_path: Path) -> None:
+    """Places beyond the last embedding of one, and tokens of another model's tokenizer."""
+    few = FEW | {"calibration_length": 48}
+    short = save_wide(tmp_path / "short", max_position_embeddings=32)
+    says = r"48 tokens, but the parent reads 32 at most: write calibration_length: 32, or less"
+    with pytest.raises(TrainingError, match=says):
+        made(gptq, short, tmp_path / "one", pages, **few)
+    small = save_wide(tmp_path / "small", vocab_size=100)
+    with pytest.raises(TrainingError, match="but the parent knows only 100 tokens"):
+        made(gptq, small, tmp_path / "two", pages, **few)
 
 
 def test_a_ruined_model_is_no_result(
