@@ -30,7 +30,7 @@ from harness.storage import alone, explained, write_atomic
 from harness.zoo import ModelSpec, Step, Zoo
 from training.data.sets import check_name
 from training.extras import check_installed
-from training.leftovers import BEGUN, beside
+from training.leftovers import BEGUN, abandoned, beside
 from training.lineage import changed_files, data_cards, data_files, describe, versions
 from training.plan import Station
 from training.step import Made, Work
@@ -103,6 +103,9 @@ def build(plan: Sequence[Station], site: Site) -> None:
         Interrupted: the user stopped it; what is finished stays, the rest is resumed.
     """
     check_plan(plan, site.data)
+    made = [built_folder(station.spec, site.zoo) for station in plan if station.action != "keep"]
+    if left := abandoned(made):
+        site.tell(left)
     for parent, station in pairwise(plan):
         if station.action == "keep":
             continue

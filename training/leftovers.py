@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from harness.lineage import FILE
+from harness.report.wording import size
 
 BEGUN = "begun.json"
 """Says in a scratch folder what the attempt was begun from."""
@@ -35,6 +38,37 @@ def remove_leftovers(folder: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         for path in left:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def abandoned(folders: Iterable[Path]) -> str:
+    """What builds of other recipes left that were broken off, in a line; empty if there is none.
+
+    They go on only where the registry says again what it said then, which nobody else can know.
+
+    Args:
+        folders: of the models that are to be built.
+    """
+    left = [
+        path
+        for folder in folders
+        for what in ("scratch", "partial")
+        for path in sorted(folder.parent.glob(f".[0-9a-f]*.{what}"))
+        if path != beside(folder, what)
+    ]
+    if not left:
+        return ""
+    return (
+        f"builds of other recipes that were broken off take {size(sum(map(_bytes, left)))}; unless "
+        f"one is under way or wanted again, remove them with `rm -r {shlex.join(map(str, left))}`"
+    )
+
+
+def _bytes(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):  # gone meanwhile
+            total += path.lstat().st_size if path.is_file() else 0
+    return total
 
 
 def _modified(path: Path) -> int:

@@ -458,3 +458,20 @@ def test_what_a_killed_build_left_beside_a_whole_model_is_removed(site: Site) ->
     os.utime(begun, ns=(0, 0))  # it was begun before what is there was finished
     assert site.train("b") == 0
     assert site.left("a") == [place.name] and site.names() == ["a", "b"]
+
+
+def test_what_a_broken_off_build_of_another_recipe_left_is_told(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.write(ZOO.replace("mark: 2", "how: refuse"))
+    assert site.train("b") == 1
+    left = beside(site.place("b"), "scratch")
+    (left / "step" / "checkpoint").write_bytes(bytes(5_000_000))
+    assert site.train("b") == 1  # the same goes on from there
+    assert "other recipes" not in capsys.readouterr().err
+    site.write(ZOO)
+    assert site.train("b") == 0
+    err = capsys.readouterr().err
+    assert "builds of other recipes that were broken off take 5.00 MB" in err
+    assert f"`rm -r {left}`" in err
+    assert left.is_dir() and site.place("b").is_dir()
