@@ -109,8 +109,8 @@ def steps_at(folder: Path) -> Iterator[None]:
     finally:
         step_options.STEPS, steps.__path__[:] = before, path
         step_options.options_class.cache_clear()
-        for path in folder.glob("[a-z]*.py"):
-            sys.modules.pop(f"training.steps.{path.stem}", None)
+        for step in folder.glob("[a-z]*.py"):
+            sys.modules.pop(f"training.steps.{step.stem}", None)
 
 
 def driver(folder: Path, module: str = "training.cli") -> list[str]:
