@@ -20,6 +20,7 @@ from harness.lineage import Lineage, built_folder, other_recipes, read_lineage
 from harness.lock import Lock, Pin, check_model, find_lock
 from harness.prepared import Progress, cache_folder
 from harness.recipe import SHORT
+from harness.storage import expanded
 from harness.zoo import ModelSpec, Source, Zoo
 
 
@@ -379,7 +380,7 @@ def _models_dir(given: Path | None) -> Path | None:
     folder = given or (Path(written) if written else None)
     if folder is None:
         return None
-    folder = folder.expanduser()
+    folder = expanded(folder)
     if not folder.is_dir():
         raise UsageError(
             f"the models folder {folder} does not exist; MODELS=DIR (HARNESS_MODELS) names a "
@@ -389,7 +390,7 @@ def _models_dir(given: Path | None) -> Path | None:
 
 
 def _own_folder(source: Source, zoo: Zoo) -> Path:
-    return zoo.path.parent / Path(source.name).expanduser()
+    return zoo.path.parent / expanded(source.name)
 
 
 def _looks_whole(folder: Path, pickle: bool = False) -> bool:

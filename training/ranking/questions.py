@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError
+from harness.storage import expanded
 from training.data import sets
 from training.data.files import FileRow, read_file
 from training.data.formats import read_examples
@@ -81,7 +82,7 @@ def read_questions(name: str, data: Path | None) -> list[Question]:
     if name in sets.NAMES:
         return [_of_example(example) for example in sets.examples(name, data).rows]
     sets.check_name(name)
-    path = Path(name).expanduser()
+    path = expanded(name)
     rows = read_file(path)
     if rows[0].has("messages"):
         return [_of_example(example) for example in read_examples(path)]
