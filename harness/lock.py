@@ -165,10 +165,8 @@ def _readable(pin: Pin) -> Pin:
         if not _DIGEST.fullmatch(digest):
             raise DataError(f"{file!a} has no digest: the hub gives {digest!a}")
         if len(_quoted(file)) > _LONGEST_KEY or any("\ud800" <= c <= "\udfff" for c in file):
-            raise DataError(
-                f"the file name {file!a} cannot be written down: it is not UTF-8, or has more than "
-                f"{_LONGEST_KEY} characters; rename the file"
-            )
+            why = f"it is not UTF-8, or has more than {_LONGEST_KEY} characters; rename the file"
+            raise DataError(f"the file name {file!a} cannot be written down: {why}")
     return pin
 
 
