@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import reprlib
 import signal
 import subprocess
 import sys
@@ -96,9 +97,9 @@ def render(
 
     Raises:
         TemplateRefusal: the template does not take the conversation, with its own words.
-        WeightsError: there is no template, or rendering failed, took longer than
-            `render_chat.SECONDS`, more than `render_chat.MEMORY`, or came to more than
-            `render_chat.LONGEST` characters.
+        WeightsError: there is no template, or of several none is called ``default``, or rendering
+            failed, took longer than `render_chat.SECONDS`, more than `render_chat.MEMORY`, or came
+            to more than `render_chat.LONGEST` characters.
     """
     from transformers import PreTrainedTokenizerBase
 
@@ -108,9 +109,16 @@ def render(
     own = getattr(type(tokenizer), "apply_chat_template", None)
     if own is not PreTrainedTokenizerBase.apply_chat_template:
         return str(tokenizer.apply_chat_template(list(messages), tokenize=False, **options))
-    if tokenizer.chat_template is None:
+    templates = tokenizer.chat_template
+    if templates is None:
         raise WeightsError(
             f"{tokenizer.name_or_path}: the tokenizer has no chat template; set "
+            "`chat_template: false` in the model's registry entry"
+        )
+    if isinstance(templates, dict) and "default" not in templates:
+        raise WeightsError(
+            f"{tokenizer.name_or_path}: the tokenizer has several chat templates "
+            f"({reprlib.repr(list(templates))}) and none of them is called default; set "
             "`chat_template: false` in the model's registry entry"
         )
     said = _RENDERER.ask(

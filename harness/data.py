@@ -19,6 +19,7 @@ from harness.errors import DataError, HarnessError, UsageError
 from harness.lock import check_dataset, find_lock
 from harness.records import DataRecord, Origin
 from harness.row_files import read_rows
+from harness.storage import expanded
 from harness.weights import sha256
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def data_folders(samples: Path, data: str | None, samples_only: bool) -> DataFol
         raise UsageError("--samples and --data exclude each other: choose one")
     if chosen is None or samples_only:
         return DataFolders(samples, None, samples_only)
-    mirror = Path(chosen).expanduser()
+    mirror = expanded(chosen)
     if not mirror.is_dir():
         origin = "--data" if data else "HARNESS_DATA"
         raise UsageError(

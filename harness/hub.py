@@ -20,7 +20,7 @@ from typing import Literal
 from harness.credentials import struck_out
 from harness.errors import HarnessError
 from harness.prepared import cache_folder as own_cache
-from harness.storage import remove_parts, write_atomic
+from harness.storage import expanded, remove_parts, write_atomic
 from harness.weights import DigestCache, git_blob_id
 
 DEADLINE = 1.5
@@ -75,8 +75,8 @@ def cache_folder() -> Path:
         ("XDG_CACHE_HOME", "huggingface/hub"),
     ):
         if written := os.environ.get(variable):
-            return Path(os.path.expandvars(written)).expanduser() / inside
-    return Path.home() / ".cache" / "huggingface" / "hub"
+            return expanded(os.path.expandvars(written)) / inside
+    return expanded("~/.cache/huggingface/hub")
 
 
 def unreachable() -> str | None:

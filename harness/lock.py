@@ -17,6 +17,7 @@ from typing import Literal, cast
 
 from harness import hub, pickles
 from harness.errors import DataError, HarnessError, WeightsError
+from harness.plain_text import printable
 from harness.storage import write_atomic
 from harness.strict_yaml import Table, find_file, parse
 from harness.weights import (
@@ -34,6 +35,8 @@ SCHEMA = 1
 LOCK_FILE = "harness.lock.yaml"
 _ORIGINS = ("hub", "hub cache", "mirror")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_LONGEST_KEY = 1_000
+"""Characters of a key with its quotes: YAML takes 1,024."""
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|git:[0-9a-f]{40}")
 
 
@@ -107,16 +110,18 @@ def make_lock(
     reason = hub.unreachable()
     for (name, revision), tokenizer_only in _hub_names(zoo).items():
         try:
-            pin = _pin_model(name, revision, tokenizer_only, models_dir, reason)
+            pin = _readable(_pin_model(name, revision, tokenizer_only, models_dir, reason))
         except HarnessError as error:
             unresolved[model_key(name, revision)] = str(error)
         else:
             models[model_key(name, revision)] = pin
     for name, config in datasets:
         try:
-            pinned[dataset_key(name, config)] = _pin_dataset(name, config, data_dir, reason)
+            pin = _readable(_pin_dataset(name, config, data_dir, reason))
         except HarnessError as error:
             unresolved[dataset_key(name, config)] = str(error)
+        else:
+            pinned[dataset_key(name, config)] = pin
     return Lock(models, pinned, unresolved)
 
 
@@ -131,21 +136,46 @@ def write_lock(lock: Lock, path: Path) -> None:
         lines.append(f"{title}:" if pins else f"{title}: {{}}")
         for name in sorted(pins):
             pin = pins[name]
-            lines.append(f"  {json.dumps(name)}:")
+            lines.append(f"  {_quoted(name)}:")
             lines.append(f"    origin: {pin.origin}")
             if pin.commit:
-                lines.append(f"    commit: {json.dumps(pin.commit)}")
+                lines.append(f"    commit: {_quoted(pin.commit)}")
             lines.append("    files:" if pin.files else "    files: {}")
             lines += [
-                f"      {json.dumps(file)}: {json.dumps(pin.files[file])}"
-                for file in sorted(pin.files)
+                f"      {_quoted(file)}: {_quoted(pin.files[file])}" for file in sorted(pin.files)
             ]
     lines.append("unresolved:" if lock.unresolved else "unresolved: {}")
     lines += [
-        f"  {json.dumps(name)}: {json.dumps(lock.unresolved[name])}"
+        # A reason may quote a stranger: what a terminal would obey is refused when it is read.
+        f"  {_quoted(name)}: {_quoted(printable(lock.unresolved[name]))}"
         for name in sorted(lock.unresolved)
     ]
     write_atomic(path, "\n".join(lines) + "\n")
+
+
+def _readable(pin: Pin) -> Pin:
+    """The pin, unless no later command could read it.
+
+    Raises:
+        DataError: the hub's commit or a digest is none, or a file's name is no text, or too long.
+    """
+    if pin.commit is not None and not _COMMIT.fullmatch(pin.commit):
+        raise DataError(f"the hub names {pin.commit!a} as its commit, which is none")
+    for file, digest in pin.files.items():
+        if not _DIGEST.fullmatch(digest):
+            raise DataError(f"{file!a} has no digest: the hub gives {digest!a}")
+        if len(_quoted(file)) > _LONGEST_KEY or any("\ud800" <= c <= "\udfff" for c in file):
+            why = f"it is not UTF-8, or has more than {_LONGEST_KEY} characters; rename the file"
+            raise DataError(f"the file name {file!a} cannot be written down: {why}")
+    return pin
+
+
+def _quoted(text: str) -> str:
+    """A text in quotes, as YAML reads it: as JSON, but for characters beyond U+FFFF, of which JSON
+    writes two halves that YAML refuses.
+    """
+    escaped = (json.dumps(c)[1:-1] if c <= "\uffff" else f"\\U{ord(c):08x}" for c in text)
+    return f'"{"".join(escaped)}"'
 
 
 def read_lock(path: Path) -> Lock:

@@ -19,7 +19,7 @@ from typing import Any
 
 from harness import weights
 from harness.errors import StorageError, WeightsError
-from harness.storage import alone
+from harness.storage import alone, expanded
 
 Progress = Callable[[str], None]
 Make = Callable[[Path, Path], Mapping[str, Any]]
@@ -46,7 +46,7 @@ class Prepared:
 def cache_folder() -> Path:
     """The harness's cache: ``HARNESS_CACHE``, else ``~/.cache/lineup-harness``."""
     written = os.environ.get("HARNESS_CACHE")
-    return Path(written).expanduser() if written else Path.home() / ".cache" / "lineup-harness"
+    return expanded(written or "~/.cache/lineup-harness")
 
 
 def damage(folder: Path) -> str | None:

@@ -20,6 +20,7 @@ from harness.lineage import Lineage, built_folder, other_recipes, read_lineage
 from harness.lock import Lock, Pin, check_model, find_lock
 from harness.prepared import Progress, cache_folder
 from harness.recipe import SHORT
+from harness.storage import expanded
 from harness.zoo import ModelSpec, Source, Zoo
 
 
@@ -110,7 +111,8 @@ def presence(spec: ModelSpec, zoo: Zoo, models_dir: Path | None = None) -> Prese
             return _present(folder, f"folder {spec.source.name}")
         return Presence("absent", f"no checkpoint in {folder}")
     for folder, words in _hub_folders(spec.source, _models_dir(models_dir), None):
-        if _looks_whole(folder, pickle=spec.allow_pickle):
+        meant = words == "models folder" or _has_tokenizer(spec, folder)
+        if meant and _looks_whole(folder, pickle=spec.allow_pickle):
             return _present(folder, words)
     return Presence("absent", f"hub {spec.source.name}: {fetch}, or MODELS=dir")
 
@@ -229,15 +231,18 @@ def _hub_folder(
 ) -> _Folder:
     pin = lock.model(source.name, source.revision) if lock else None
     pinned = pin.commit if pin else None
-    for folder, words in _hub_folders(source, models, pin.commit if pin else None):
+    lacking: Literal["weights", "tokenizer"] = "weights"
+    for folder, words in _hub_folders(source, models, pinned):
         if words == "models folder":
             # A folder that the user laid there is meant; if it is not whole, that is the error.
             return _Folder(folder, f"hub {source.name}, from the models folder")
         foreign_code.check_pinned(spec, source, pinned)
         if _looks_whole(folder, pickle=True):
-            return _Folder(folder, str(source), revision=folder.name)
+            if _has_tokenizer(spec, folder):
+                return _Folder(folder, str(source), revision=folder.name)
+            lacking = "tokenizer"
     if reason := hub.unreachable():
-        raise WeightsError(_unavailable(spec, source.name, models, reason, pin))
+        raise WeightsError(_unavailable(spec, source.name, models, reason, pin, lacking))
     foreign_code.check_pinned(spec, source, pinned)
     try:
         revision = pinned or source.revision
@@ -319,18 +324,24 @@ def _unavailable(
     models: Path | None,
     reason: str,
     pin: Pin | None,
-    what: Literal["weights", "tokenizer"] = "weights",
+    what: Literal["weights", "tokenizer"],
 ) -> str:
     looked = f"no {models / name}" if models else "no models folder was given"
     at = f" at the pinned commit {pin.commit}" if pin and pin.commit else ""
-    needed = "config.json, the tokenizer and *.safetensors" if what == "weights" else "its files"
+    needed, otherwise = "config.json, the tokenizer and *.safetensors", ""
+    if what == "tokenizer" and spec.tokenizer:
+        needed = "its files"
+    elif what == "tokenizer":
+        entry = "`tokenizer: {hub: org/name}` in the model's registry entry"
+        otherwise = f" If {name} has none, name another's: {entry}."
     return (
         f"{spec.name}: the {what} of {name} {'are' if what == 'weights' else 'is'} not on this "
         f"machine ({looked}; not in the hub's cache {hub.cache_folder()}{at}), and the hub cannot "
         f"be reached: {reason}.\n"
         f"A folder DIR/{name}/ with {needed} serves instead of the hub: "
         f"`make eval MODEL={spec.name} MODELS=DIR` (or `HARNESS_MODELS=DIR harness eval --model "
-        f"{spec.name}`). With a network, `make eval MODEL={spec.name}` fetches it.{_notes(spec)}"
+        f"{spec.name}`). With a network, `make eval MODEL={spec.name}` fetches it."
+        f"{otherwise}{_notes(spec)}"
     )
 
 
@@ -369,7 +380,7 @@ def _models_dir(given: Path | None) -> Path | None:
     folder = given or (Path(written) if written else None)
     if folder is None:
         return None
-    folder = folder.expanduser()
+    folder = expanded(folder)
     if not folder.is_dir():
         raise UsageError(
             f"the models folder {folder} does not exist; MODELS=DIR (HARNESS_MODELS) names a "
@@ -379,7 +390,7 @@ def _models_dir(given: Path | None) -> Path | None:
 
 
 def _own_folder(source: Source, zoo: Zoo) -> Path:
-    return zoo.path.parent / Path(source.name).expanduser()
+    return zoo.path.parent / expanded(source.name)
 
 
 def _looks_whole(folder: Path, pickle: bool = False) -> bool:
@@ -400,6 +411,13 @@ def _looks_whole(folder: Path, pickle: bool = False) -> bool:
         for name in names
         if name.endswith(".safetensors.index.json")
     )
+
+
+def _has_tokenizer(spec: ModelSpec, folder: Path) -> bool:
+    """Whether a folder of the hub's cache holds what the model takes its tokenizer from: another
+    program may have fetched the weights alone.
+    """
+    return bool(spec.tokenizer or weights.tokenizer_files(weights.file_names(folder)))
 
 
 def _present(folder: Path, detail: str) -> Presence:

@@ -1,4 +1,4 @@
-"""Writing files: whole or not at all, with errors that say what to do."""
+"""Writing files: whole or not at all, with errors that say what to do; where a path leads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.errors import StorageError
+from harness.errors import StorageError, UsageError
 
 UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What msgspec raises on damaged JSON: bytes that are no UTF-8, brackets without end."""
@@ -22,6 +22,20 @@ _LONGEST = 200
 
 _PART = re.compile(r"\..+\.\d+\.part", re.DOTALL)
 """The name of a file that is not whole yet."""
+
+
+def expanded(path: Path | str) -> Path:
+    """A path as a user wrote it, with the home folder for ``~`` or ``~user``.
+
+    Raises:
+        UsageError: there is no such home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UsageError(
+            f"there is no home folder for {str(path)!r}: write the whole path, or set HOME"
+        ) from None
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:

@@ -15,6 +15,7 @@ import yaml
 
 from harness.errors import RegistryError, closest
 from harness.plain_text import commanding
+from harness.storage import expanded
 
 MOST_NODES = 100_000
 """Values in a file, each as often as it is repeated by an alias: nine lines of aliases of aliases
@@ -49,7 +50,7 @@ def find_file(name: str, variable: str) -> list[Path]:
     """
     written = os.environ.get(variable)
     if written:
-        return [Path(written).expanduser()]
+        return [expanded(written)]
     package = Path(__file__).resolve().parent
     return [Path.cwd() / name, package / "_bundled" / name, package.parent / name]
 

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from harness.errors import RegistryError, UnknownName, closest
+from harness.errors import RegistryError, UnknownName, UsageError, closest
 from harness.judge_options import JudgeOptions, RewardJudge, read_judge
 from harness.step_options import Recipe, options_class, read_recipe
+from harness.storage import expanded
 from harness.strict_yaml import Table, find_file, parse
 
 STAGES = ("base", "sft", "dpo", "kto", "rlhf", "reward", "judge")
@@ -159,7 +160,7 @@ class Zoo:
         """
         if spec.tokenizer is None:
             return None
-        folder = self.path.parent / Path(spec.tokenizer).expanduser()
+        folder = self.path.parent / expanded(spec.tokenizer)
         return folder if folder.is_dir() or not _is_hub_name(spec.tokenizer) else None
 
     def children(self, name: str) -> tuple[ModelSpec, ...]:
@@ -383,12 +384,7 @@ def _source(table: Table) -> Source:
         return Source("hub", name, revision=revision or None)
     if kinds == ["path"]:
         table.only(["path"])
-        path = table.text("path")
-        try:
-            Path(path).expanduser()
-        except RuntimeError:
-            raise table.error("path", f"there is no home folder for {path!r}") from None
-        return Source("path", path)
+        return Source("path", _path(table, "path"))
     if kinds == ["server"]:
         table.only(["server"])
         return Source("server", table.text("server"))
@@ -410,11 +406,21 @@ def _tokenizer(table: Table) -> str:
     try:
         inner = table.table("tokenizer", f"the tokenizer of {table.what}")
     except RegistryError:
-        return table.text("tokenizer")
+        return _path(table, "tokenizer")
     inner.only(["hub"])
     name = inner.text("hub")
     _check_hub_name(inner, "hub", name)
     return name
+
+
+def _path(table: Table, key: str) -> str:
+    """A path as it is written, if its home folder is known."""
+    path = table.text(key)
+    try:
+        expanded(path)
+    except UsageError as error:
+        raise table.error(key, str(error)) from None
+    return path
 
 
 def _check_hub_name(table: Table, key: str, name: str) -> None:

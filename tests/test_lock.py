@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -188,6 +189,35 @@ def test_what_was_written_is_read_back(zoo: Zoo, hub: type[Hub], tmp_path: Path)
     assert read_lock(path) == Lock(path=path)
 
 
+def test_what_strangers_call_things_can_be_read_back(tmp_path: Path) -> None:
+    path, files = tmp_path / "harness.lock.yaml", {"\U0001f600\u2028\x7f\x1b.csv": A}
+    write_lock(Lock({}, {"a/b": Pin("mirror", None, files)}, {"c": "\U0001f600 \x1b[2J"}), path)
+    lock = read_lock(path)
+    assert lock.datasets == {"a/b": Pin("mirror", None, files)}
+    assert lock.unresolved == {"c": "\U0001f600 [2J"}
+
+
+@pytest.mark.parametrize(
+    "name", [b"\xff.jsonl", b"\x01" * 200 + b".jsonl"], ids=["not UTF-8", "too long"]
+)
+def test_a_name_that_cannot_be_written_down_is_unresolved(
+    zoo: Zoo, tmp_path: Path, name: bytes
+) -> None:
+    folder = tmp_path / "data" / "org" / "data" / "default"
+    folder.mkdir(parents=True)
+    (folder / os.fsdecode(name)).write_bytes(ROW)
+    path = tmp_path / "harness.lock.yaml"
+    write_lock(make_lock(zoo, [("org/data", None)], None, tmp_path / "data"), path)
+    assert "cannot be written down" in read_lock(path).unresolved["org/data/default"]
+
+
+def test_what_is_no_digest_and_no_commit_is_unresolved(zoo: Zoo, hub: type[Hub]) -> None:
+    hub.commit = "main"
+    lock = make_lock(zoo, [], None, None)
+    assert "names 'main' as its commit, which is none" in lock.unresolved["org/name"]
+    assert not lock.models
+
+
 def test_offline_nothing_is_invented(zoo: Zoo) -> None:
     lock = make_lock(zoo, [("org/data", None)], None, None)
     assert (lock.models, lock.datasets) == ({}, {})
@@ -300,6 +330,18 @@ def test_a_fetch_by_commit_that_was_broken_off_is_gone_on_with(
     assert set(resolve(zoo.get("at"), zoo).files) == {
         *("config.json", "model.safetensors", "tokenizer.json")
     }
+
+
+def test_weights_that_another_program_fetched_get_their_tokenizer(
+    zoo: Zoo, hub: type[Hub], tmp_path: Path
+) -> None:
+    repo = tmp_path / "hub" / "models--org--name"
+    folder = checkpoint(repo / "snapshots" / COMMIT, tokenizer=False)
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text(COMMIT)
+    artifact = resolve(zoo.get("hubbed"), zoo)
+    assert (artifact.path, artifact.revision) == (folder, COMMIT)
+    assert "tokenizer.json" in artifact.files
 
 
 def test_a_pinned_tokenizer_that_was_fetched_in_part_is_gone_on_with(

@@ -12,6 +12,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,26 @@ def test_half_a_download_in_the_hub_cache_does_not_serve(zoo: Zoo, tmp_path: Pat
     assert presence(zoo.get("hubbed"), zoo).state == "absent"
     with pytest.raises(WeightsError, match="are not on this machine"):
         resolve(zoo.get("hubbed"), zoo)
+
+
+def test_weights_alone_in_the_hub_cache_do_not_serve(zoo: Zoo, tmp_path: Path) -> None:
+    """Another program fetched them, which needed no tokenizer: the hub has it."""
+    folder = checkpoint(tmp_path / "hub/models--org--name/snapshots/main", tokenizer=False)
+    spec = zoo.get("hubbed")
+    assert presence(spec, zoo).state == "absent"
+    with pytest.raises(WeightsError) as caught:
+        resolve(spec, zoo)
+    for part in (
+        "hubbed: the tokenizer of org/name is not on this machine",
+        "HF_HUB_OFFLINE=1 forbids the network",
+        "A folder DIR/org/name/ with config.json, the tokenizer and *.safetensors serves",
+        "If org/name has none, name another's: `tokenizer: {hub: org/name}`",
+    ):
+        assert part in str(caught.value)
+    checkpoint(tmp_path / "tok")
+    elsewhere = replace(spec, tokenizer="tok")
+    assert presence(elsewhere, zoo).state == "present"
+    assert resolve(elsewhere, zoo).path == folder
 
 
 def test_absent_weights_say_which_folder_and_which_command(zoo: Zoo, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from harness.commands import report_command
 from harness.run_folder import RunFolder, held, remove_unbegun
 from harness.storage import in_turn, remove_parts, replacing, write_atomic
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, Command
 
 KILLED = """
 import os, signal, sys
@@ -24,6 +24,27 @@ with replacing(Path(sys.argv[1])) as part:
     part.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variable"),
+    [
+        (["eval", "--model", "tiny", "--data", "~nosuchuser/x"], ""),
+        (["eval", "--model", "tiny", "--models-dir", "~nosuchuser/x", "--samples"], ""),
+        (["list", "models"], "HARNESS_CACHE"),
+        (["list", "models"], "HARNESS_ZOO"),
+        (["eval", "--model", "tiny", "--samples"], "HARNESS_LOCK"),
+        (["eval", "--model", "tiny", "--samples"], "HARNESS_MODELS"),
+        (["eval", "--model", "tiny", "--tasks", "arc_easy"], "HF_HUB_CACHE"),
+    ],
+)
+def test_a_home_folder_that_is_not_there_is_wrong_use(
+    harness: Command, monkeypatch: pytest.MonkeyPatch, arguments: list[str], variable: str
+) -> None:
+    if variable:
+        monkeypatch.setenv(variable, "~nosuchuser/x")
+    code, _, err = harness(*arguments)
+    assert code == 2 and "there is no home folder for '~nosuchuser/x'" in err
 
 
 def names(folder: Path) -> list[str]:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.storage import expanded
 
 
 def data_folder(given: Path | None) -> Path | None:
@@ -18,9 +19,10 @@ def data_folder(given: Path | None) -> Path | None:
     folder = given or (Path(written) if written else None)
     if folder is None:
         return None
-    if not folder.expanduser().is_dir():
+    found = expanded(folder)
+    if not found.is_dir():
         raise UsageError(
             f"the data folder {folder} does not exist; DATA=DIR (--data, HARNESS_DATA) names a "
             "folder that holds data sets as DIR/ORG/NAME/CONFIG/SPLIT.jsonl[.gz]"
         )
-    return folder.expanduser()
+    return found

@@ -19,6 +19,7 @@ from harness.errors import HarnessError
 from harness.lineage import Lineage
 from harness.recipe import all_options, recipe_id
 from harness.sources import Artifact
+from harness.storage import expanded
 from harness.zoo import ModelSpec, Zoo
 from training.data.files import SUFFIXES
 from training.data.mixture.built import card_of, rows_file
@@ -54,9 +55,7 @@ def data_files(options: Mapping[str, Any]) -> dict[str, str]:
     mixture's is that of the rows which it stands for.
     """
     named = {
-        str(value): Path(value).expanduser()
-        for value in options.values()
-        if str(value).endswith(SUFFIXES)
+        str(value): expanded(value) for value in options.values() if str(value).endswith(SUFFIXES)
     }
     for name in data_cards(options):
         named[name] = rows_file(name)

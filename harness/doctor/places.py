@@ -13,6 +13,7 @@ from harness.doctor.finding import Finding, Where
 from harness.errors import HarnessError
 from harness.lock import find_lock
 from harness.prepared import cache_folder
+from harness.storage import expanded
 
 FETCHED_DISK = 1_000_000_000
 """Bytes that fetching the default takes: package, GGUF file and converted folder."""
@@ -111,7 +112,7 @@ def models_folder_finding(where: Where) -> Finding:
     folder = where.models or (Path(written) if written else None)
     if folder is None:
         return Finding("ok", "MODELS=dir", "none: models come from the cache or the hub")
-    folder = folder.expanduser()
+    folder = expanded(folder)
     if not folder.is_dir():
         cost = "every command that needs a model refuses it"
         name = "--models-dir" if where.models else "HARNESS_MODELS"

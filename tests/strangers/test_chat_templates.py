@@ -161,6 +161,17 @@ def test_no_template_is_explained(tokenizer: Any) -> None:
         render(tokenizer, ASKED)
 
 
+def test_templates_of_which_none_is_default_are_explained(tokenizer: Any) -> None:
+    tokenizer.chat_template = {"rag": CHATML, "tool_use": CHATML}
+    says = (
+        r"\(\['rag', 'tool_use'\]\) and none of them is called default; set `chat_template: false`"
+    )
+    with pytest.raises(WeightsError, match=says):
+        render(tokenizer, ASKED)
+    tokenizer.chat_template = {"rag": "x", "default": CHATML}
+    assert render(tokenizer, ASKED) == "<|user|>hi</s><|assistant|>"
+
+
 def test_the_process_has_no_secret_and_ends_with_this_program(tokenizer: Any) -> None:
     """Where nobody is left who asks, the end of its input ends it."""
     tokenizer.chat_template = CHATML

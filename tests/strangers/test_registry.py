@@ -39,6 +39,7 @@ CHAIN = "".join(
         (ROOT + '    notes: "\\u202eturned"\n', r"holds '\\u202e'"),
         (ROOT.replace("{path: x}", '{path: "a\\0b"}'), r"holds '\\x00'"),
         (ROOT.replace("x}", "~nosuchuser/x}"), "there is no home folder for '~nosuchuser/x'"),
+        (ROOT + "    tokenizer: ~nosuchuser/x\n", "tokenizer: there is no home folder for"),
         (ROOT + ROOT.replace("models:\n", ""), "'m' is written twice"),
         (ROOT + "  a: {parent: b, step: {kind: sft}}\n  b: {parent: a, step: {kind: sft}}\n",
          r"the lineage is a circle \(a -> b -> a\)"),

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 from harness.data import DataFolders, Dataset, FoundData, find, load
 from harness.errors import DataError, UnknownName, UsageError
+from harness.storage import expanded
 from training.data.files import SUFFIXES
 from training.data.formats import read_examples, read_marked, read_pairs, taken_apart
 from training.data.mixture.built import card_of, is_declared, rows_file
@@ -120,7 +121,7 @@ def rows_path(name: str) -> Path:
         UsageError: the mixture has several splits, and none is named.
         DataError: the mixture was not made, or its file is not the one that its card describes.
     """
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.suffix in SUFFIXES:
         return path
     if card_of(name) is not None or is_declared(name):

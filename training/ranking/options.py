@@ -12,7 +12,7 @@ from harness.openai_api.options import add_prices, add_terms, at_least
 from harness.openai_api.server import make_server
 from harness.openai_api.spending import Budget
 from harness.openai_api.terms import Terms
-from harness.storage import explained
+from harness.storage import expanded, explained
 from training.data.files import SUFFIXES
 
 
@@ -74,7 +74,7 @@ def check_out(path: Path, inputs: Iterable[Path], beside_it: Sequence[str]) -> N
         raise UsageError(f"--out {path}: the name of a file that ends in {' or '.join(SUFFIXES)}")
     if path.is_dir():
         raise UsageError(f"--out {path} is a folder; name a file")
-    read = {source.expanduser().resolve() for source in inputs}
+    read = {expanded(source).resolve() for source in inputs}
     for result in (path, _partial(path)):
         for written in (result, *(beside(result, what) for what in beside_it)):
             if written.resolve() in read:

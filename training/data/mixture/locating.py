@@ -16,6 +16,7 @@ from harness.dataset_card import CARDS, check_card, check_cards
 from harness.errors import DataError, HarnessError
 from harness.lock import find_lock
 from harness.report.wording import counted, size
+from harness.storage import expanded
 from training.data.mixture.declared import Mixture, Source
 from training.data.mixture.layouts import columns_of
 from training.data.mixture.reading import SUFFIXES
@@ -65,7 +66,7 @@ def locate_all(mixture: Mixture, data: Path | None, tell: Tell) -> list[Located]
 
 def _locate(source: Source, data: Path | None, lookup: _Hub) -> Located | None:
     if source.path:
-        path = Path(source.path).expanduser()
+        path = expanded(source.path)
         if not path.is_file():
             raise DataError(f"{path}: no such file")
         return Located((path,))

@@ -19,7 +19,7 @@ from harness.catalog import load_catalog
 from harness.data_card import DataCard, read_card, write_card
 from harness.errors import DataError, Interrupted, UsageError
 from harness.report.wording import counted
-from harness.storage import alone, explained, write_atomic
+from harness.storage import alone, expanded, explained, write_atomic
 from training.data.mixture.carding import Held, Made, describe
 from training.data.mixture.declared import Mixture
 from training.data.mixture.finishing import finish
@@ -87,7 +87,7 @@ def make(mixture: Mixture, place: Place, meter: Meter) -> DataCard:
         Interrupted: the user stopped it; the same call goes on.
     """
     check_licences(mixture)
-    place = replace(place, out=place.out.expanduser().resolve())
+    place = replace(place, out=expanded(place.out).resolve())
     check_place(place.out, mixture.splits, [place.data] if place.data is not None else [])
     tokens = load_tokens(mixture.tokenizer) if mixture.max_tokens is not None else None
     files = locate_all(mixture, place.data, place.tell)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from harness.errors import RegistryError, UnknownName, UsageError, closest
+from harness.storage import expanded
 from harness.strict_yaml import Table, parse
 from training.data.files import SUFFIXES
 from training.data.mixture.declared import (
@@ -47,7 +48,7 @@ def load_mixtures(path: Path | None = None) -> dict[str, Mixture]:
     declared = top.table("sources", "sources") if "sources" in top else None
     if declared is None or "mixtures" not in top:
         raise top.error(None, "the file has the keys 'sources' and 'mixtures'")
-    folder = (path or SHIPPED).expanduser().absolute().parent
+    folder = expanded(path or SHIPPED).absolute().parent
     sources = {name: _source(declared, name, folder) for name in declared.nodes}
     mixtures = top.table("mixtures", "mixtures")
     return {name: _mixture(mixtures, name, sources, folder) for name in mixtures.nodes}
@@ -234,7 +235,7 @@ def _number(
 
 
 def _from(folder: Path, path: str) -> str:
-    return str(folder / Path(path).expanduser()) if path else ""
+    return str(folder / expanded(path)) if path else ""
 
 
 def _meaning(name: str) -> str:

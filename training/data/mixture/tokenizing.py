@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from harness.errors import UsageError
+from harness.storage import expanded
 
 Count = Callable[[str], int]
 
@@ -38,7 +38,7 @@ def load_tokens(tokenizer: str) -> Tokens:
     """
     from tokenizers import Tokenizer
 
-    named = Path(tokenizer).expanduser()
+    named = expanded(tokenizer)
     path = named / "tokenizer.json" if named.is_dir() else named
     try:
         content = path.read_bytes()
