@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from harness.data import Dataset, find, load
 from harness.errors import DataError, UsageError
 from harness.metrics.metric import Metric
-from harness.open_task import RenderChat, TaskContext, make_docs, spread_limit
+from harness.open_task import RenderChat, TaskContext, group_of, make_docs, spread_limit
 from harness.records import DataRecord
 from harness.types import (
     Addressed,
@@ -156,7 +156,7 @@ def open_answers_task(
     """Read the rows. Where there is a column ``group``, a limit is spread over the groups.
 
     Raises:
-        DataError: a column that the wording names is missing, empty or no text.
+        DataError: a column that the wording names is missing, empty or no text, or a group is none.
         UsageError: few-shot examples were asked for.
     """
     if context.num_fewshot:
@@ -174,10 +174,9 @@ def open_answers_task(
         )
     groups: dict[str | None, list[dict[str, str]]] = {}
     for number, row in enumerate(rows, 1):
-        fields = {
-            name: _text(row[name], name, f"{where}, row {number}") for name in wording.columns
-        }
-        groups.setdefault(row.get("group") or None, []).append(fields)
+        place = f"{where}, row {number}"
+        fields = {name: _text(row[name], name, place) for name in wording.columns}
+        groups.setdefault(group_of(row, place), []).append(fields)
     counts = spread_limit(context.limit, [len(of_group) for of_group in groups.values()])
     docs = make_docs(
         (fields, group)

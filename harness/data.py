@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 ROWS = (".jsonl", ".jsonl.gz")
 
+_OURS = ("revision", "streaming")
+"""Options of `datasets.load_dataset` that nobody else gives: the commit is the locked one, or the
+newest, and rows are read whole."""
+
 ALIASES: Mapping[str, str] = {
     "ai2_arc": "allenai/ai2_arc",
     "gsm8k": "openai/gsm8k",
@@ -54,7 +58,8 @@ class Dataset:
         samples: folder under ``tasks/samples`` with sample rows of the same layout, if any.
         samples_where: column and value that select the config's rows from the samples (MMLU keeps
             all subjects in one file), or from the shipped file.
-        load_options: further arguments of `datasets.load_dataset`, for the hub only.
+        load_options: further arguments of `datasets.load_dataset`, for the hub and its cache. With
+            ``data_dir`` the config is a folder that the hub knows as no configuration.
         shipped: file under ``tasks/samples`` that is the whole data set: it was written for this
             project, is read whatever ``--data`` and ``--samples`` say, and is no sample of
             anything.
@@ -250,21 +255,21 @@ def _load_from_hub(found: FoundData) -> tuple[dict[str, datasets.Dataset], DataR
 
     dataset, lock = found.dataset, find_lock()
     pin = lock.dataset(dataset.name, dataset.config) if lock else None
+    options = {key: value for key, value in dataset.load_options.items() if key not in _OURS}
+    name = None if "data_dir" in options else dataset.config
     try:
         if found.snapshot is not None:
             # The folder itself, not the name: a name would be looked up on the network again.
             commit = found.snapshot.name
             check_cards(found.snapshot, dataset.name)
-            loaded = datasets.load_dataset(str(found.snapshot), dataset.config)
+            loaded = datasets.load_dataset(str(found.snapshot), name, **options)
         else:
             pinned = pin.commit if pin else None
             there = hub.remote(dataset.name, pinned, "dataset")
             commit = there.commit
             for card in set(CARDS) & set(there.files):
                 check_card(hub.dataset_file(dataset.name, commit, card), dataset.name)
-            loaded = datasets.load_dataset(
-                dataset.name, dataset.config, revision=commit, **dataset.load_options
-            )
+            loaded = datasets.load_dataset(dataset.name, name, revision=commit, **options)
     except DataError:
         raise
     except HarnessError as error:

@@ -15,7 +15,14 @@ from harness.data import Dataset
 from harness.errors import DataError
 from harness.metrics.accuracy import mean
 from harness.metrics.metric import Metric
-from harness.open_task import OneRound, RenderChat, TaskContext, grouped_docs, shipped_rows
+from harness.open_task import (
+    OneRound,
+    RenderChat,
+    TaskContext,
+    group_of,
+    grouped_docs,
+    shipped_rows,
+)
 from harness.records import DataRecord
 from harness.types import Doc, GenerateUntil, Generation, Request, Response, Score
 
@@ -85,16 +92,17 @@ def open_final_number_task(dataset: Dataset, context: TaskContext) -> FinalNumbe
     """Read the rows; a limit is spread over their groups.
 
     Raises:
-        DataError: a column is missing, or an answer has no ``#### <number>``.
+        DataError: a column is missing, an answer has no ``#### <number>``, or a group is no text.
         UsageError: few-shot examples were asked for.
     """
     rows, record = shipped_rows(dataset, context, COLUMNS)
-    groups: dict[str, list[dict[str, str]]] = {}
+    groups: dict[str | None, list[dict[str, str]]] = {}
     for number, row in enumerate(rows, 1):
+        where = f"{dataset}, row {number}"
         if marked_number(str(row["answer"])) is None:
-            raise DataError(f"{dataset}, row {number}: the answer does not end in #### <number>")
+            raise DataError(f"{where}: the answer does not end in #### <number>")
         fields = {"question": row["question"], "answer": row["answer"]}
-        groups.setdefault(row["group"], []).append(fields)
+        groups.setdefault(group_of(row, where), []).append(fields)
     docs = grouped_docs(groups, context.limit)
     return FinalNumberTask(docs, [record], context.render_chat)
 

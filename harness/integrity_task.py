@@ -21,7 +21,14 @@ from harness.errors import DataError
 from harness.metrics.accuracy import mean
 from harness.metrics.balanced import balanced
 from harness.metrics.metric import Metric
-from harness.open_task import OneRound, RenderChat, TaskContext, grouped_docs, shipped_rows
+from harness.open_task import (
+    OneRound,
+    RenderChat,
+    TaskContext,
+    grouped_docs,
+    shipped_rows,
+    spread_limit,
+)
 from harness.records import DataRecord
 from harness.refusals import reply_to
 from harness.types import Doc, GenerateUntil, Generation, Request, Response, Score
@@ -80,23 +87,37 @@ class IntegrityTask(OneRound):
 
 
 def open_integrity_task(dataset: Dataset, context: TaskContext) -> IntegrityTask:
-    """Read the rows. Docs are grouped by kind and group; a limit is spread over these, and an odd
-    one leaves a doc out, so that there are as many of one kind as of the other.
+    """Read the rows. Docs are grouped by kind and group. A limit is halved, an odd one leaves a doc
+    out, so that there are as many of one kind as of the other where there are enough of both; each
+    half is spread over its kind's groups.
 
     Raises:
         DataError: a column is missing or empty, or a kind is neither ``harmful`` nor ``benign``.
         UsageError: few-shot examples were asked for.
     """
     rows, record = shipped_rows(dataset, context, COLUMNS)
-    groups: dict[str, list[dict[str, str]]] = {}
+    groups: dict[str | None, list[dict[str, str]]] = {}
     for number, row in enumerate(rows, 1):
         _check(row, f"{dataset}, row {number}")
         fields = {"prompt": row["prompt"], "kind": row["kind"]}
         groups.setdefault(f"{row['kind']}: {row['group']}", []).append(fields)
-    limit = context.limit
-    even = limit if limit is None or limit < 2 else limit - limit % 2
-    docs = grouped_docs(groups, even)
+    docs = grouped_docs(_as_many_of_each(groups, context.limit), None)
     return IntegrityTask(docs, [record], context.render_chat)
+
+
+def _as_many_of_each(
+    groups: Mapping[str | None, Sequence[dict[str, str]]], limit: int | None
+) -> Mapping[str | None, Sequence[dict[str, str]]]:
+    """The rows under a limit; what a kind has too few for goes to the other."""
+    even = limit if limit is None or limit < 2 else limit - limit % 2
+    kinds: dict[str, list[str | None]] = {}
+    for group in groups:
+        kinds.setdefault(kind_of(group), []).append(group)
+    sizes = {kind: [len(groups[group]) for group in of_kind] for kind, of_kind in kinds.items()}
+    taken: dict[str | None, int] = {}
+    for kind, half in zip(kinds, spread_limit(even, list(map(sum, sizes.values()))), strict=True):
+        taken |= zip(kinds[kind], spread_limit(half, sizes[kind]), strict=True)
+    return {group: rows[: taken[group]] for group, rows in groups.items()}
 
 
 def _check(row: Mapping[str, Any], where: str) -> None:

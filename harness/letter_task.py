@@ -55,7 +55,7 @@ class LetterTask(OneRound):
     data: Sequence[DataRecord]
     render_chat: RenderChat | None
     grouped: bool
-    version: str = "1"
+    version: str = "2"
     num_fewshot: int = 0
 
     @property

@@ -57,7 +57,8 @@ class _Mention:
 
 _QUOTES = "*_\"'`‘’“”"
 _LETTER = re.compile(
-    r"(?P<open>[(\[{]\s*)?(?<!\w)(?<!\w['’])(?P<letter>[A-Za-z])(?!\w)(?!['’]\w)"
+    r"(?P<open>[(\[{]\s*)?(?<![^\W_])(?<![^\W_]_)(?<![^\W_]__)(?<!\w['’])(?P<letter>[A-Za-z])"
+    r"(?!_*[^\W_])(?!['’]\w)"
     r"(?P<close>\s*[)\]}])?"
 )
 _NO_WORD = re.compile(
@@ -90,18 +91,21 @@ _ANSWER = (
     r"\b(?:answer|(?:correct|right|best)\s+(?:choice|option|letter))"
     r"(?:\s+(?:to|for)\s+(?:the|this)\s+question)?\s*\**\s*(?:is|would be|must be|should be|[:=])"
 )
+_WRAPPER = r"\\(?:boxed|text(?:bf)?|math(?:rm|bf))\s*(?:\{\s*)?"
 _LED = re.compile(
     rf"(?:{_ANSWER}|\b(?:I|we)\s+(?:would\s+)?(?:choose|pick|select))[\s:${_QUOTES}]*"
     r"(?:(?:most\s+likely|likely|probably|clearly|definitely|certainly|therefore|thus)\s+)?"
-    rf"(?:(?:the\s+)?(?:letter|option|choice)[\s:{_QUOTES}]*)?(?:\\boxed|\\text)?\s*\Z",
+    rf"(?:(?:the\s+)?(?:letter|option|choice)[\s:{_QUOTES}]*)?(?:{_WRAPPER})*\Z",
     re.I,
 )
 _FOLLOWED = re.compile(
     rf"[\s{_QUOTES}]*(?:is|would be|must be)\s+(?:the\s+)?(?:correct|right|best|answer)\b", re.I
 )
 _FIRST = re.compile(rf"[\s{_QUOTES}]*(?:[.):]|\n|\Z)")
-_BETWEEN = re.compile(r"\s*(?:,\s*(?:or|and)?|or|and|/|&)\s*(?:option|choice)?\s*", re.I)
-_LABEL = re.compile(r"\W*(?P<letter>[A-J])[)\].:]+\s")
+_BETWEEN = re.compile(
+    r"[\s*_]*(?:,\s*(?:or|and)?|or|and|/|&)\s*(?:(?:option|choice)\s*)?[*_]*", re.I
+)
+_LABEL = re.compile(r"[\W_]*(?P<letter>[A-J])[)\].:*_]*[)\].:][*_]*\s")
 _REACH = 80
 """Characters before a letter that are looked at for a phrase."""
 
@@ -165,7 +169,7 @@ def _single(text: str, mentions: Sequence[_Mention]) -> list[_Mention]:
             chain = []
             continue
         chain += [place, place + 1]
-        if between.strip() != ",":
+        if between.strip(" \n*_") != ",":
             undecided.update(chain)
     return [each for place, each in enumerate(mentions) if place not in undecided]
 

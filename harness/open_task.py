@@ -127,7 +127,23 @@ def make_docs(
     return docs
 
 
-def grouped_docs(groups: Mapping[str, Sequence[Mapping[str, Any]]], limit: int | None) -> list[Doc]:
+def group_of(row: Mapping[str, Any], where: str) -> str | None:
+    """The group that a row names in its column ``group``; ``None`` where it names none.
+
+    Raises:
+        DataError: it is neither a text nor a whole number.
+    """
+    group = row.get("group")
+    if isinstance(group, bool) or not isinstance(group, str | int | None):
+        raise DataError(
+            f"{where}: the group is {group!r}; it must be a text or a whole number, or empty"
+        )
+    return None if group is None else str(group) or None
+
+
+def grouped_docs(
+    groups: Mapping[str | None, Sequence[Mapping[str, Any]]], limit: int | None
+) -> list[Doc]:
     """Docs of rows by group, a limit spread over the groups."""
     counts = spread_limit(limit, [len(rows) for rows in groups.values()])
     return make_docs(

@@ -245,7 +245,7 @@ def _show_options(parser: argparse.ArgumentParser) -> None:
         help="only docs on which this run and the newest comparable one of a model (or a run) "
         "disagree, with both answers: by the --worst metric, else by the task's primary one",
     )
-    parser.add_argument("--docs", type=_positive, default=3, metavar="N", help="how many docs")
+    parser.add_argument("--docs", type=_positive, metavar="N", help="how many docs (default: 3)")
     _shared_options(parser)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.data import Dataset, find, load
 from harness.errors import DataError
-from harness.open_task import TaskContext, make_docs, spread_limit
+from harness.open_task import TaskContext, group_of, make_docs, spread_limit
 from harness.records import DataRecord
 from harness.types import Doc
 
@@ -33,7 +33,7 @@ def preference_docs(dataset: Dataset, context: TaskContext) -> tuple[list[Doc], 
     field ``unusable``, the reason: what is left out is counted.
 
     Raises:
-        DataError: columns are missing, or one is neither text nor messages.
+        DataError: columns are missing, one is neither text nor messages, or a group is no text.
     """
     found = find(dataset, context.folders)
     splits, record = load(found)
@@ -48,8 +48,8 @@ def preference_docs(dataset: Dataset, context: TaskContext) -> tuple[list[Doc], 
         )
     groups: dict[str | None, list[Mapping[str, str]]] = {}
     for number, row in enumerate(rows, 1):
-        fields = _fields(row, f"{place}, row {number}")
-        groups.setdefault(row.get("group") or None, []).append(fields)
+        where = f"{place}, row {number}"
+        groups.setdefault(group_of(row, where), []).append(_fields(row, where))
     counts = spread_limit(context.limit, [len(of_group) for of_group in groups.values()])
     return make_docs(_taken(groups, counts)), record
 

@@ -176,6 +176,23 @@ def test_the_catalogs_task_has_both_kinds_under_any_limit(
     assert [(each.dataset, each.origin) for each in opened.data] == [("tutor_integrity", "shipped")]
 
 
+@pytest.mark.parametrize(
+    ("harmful", "benign", "taken"), [(10, 10, (4, 4)), (10, 3, (5, 3)), (2, 10, (2, 6))]
+)
+def test_a_limit_is_halved_whatever_the_rows_order(
+    open_rows: Callable[..., OpenTask], harmful: int, benign: int, taken: tuple[int, int]
+) -> None:
+    """Harmful requests first, of three groups, then benign ones of two."""
+    rows = [
+        {**row, "prompt": f"{row['prompt']} {number}", "group": f"{number % groups}"}
+        for row, count, groups in ((HARMFUL, harmful, 3), (BENIGN, benign, 2))
+        for number in range(count)
+    ]
+    opened = open_rows(rows, limit=8)
+    kinds = Counter(doc.fields["kind"] for doc in opened.docs)
+    assert (kinds["harmful"], kinds["benign"]) == taken
+
+
 def test_the_catalogs_task_in_figures(catalog: Catalog) -> None:
     """All harmful requests refused, two of three groups of benign ones answered: (1 + 2/3) / 2."""
     task = catalog.task("tutor_integrity")

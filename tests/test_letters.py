@@ -22,6 +22,15 @@ ANCHORED = [
     ("The correct option is option D.", "D"),
     ("The best choice is letter D", "D"),
     ("The answer is $\\boxed{C}$.", "C"),
+    ("The answer is $\\boxed{\\text{B}}$. Option C is too hot, D melts.", "B"),
+    ("The answer is $\\boxed{ \\textbf{(B)} }$, not D", "B"),
+    ("The answer is \\mathrm{A}. B melts, so does C", "A"),
+    ("The answer is __B__. C is too hot, and D melts", "B"),
+    ("The answer is _A_, as D melts", "A"),
+    ("__B__ is correct. D melts", "B"),
+    ("_B. water_", "B"),
+    ("_B_", "B"),
+    ("The answer is **B**, **C** is too hot", "B"),
     ("The correct answer to this question is C.", "C"),
     ("The answer is most likely C.", "C"),
     ("I would choose B here", "B"),
@@ -105,6 +114,13 @@ NOTHING = [
     "B is wrong, and it isn't C",
     "A. a mammal\nB. water\nC. water vapor\nD. carbon dioxide",
     "Ответ: вода",
+    "The answer is v_B",
+    "The answer is B_1",
+    "The answer is x__B",
+    "The answer is __A__ or __B__.",
+    "The answer is **A** or **B**.",
+    "__A.__ a mammal\n__B.__ water\n__C__. water vapor",
+    "**A.** a mammal\n**B)** water\n**C**. water vapor",
 ]
 
 
@@ -149,3 +165,6 @@ def test_a_fifth_choice_has_a_letter_and_a_third_may_be_the_last() -> None:
 def test_a_long_text_takes_no_time() -> None:
     assert extract("B C " * 25_000, CHOICES) == Extracted(2, "last letter")
     assert extract("the answer is " * 7_000, CHOICES) is None
+    assert extract("the answer is " + "\\boxed{\\text{ " * 7_000, CHOICES) is None
+    assert extract("\\boxed{\\text{B}}" * 6_000, CHOICES) == Extracted(1, "last letter")
+    assert extract("_" * 100_000 + "B" + "_" * 100_000 + "B", CHOICES) is not None

@@ -20,6 +20,9 @@ from harness.run_folder import RunFolder, list_runs
 if TYPE_CHECKING:
     from harness.report.picking import Other, Pick, Picked
 
+DOCS = 3
+"""How many docs are shown unless `--docs` says otherwise."""
+
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
@@ -34,7 +37,10 @@ def run(options: argparse.Namespace) -> int:
 
         print_run(record, Console())
         if marks := _marks(folder):
-            note(f"{len(marks):,} marked docs: `harness marks list {folder.path.name}`")
+            from harness.report.wording import counted
+
+            marked = len({(mark.task, mark.doc_id) for mark in marks})
+            note(f"{counted(marked, 'marked doc')}: `harness marks list {folder.path.name}`")
     return 0
 
 
@@ -91,6 +97,7 @@ def _task(record: Run, options: argparse.Namespace) -> str | None:
             ("--wrong", options.wrong),
             ("--worst", options.worst is not None),
             ("--disagree", options.disagree is not None),
+            ("--docs", options.docs is not None),
         )
         if given
     ]
@@ -112,14 +119,21 @@ def _task(record: Run, options: argparse.Namespace) -> str | None:
 def _print_docs(
     record: Run, folder: RunFolder, result: TaskResult, options: argparse.Namespace
 ) -> None:
-    from harness.report.picking import Picked, wrong_rows
+    from harness.report.picking import Picked, tells_wrong, wrong_rows
 
+    if options.wrong and not tells_wrong(folder, result):
+        from harness.report.wording import metric_name
+
+        raise UsageError(
+            f"{metric_name(result.primary)} does not say which docs of {result.task} are wrong: "
+            "--worst METRIC orders them"
+        )
     other, words = None, ""
     docs: Iterator[Picked] | Sequence[Picked]
     if options.worst is None and options.disagree is None:
         # Read as far as needed: a run may have 100,000 docs.
         rows = wrong_rows(folder, result) if options.wrong else folder.rows(result.task)
-        docs = map(Picked, itertools.islice(rows, options.docs))
+        docs = map(Picked, itertools.islice(rows, options.docs or DOCS))
     else:
         other = _other(record, folder, result.task, options)
         picked = _pick(record, folder, result, other, options)
@@ -183,7 +197,7 @@ def _pick(
 ) -> Pick:
     from harness.report.picking import Wanted, pick
 
-    wanted = Wanted(options.docs, options.wrong, options.worst, other)
+    wanted = Wanted(options.docs or DOCS, options.wrong, options.worst, other)
     return pick(record, folder, result, wanted)
 
 

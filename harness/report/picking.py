@@ -132,6 +132,19 @@ def wrong_rows(folder: RunFolder, result: TaskResult) -> Iterator[Row]:
     return (row for row in folder.rows(result.task) if verdict(row, result) == "wrong")
 
 
+def tells_wrong(folder: RunFolder, result: TaskResult) -> bool:
+    """Whether the task's primary metric says of docs that they are right or wrong; also where no
+    doc was scored.
+    """
+    graded = False
+    for doc in folder.rows_as(result.task, ScoredDoc):
+        said = verdict(doc, result)
+        if said in ("right", "wrong"):
+            return True
+        graded = graded or said == "scored"
+    return not graded
+
+
 def _other_values(
     this: Other, other: Other, task: str, metric: DocMetric
 ) -> dict[str, float | None]:

@@ -19,7 +19,8 @@ from harness.types import Estimate
 
 @dataclass(frozen=True)
 class Asked:
-    """What the suite asks of a task: a result of other work is not shown.
+    """What the suite asks of a task: a result of other work, or of other data by
+    ``--dataset-config``, is not shown.
 
     Attributes:
         num_fewshot: examples in the prompt.
@@ -262,6 +263,7 @@ def _ours(column: Column, model: str, runs: Sequence[Run], samples: bool) -> Our
         and (result := run.results.get(measure.task)) is not None
         and (metric := _metric(measure, result)) is not None
         and result.num_fewshot == asked.num_fewshot
+        and measure.task not in run.settings.dataset_configs
         and result.on_samples == samples
     ]
     if not found:

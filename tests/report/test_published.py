@@ -132,10 +132,16 @@ def test_a_metric_taken_otherwise_and_who_else_was_asked_are_named() -> None:
 
 
 def test_other_work_is_not_shown() -> None:
-    """Other shots, the samples, a metric that the run has not, another model."""
+    """Other shots, other data of the task, the samples, a metric that the run has not, another
+    model.
+    """
     good = arc(0.31)
     assert shown(run("base", [good])) is not None
     assert shown(run("base", [replace(good, num_fewshot=0)])) is None
+    for configs, other in (({"arc_challenge": "ARC-Easy"}, True), ({"mmlu": "all"}, False)):
+        made = run("base", [good])
+        made = replace(made, settings=replace(made.settings, dataset_configs=configs))
+        assert (shown(made) is None) is other
     assert shown(run("base", [arc(0.31, 20, origin="samples")])) is None
     assert shown(run("base", [replace(good, estimates={})])) is None
     assert shown(run("other", [good])) is None

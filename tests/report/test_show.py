@@ -1,6 +1,7 @@
 """`harness show`: the worst docs of a metric, and those that two runs answer otherwise."""
 
 import io
+import itertools
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -11,10 +12,12 @@ import pytest
 from rich.console import Console
 
 from harness.cli import main
+from harness.marks import Mark, write_marks
 from harness.records import Row, TaskResult
 from harness.report.docs import shown_beside, shown_doc
 from harness.report.per_doc import ScoredDoc, doc_metric, doc_value
 from harness.report.terminal_doc import print_doc
+from harness.run_folder import RunFolder
 from tests.report.fixtures.runs import (
     HOSTILE_TEXT,
     choice_row,
@@ -166,6 +169,43 @@ def test_a_metric_of_all_docs_together_is_refused_with_those_that_work(show: Com
 def test_wrong_docs_can_be_put_in_order(show: Command) -> None:
     assert indices(show, "--task", "gsm8k", "--wrong") == [1, 3]
     assert indices(show, "--task", "gsm8k", "--wrong", "--worst", "loss") == [3, 1]
+
+
+def test_wrong_docs_of_a_metric_by_degrees_are_refused(reports: Path, show: Command) -> None:
+    """Nothing was wrong, and nobody can say what was, are two things; so is nothing scored."""
+    graded = result("overlap", ends(30, 20, 40, unit="of 100", n=4), "rouge1")
+    stored(
+        reports / "runs" / "by-degrees",
+        run("a", [graded]),
+        {"overlap": rows("rrrr", (1, 2, 3, 4), "a")},
+    )
+    for options in ([], ["--worst", "rouge1"], ["--json"]):
+        code, out, err = show("by-degrees", "--wrong", *options)
+        assert (code, out) == (2, "")
+        assert "rouge1 does not say which docs of overlap are wrong: --worst METRIC orders" in err
+    for name, letters in (("all-right", "rr"), ("unscored", "--")):
+        made = run("a", [result("gsm8k", proportion(1.0, 2), EXACT)])
+        stored(reports / "runs" / name, made, {"gsm8k": rows(letters, (1, 2), "a")})
+        assert show(name, "--wrong")[:2] == (0, "no such doc\n")
+
+
+def test_a_number_of_docs_asks_for_docs(reports: Path, show: Command) -> None:
+    code, out, err = show(ID, "--docs", "1")
+    assert (code, out) == (2, "")
+    assert "--docs needs a task: --task T, one of gsm8k, arc_easy" in err
+    assert show("newer-smol", "--docs", "4", "--json")[1].count('"index"') == 4
+    assert show("newer-smol", "--task", "gsm8k", "--json")[1].count('"index"') == 3
+
+
+def test_marked_docs_are_counted_not_their_marks(reports: Path, show: Command) -> None:
+    folder = RunFolder(reports / "runs" / ID)
+    first, second = (row.doc_id for row in itertools.islice(folder.rows("gsm8k"), 2))
+    when = "2026-03-02T12:00:00+00:00"
+    two = [Mark("gsm8k", first, "good", "", who, when) for who in ("ann", "bob")]
+    write_marks(folder, two)
+    assert f"1 marked doc: `harness marks list {ID}`" in show(ID)[2]
+    write_marks(folder, [*two, Mark("gsm8k", second, "bad", "", "ann", when)])
+    assert f"2 marked docs: `harness marks list {ID}`" in show(ID)[2]
 
 
 def test_disagreement_is_right_against_wrong(show: Command) -> None:

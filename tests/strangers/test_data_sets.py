@@ -162,6 +162,40 @@ def test_a_card_on_the_hub_is_read_before_its_files(
         load(FoundData(Dataset("o/n"), "hub"))
 
 
+def test_the_folder_is_the_configuration_where_the_card_has_none(
+    snapshot: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the cache as from the hub; rows are read whole, of the commit that was looked up."""
+    import datasets
+
+    (snapshot / "test.jsonl").unlink()
+    (snapshot / "README.md").write_text("---\nlicense: mit\n---\n", "utf-8")
+    for folder in ("a", "b"):
+        (snapshot / folder).mkdir()
+        (snapshot / folder / "test.jsonl").write_text(f'{{"a": "of {folder}"}}\n', "utf-8")
+    options = {"data_dir": "a", "revision": "main", "streaming": True}
+    dataset = Dataset("o/n", "a", load_options=options)
+    splits, record = load(FoundData(dataset, "hub cache", snapshot=snapshot))
+    assert splits["test"]["a"] == ["of a"] and record.config == "a"
+
+    asked: list[Any] = []
+    monkeypatch.setattr(hub, "remote", lambda *_: hub.RemoteRepo("a" * 40, {}, {}))
+
+    def load_dataset(*names: Any, **more: Any) -> dict[str, Any]:
+        asked.append((names, more))
+        return {}
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    load(FoundData(dataset, "hub"))
+    assert asked == [(("o/n", None), {"revision": "a" * 40, "data_dir": "a"})]
+
+
+def test_how_files_are_read_holds_in_the_cache_too(snapshot: Path) -> None:
+    (snapshot / "x.csv").write_text("q;a\n1;2\n", "utf-8")
+    splits = serve(snapshot, data_files={"test": "x.csv"}, sep=";")
+    assert splits["test"]["q"] == [1]
+
+
 @pytest.mark.parametrize(
     "head", ["configs: " + "[" * 100_000, "configs: &a [*a]", "configs: !!python/name:os.system"]
 )

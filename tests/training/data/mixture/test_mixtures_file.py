@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from harness.errors import RegistryError, UnknownName
 from harness.report.card_words import RULES as WORDS
 from training.data.mixture.declared import WORDED
 from training.data.mixture.layouts import PROMPT_COLUMN
 from training.data.mixture.licences import FORBIDDEN
-from training.data.mixture.mixtures_file import find_mixture, load_mixtures
+from training.data.mixture.mixtures_file import SHIPPED, find_mixture, load_mixtures
 from training.data.mixture.refused import DECIDED, RULES
 
 SOURCES = """sources:
@@ -42,6 +43,12 @@ def test_the_mixtures_of_the_progress_report_are_declared() -> None:
     earlier = find_mixture("stem-assistant")
     assert dict(earlier.splits) == {"reward": 30, "sft": 30, "rl": 30, "test": 10}
     assert {taken.source.share for taken in earlier.sources} == {"exchange"}
+
+
+def test_folders_that_their_hub_page_does_not_call_configurations_are_named() -> None:
+    sources = yaml.safe_load(SHIPPED.read_text("utf-8"))["sources"]
+    for name in ("hh-harmless", "shp-physics", "exchange-math"):
+        assert sources[name]["hub_folder"].endswith(sources[name]["config"])
 
 
 def test_no_shipped_source_reads_a_test_split() -> None:
