@@ -24,6 +24,8 @@ ANCHORED = [
     ("The answer is $\\boxed{C}$.", "C"),
     ("The answer is $\\boxed{\\text{B}}$. Option C is too hot, D melts.", "B"),
     ("The answer is $\\boxed{ \\textbf{(B)} }$, not D", "B"),
+    ("The answer is \\(\\boxed{B}\\). Option C is too hot.", "B"),
+    ("The answer is \\[ B \\], not D", "B"),
     ("The answer is \\mathrm{A}. B melts, so does C", "A"),
     ("The answer is __B__. C is too hot, and D melts", "B"),
     ("The answer is _A_, as D melts", "A"),
