@@ -95,7 +95,7 @@ _WRAPPER = r"\\(?:boxed|text(?:bf)?|math(?:rm|bf))\s*(?:\{\s*)?"
 _LED = re.compile(
     rf"(?:{_ANSWER}|\b(?:I|we)\s+(?:would\s+)?(?:choose|pick|select))[\s:${_QUOTES}]*"
     r"(?:(?:most\s+likely|likely|probably|clearly|definitely|certainly|therefore|thus)\s+)?"
-    rf"(?:(?:the\s+)?(?:letter|option|choice)[\s:{_QUOTES}]*)?(?:\\[(\[]\s*)?(?:{_WRAPPER})*\Z",
+    rf"(?:(?:the\s+)?(?:letter|option|choice)[\s:{_QUOTES}]*)?(?:\\(?:[(\[]\s*)?)?(?:{_WRAPPER})*\Z",
     re.I,
 )
 _FOLLOWED = re.compile(
