@@ -279,7 +279,7 @@ def is_accuracy(metric: str, estimate: Estimate) -> bool:
     return (
         estimate.unit == "proportion"
         and estimate.higher_is_better
-        and not metric.partition(",")[0].endswith("_macro")
+        and not metric.endswith("_macro")
     )
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from harness.compare import StoredRun
 from harness.difference import Difference
+from harness.gate.decide import is_accuracy
 from harness.gate.drops import mean_drop
 from harness.gate.policy import Margin
 from harness.metrics.divergence import per_token
@@ -23,7 +24,7 @@ from harness.types import Estimate
 from harness.units import NATS
 from tests.compared import answers, documents, stored_run
 from tests.conftest import Command
-from tests.report.fixtures.runs import generated_row
+from tests.report.fixtures.runs import generated_row, proportion
 
 POLICY = """\
 profiles:
@@ -159,6 +160,13 @@ def test_the_model_itself_is_not_tested(harness: Command, store: Store, policy: 
     code, out, _ = harness("gate", "--model=tiny", "--baseline=tiny", f"--policy={policy}")
     assert code == 0
     assert out.startswith("same model: ") and len(out.splitlines()) == 1
+
+
+def test_a_macro_average_is_no_share_of_docs_under_any_filter() -> None:
+    share = proportion(0.5, 10)
+    assert is_accuracy("acc", share) and is_accuracy("exact_match,strict-match", share)
+    assert not is_accuracy("acc_macro", share)
+    assert not is_accuracy("exact_match,strict-match_macro", share)
 
 
 def test_a_baseline_holds_no_text(store: Store, harness: Command, tmp_path: Path) -> None:
