@@ -184,7 +184,12 @@ def unscored_notes(tasks: Sequence[Accuracy]) -> list[str]:
 
 
 def _changed(pairs: Sequence[Pair]) -> bool:
-    return any(dict(one.scores) != dict(other.scores) for one, other in pairs)
+    """Whether a doc scored otherwise, as far as the baseline tells: it holds no score of texts."""
+    return any(
+        (base.unscored is None) != (model.unscored is None)
+        or any(model.scores.get(key) != value for key, value in base.scores.items())
+        for base, model in pairs
+    )
 
 
 def outcome(said: Verdict, base: Run, model: Run, names: Sequence[str], policy: Policy) -> Outcome:

@@ -17,6 +17,8 @@ from harness.difference import Difference
 from harness.gate.decide import is_accuracy
 from harness.gate.drops import mean_drop
 from harness.gate.policy import Margin
+from harness.metrics.accuracy import mean
+from harness.metrics.corpus import corpus
 from harness.metrics.divergence import per_token
 from harness.records import DataRecord, ModelRecord, Row
 from harness.speed import Look, Speed
@@ -160,6 +162,24 @@ def test_the_model_itself_is_not_tested(harness: Command, store: Store, policy: 
     code, out, _ = harness("gate", "--model=tiny", "--baseline=tiny", f"--policy={policy}")
     assert code == 0
     assert out.startswith("same model: ") and len(out.splitlines()) == 1
+
+
+def test_the_model_itself_is_known_where_a_metric_is_of_texts(
+    harness: Command, store: Store, policy: Path
+) -> None:
+    """The baseline has no texts, so that what the run scored beside them decides."""
+    metrics = {"gsm8k": [mean("exact_match"), corpus("f1", len, higher_is_better=True)]}
+    rows = [
+        generated_row(index, " 7", scores={"exact_match": 1.0, "f1": ("7", " 7")})
+        for index in range(3)
+    ]
+    gate = ("gate", "--model=tiny", "--baseline=tiny", f"--policy={policy}")
+    store("tiny", RIGHT, RIGHT, rows={"gsm8k": rows}, metrics=metrics)
+    harness("accept", "tiny")
+    assert harness(*gate)[1].startswith("same model: ")
+    rows[0] = replace(rows[0], scores={}, unscored="no answer")
+    store("tiny", RIGHT, RIGHT, rows={"gsm8k": rows}, metrics=metrics)
+    assert not harness(*gate)[1].startswith("same model: ")
 
 
 def test_a_macro_average_is_no_share_of_docs_under_any_filter() -> None:
