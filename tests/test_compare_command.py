@@ -108,8 +108,28 @@ def test_the_newest_runs_of_equal_work_are_taken(harness: Command, runs: Path) -
         created="2026-05-01T00:00:00+00:00",
         status="interrupted",
     )
-    code, out, _ = harness("compare", "tiny", "other")
+    code, out, err = harness("compare", "tiny", "other")
     assert code == 0 and "runs: 2026-03-01-other against 2026-03-01-tiny" in out
+    assert "weights" not in err
+
+
+@pytest.mark.usefixtures("two")
+def test_a_newest_run_of_other_weights_is_not_passed_over_in_silence(
+    harness: Command, runs: Path
+) -> None:
+    for name in ("tiny", "other"):
+        stored_run(
+            runs,
+            name,
+            {"arc_easy": answers(BASE[: len(name)])},
+            created="2026-04-01T00:00:00+00:00",
+            weights_id=f"newer {name}",
+        )
+    for command in ("compare", "explain"):
+        code, _, err = harness(command, "tiny", "other")
+        assert code == 0, err
+        for name in ("tiny", "other"):
+            assert f"{name}: run 2026-03-01-{name} is taken; the newest" in err
 
 
 def test_two_runs_of_one_model_by_id(harness: Command, runs: Path, tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ import msgspec
 from harness.asking import Spent, ask_about, scored_rows
 from harness.catalog import load_catalog
 from harness.commands.eval_command import journals_folder, runs_folder
-from harness.commands.stored import advice_for, runs_of, stored_runs
+from harness.commands.stored import advice_for, runs_of, stored_runs, tell_of_newer
 from harness.compare import StoredRun
 from harness.errors import IncomparableRuns, RecordError
 from harness.gate.baseline import baseline_folder, read_baseline
-from harness.gate.decide import Outcome, decide, foresight
+from harness.gate.decide import Outcome, decide, foresight, gated_tasks
 from harness.gate.limits import Elsewhere, measured_elsewhere
 from harness.gate.policy import Policy, load_policy
 from harness.gate.sequential import Asked, decide_in_looks
@@ -70,6 +70,7 @@ def _of_run(base: StoredRun, policy: Policy, options: argparse.Namespace) -> Out
     stored = stored_runs(runs_folder(options))
     runs = runs_of(options.model, stored, load_zoo(options.zoo), options)
     model = _equal(base, runs)
+    tell_of_newer(model, runs)
     try:
         others = [each.run for each in stored]
         probe = last_probe(options.reports)
@@ -82,9 +83,13 @@ def _of_run(base: StoredRun, policy: Policy, options: argparse.Namespace) -> Out
 
 
 def _equal(base: StoredRun, runs: Sequence[StoredRun]) -> StoredRun:
-    """The newest run of the baseline's work, or the newest of all, to say what differs."""
-    equal = (each for each in runs if not work_differences(base.run, each.run))
-    return next(equal, runs[0])
+    """The newest run of the baseline's work, whatever else it was asked, or the newest of all, to
+    say what differs.
+    """
+    for each in runs:
+        if not work_differences(base.run, each.run, gated_tasks(base.run, each.run)):
+            return each
+    return runs[0]
 
 
 def _in_looks(base: StoredRun, policy: Policy, options: argparse.Namespace) -> Outcome:

@@ -63,6 +63,16 @@ def runs_of(
     raise RecordError(f"{name} has no complete run under {runs}. This makes one: {command}")
 
 
+def tell_of_newer(taken: StoredRun, runs: Sequence[StoredRun]) -> None:
+    """Say so where the newest run of a model is of other weights than the one that is taken."""
+    newest = runs[0].run
+    if newest.model.weights_id != taken.run.model.weights_id:
+        note(
+            f"{newest.model.name}: run {taken.run.id} is taken; the newest, {newest.id}, has other "
+            "weights, and is not of the same work"
+        )
+
+
 def advice_for(base: Run, model: Run) -> str:
     """Say what makes the two runs' work the same."""
     if base.model.chat_template != model.model.chat_template:

@@ -89,8 +89,7 @@ def decide(base: StoredRun, model: StoredRun, policy: Policy, elsewhere: Elsewhe
     """
     names = labels([base.run, model.run])
     check_policy(base.run, model.run, policy, elsewhere)
-    comparable = paired_tasks(base.run, model.run)
-    asked = [task for task in base.run.results if task in comparable]
+    asked = gated_tasks(base.run, model.run)
     notes = _against_parents(base.run, asked, policy)
     if found := work_differences(base.run, model.run, asked, (names[0], names[1])):
         raise IncomparableRuns(names[0], names[1], found)
@@ -128,6 +127,12 @@ def decide(base: StoredRun, model: StoredRun, policy: Policy, elsewhere: Elsewhe
         visible=_visible(pooled, policy),
         notes=(*notes, *unscored_notes(accuracies)),
     )
+
+
+def gated_tasks(base: Run, model: Run) -> list[str]:
+    """The baseline's tasks that a run can be held to, whatever else the run was asked."""
+    comparable = paired_tasks(base, model)
+    return [task for task in base.results if task in comparable]
 
 
 def _against_parents(base: Run, asked: Sequence[str], policy: Policy) -> list[str]:

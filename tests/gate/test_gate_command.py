@@ -156,6 +156,35 @@ def test_json_holds_the_whole_outcome(store: Store, gate: Gate) -> None:
     assert pooled["drop"] == pytest.approx(0.03) and pooled["low"] < 0.03 < pooled["high"]
 
 
+@pytest.mark.usefixtures("baseline")
+def test_a_newer_run_that_was_asked_more_is_the_one_that_counts(store: Store, gate: Gate) -> None:
+    """It lost all; the older one, of the baseline's tasks alone, would pass."""
+    wrong = [0] * 500
+    store("other", RIGHT, RIGHT)
+    newer = store(
+        "other", wrong, wrong, rows={"piqa": answers(RIGHT)}, created="2026-04-01T12:00:00+00:00"
+    )
+    code, out, err = gate("--json")
+    assert code == 1 and json.loads(out)["model_run"] == newer.run.id, err
+
+
+@pytest.mark.usefixtures("baseline")
+def test_an_older_run_is_taken_where_the_newest_was_asked_less_and_that_is_said(
+    store: Store, gate: Gate, tmp_path: Path
+) -> None:
+    older = store("other", RIGHT, RIGHT, rows={"piqa": answers(RIGHT)})
+    newest = stored_run(
+        tmp_path / "reports/runs",
+        "other",
+        {"arc_easy": answers(RIGHT)},
+        created="2026-04-01T12:00:00+00:00",
+        weights_id="others",
+    )
+    code, out, err = gate("--json")
+    assert code == 0 and json.loads(out)["model_run"] == older.run.id, err
+    assert f"run {older.run.id} is taken; the newest, {newest.run.id}, has other weights" in err
+
+
 def test_the_model_itself_is_not_tested(harness: Command, store: Store, policy: Path) -> None:
     store("tiny", RIGHT, RIGHT)
     harness("accept", "tiny")
