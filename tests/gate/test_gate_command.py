@@ -319,6 +319,19 @@ def test_costs_and_divergence_have_limits(store: Store, gate: Gate, policy: Path
     assert "disk: 1, within its limit of 1.1 times" in out
 
 
+@pytest.mark.parametrize("served", ["tiny", "other"])
+def test_weights_that_are_not_here_have_no_size(
+    harness: Command, store: Store, gate: Gate, policy: Path, served: str
+) -> None:
+    policy.write_text(POLICY + "limits: {disk: 1.1 times}\n")
+    for name in ("tiny", "other"):
+        store(name, RIGHT, RIGHT, **({"disk_bytes": 0} if name == served else {}))
+    harness("accept", "tiny")
+    code, _, err = gate()
+    assert code == 1 and f"was not measured in the whole of run 2026-03-01-{served}" in err
+    assert "take the limit out of the policy" in err
+
+
 @pytest.mark.usefixtures("baseline")
 def test_speed_is_held_against_the_baselines_in_one_probe(
     store: Store, gate: Gate, policy: Path, tmp_path: Path
