@@ -22,6 +22,7 @@ from harness.commands.eval_command import (
 from harness.environment import describe_command, program
 from harness.errors import RecordError, UnknownName, UsageError
 from harness.job import make_job
+from harness.learned import keep_cards_of
 from harness.progress import note, open_progress
 from harness.records import Run
 from harness.rescoring import rescore
@@ -55,6 +56,8 @@ def run(options: argparse.Namespace) -> int:
                 displays.enter_context(opened)
                 return opened
 
+            # What the model learned from may be built no more: the earlier run has kept its cards.
+            keep_cards_of(folder.path, _folder(options), earlier.model.data_cards)
             journals, command = journals_folder(options), describe_command()
             finished = rescore(job, folder, earlier, journals, command, ask, display, note)
     except BaseException:
@@ -69,13 +72,17 @@ def run(options: argparse.Namespace) -> int:
     return 1 if any(result.unscored >= result.docs for result in finished.results.values()) else 0
 
 
+def _folder(options: argparse.Namespace) -> Path:
+    """The earlier run's folder, which need not be there."""
+    return runs_folder(options) / Path(options.run).name
+
+
 def _earlier_run(options: argparse.Namespace) -> Run:
     runs = runs_folder(options)
     known = [path.name for path in list_runs(runs)]
-    name = Path(options.run).name
-    if name not in known:
+    if _folder(options).name not in known:
         raise UnknownName("run", options.run, known, str(runs))
-    earlier = RunFolder(runs / name).read()
+    earlier = RunFolder(_folder(options)).read()
     if earlier.status != "complete":
         raise UsageError(
             f"run {earlier.id} is {earlier.status}: finish it first, with "
