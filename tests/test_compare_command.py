@@ -217,6 +217,29 @@ def test_the_advice_keeps_how_the_model_was_run(harness: Command, runs: Path) ->
     )
 
 
+def test_the_advice_asks_the_same_samples_of_the_same_server(harness: Command, runs: Path) -> None:
+    stored_run(runs, "tiny", {"arc_easy": answers(BASE)})
+    base = stored_run(runs, "tiny", {"arc_easy": answers(BASE)}, id="base")
+    base.folder.write(
+        replace(base.run, settings=replace(base.run.settings, suite="card", samples=True))
+    )
+    far = stored_run(runs, "far", {"arc_easy": answers(MODEL[:9])})
+    how = replace(
+        far.run.settings, backend="api", dtype="auto", base_url="http://h/v1", served_model="a b"
+    )
+    far.folder.write(replace(far.run, settings=how))
+    err = harness("compare", "base", "far")[2]
+    assert (
+        "make eval MODEL=far SUITE=card BACKEND=api BASE_URL=http://h/v1 "
+        """ARGS='--served-model '"'"'a b'"'"' --samples'""" in err
+    )
+    how = replace(how, backend="lm_eval", base_url=None, served_model=None, lm_eval_model="dummy")
+    far.folder.write(replace(far.run, settings=replace(how, lm_eval_args="a=1,b=2")))
+    err = harness("compare", "base", "far")[2]
+    said = "ARGS='--lm-eval-model dummy --lm-eval-args a=1,b=2 --samples'"
+    assert f"make eval MODEL=far SUITE=card BACKEND=lm_eval {said}" in err
+
+
 def test_what_changed_with_time_is_asked_of_both_again(harness: Command, runs: Path) -> None:
     """The model was asked what the base was, of another version: once more is no use."""
     older = {"arc_easy": {"version": "0.9"}}

@@ -19,6 +19,7 @@ from harness.commands.eval_command import (
     publish,
     runs_folder,
 )
+from harness.commands.stored import asking
 from harness.environment import describe_command, program
 from harness.errors import RecordError, UnknownName, UsageError
 from harness.job import make_job
@@ -98,25 +99,6 @@ def _earlier_run(options: argparse.Namespace) -> Run:
 
 def _ask(earlier: Run, options: argparse.Namespace) -> str:
     """The `harness eval` that asks the model what the earlier run asked."""
-    settings = earlier.settings
-    command = [*program(), "eval", "--model", earlier.model.name]
-    command += ["--suite", settings.suite] if settings.suite else []
-    command += ["--tasks", ",".join(settings.tasks)] if not settings.suite else []
-    for option, value in (
-        ("--limit", settings.limit),
-        ("--num-fewshot", settings.num_fewshot),
-        ("--data", settings.data),
-        ("--dtype", settings.dtype),
-        ("--head", settings.head if settings.head != "float32" else None),
-        ("--backend", settings.backend),
-        ("--reference", settings.reference),
-        ("--base-url", settings.base_url),
-        ("--served-model", settings.served_model),
-        ("--lm-eval-model", settings.lm_eval_model if settings.lm_eval_model != "hf" else None),
-        ("--lm-eval-args", settings.lm_eval_args or None),
-    ):
-        command += [option, str(value)] if value is not None else []
-    command += ["--samples"] if settings.samples else []
-    for task, config in settings.dataset_configs.items():
-        command += ["--dataset-config", f"{task}={config}"]
-    return shlex.join([*command, *places(options)])
+    asked = asking(earlier.model.name, earlier.settings, earlier.settings)
+    words = [word for option, value in asked for word in (option, value) if word]
+    return shlex.join([*program(), "eval", *words, *places(options)])
