@@ -1,10 +1,22 @@
-"""Which of several continuations a model chose, as a metric counts it."""
+"""What a metric takes of a doc: which of its statistics, and which continuation was chosen."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 _CHOOSING = ("acc", "acc_norm", "exact_match")
+
+
+def statistic_of(metric: str, scores: Container[str]) -> str:
+    """The key of what docs contribute to a metric.
+
+    A macro average reduces what the plain metric does, under that one's key.
+
+    Args:
+        metric: its name in the record.
+        scores: the keys that docs have.
+    """
+    return metric if metric in scores else metric.removesuffix("_macro")
 
 
 def per_char(continuations: Sequence[str], logprobs: Sequence[float]) -> list[float | None]:
@@ -22,7 +34,7 @@ def chosen(continuations: Sequence[str], logprobs: Sequence[float], metric: str)
 
     ``None`` where there is nothing to choose between, or the metric is of no choice.
     """
-    name = metric.partition(",")[0].removesuffix("_macro")
+    name = statistic_of(metric, ()).partition(",")[0]
     if len(continuations) < 2 or name not in _CHOOSING:
         return None
     values = per_char(continuations, logprobs) if name == "acc_norm" else list(logprobs)

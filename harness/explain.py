@@ -9,7 +9,7 @@ from itertools import groupby
 
 import numpy as np
 
-from harness.choices import per_char
+from harness.choices import per_char, statistic_of
 from harness.compare import StoredRun
 from harness.errors import RecordError, UsageError
 from harness.paired import tango_interval
@@ -106,7 +106,7 @@ def explain(base: StoredRun, model: StoredRun, task: str, most: int) -> Explanat
     docs: list[_Doc] = []
     flips: list[Flip] = []
     for one, other in _pairs(base, model, task):
-        values = [row.scores.get(metric) for row in (one, other)]
+        values = [row.scores.get(statistic_of(metric, row.scores)) for row in (one, other)]
         if not all(value in (0, 1) for value in values):
             continue
         first, second = (int(value == (1 if better else 0)) for value in values)
@@ -149,7 +149,7 @@ def _lead(row: Row, metric: str) -> float | None:
     right = [text.strip() == row.target.strip() for text in row.continuations]
     if sum(right) != 1 or len(right) < 2 or len(row.logprobs) != len(right):
         return None
-    scaled = metric.partition(",")[0] == "acc_norm"
+    scaled = statistic_of(metric, row.scores).partition(",")[0] == "acc_norm"
     values = per_char(row.continuations, row.logprobs) if scaled else row.logprobs
     if any(value is None for value in values):
         return None

@@ -13,10 +13,9 @@ from pathlib import Path
 from harness.data_card import DataCard, card_digest, decode_card, encode_card
 from harness.errors import DataError, WeightsError
 from harness.lineage import built_folder, read_lineage
+from harness.run_folder import CARDS
 from harness.storage import write_atomic
 from harness.zoo import ModelSpec, Zoo
-
-FOLDER = "cards"
 
 
 def learned_from(spec: ModelSpec, zoo: Zoo) -> dict[str, DataCard]:
@@ -41,6 +40,16 @@ def keep_cards(run: Path, cards: Mapping[str, DataCard]) -> None:
         write_atomic(_path(run, card_digest(card)), encode_card(card))
 
 
+def keep_cards_of(run: Path, other: Path, digests: Mapping[str, str]) -> None:
+    """Copy into a run's folder those of the cards that another run keeps.
+
+    Raises:
+        StorageError: they cannot be written.
+    """
+    found = {name: kept_card(other, digest) for name, digest in digests.items()}
+    keep_cards(run, {name: card for name, card in found.items() if card is not None})
+
+
 def kept_card(run: Path, digest: str) -> DataCard | None:
     """A card that a run keeps; ``None`` where it is not there, or is damaged."""
     try:
@@ -50,4 +59,4 @@ def kept_card(run: Path, digest: str) -> DataCard | None:
 
 
 def _path(run: Path, digest: str) -> Path:
-    return run / FOLDER / f"{digest[:16]}.json"
+    return run / CARDS / f"{digest[:16]}.json"

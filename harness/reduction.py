@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.choices import statistic_of
 from harness.metrics.divergence import BINS, binned_quantile
 from harness.metrics.overlap import BLEU_UNIT, COUNTS, OF_100, corpus_bleu
 from harness.paired import macro_difference
@@ -120,10 +121,8 @@ def reduced(
 
 def _key(metric: str, pairs: Sequence[Pair]) -> tuple[str, bool]:
     """Which of the docs' statistics a metric reduces, and whether it is a macro average of it."""
-    of = metric.removesuffix("_macro")
-    if of != metric and not any(metric in doc.scores for pair in pairs for doc in pair):
-        return of, True
-    return metric, False
+    key = statistic_of(metric, {key for pair in pairs for doc in pair for key in doc.scores})
+    return key, key != metric
 
 
 def _fits(unit: str, statistic: Statistic) -> bool:

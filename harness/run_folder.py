@@ -5,6 +5,7 @@ A run is a folder ``<runs>/<run id>/``::
     run.json                  the run: model, settings, environment, a TaskResult per finished task
     rows/<task>.jsonl         one Row per doc, in the order in which docs were finished
     rows/<task>.jsonl.part    the same while the task is being scored
+    cards/<digest>.json       cards of the data that the model learned from (`harness.learned`)
 
 ``run.json`` is replaced atomically after every task, and rows are appended as they come, so that
 a run that stops at any moment keeps its finished tasks.
@@ -29,6 +30,8 @@ from harness.storage import UNDECODABLE, explained, remove_parts, write_atomic
 
 RowT = TypeVar("RowT")
 
+CARDS = "cards"
+_CARD = "[0-9a-f]" * 16 + ".json"
 _UNBEGUN_SECONDS = 3600
 
 
@@ -55,8 +58,14 @@ class RunFolder:
         return True
 
     def discard_if_empty(self) -> None:
-        """Remove the folder again if nothing was ever written into it."""
-        for folder in (self.path / "rows", self.path):
+        """Remove the folder again if no run was ever written into it, and nothing but its cards."""
+        cards = self.path / CARDS
+        if not _holds_run(self.path) and not cards.is_symlink():
+            remove_parts(cards)
+            for card in cards.glob(_CARD):
+                with contextlib.suppress(OSError):
+                    card.unlink()
+        for folder in (cards, self.path / "rows", self.path):
             try:
                 folder.rmdir()
             except OSError:  # not empty, or not there: both are fine

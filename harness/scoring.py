@@ -102,10 +102,10 @@ def begin(
     if backend.facts.remark:
         tell(f"{job.spec.name}: {backend.facts.remark}")
     run = new_run(folder, job, artifact, ready, command)
-    keep_cards(folder.path, learned_from(job.spec, job.zoo))
     if earlier is not None:
         _check_same(earlier, run)
         run = replace(earlier, identity=run.identity, plan=_plans(earlier.plan, run.plan))
+    keep_cards(folder.path, learned_from(job.spec, job.zoo))
     run = replace(run, status="running")
     relaid = _relaid(job, backend, tell)
     if relaid is not None:

@@ -108,8 +108,28 @@ def test_the_newest_runs_of_equal_work_are_taken(harness: Command, runs: Path) -
         created="2026-05-01T00:00:00+00:00",
         status="interrupted",
     )
-    code, out, _ = harness("compare", "tiny", "other")
+    code, out, err = harness("compare", "tiny", "other")
     assert code == 0 and "runs: 2026-03-01-other against 2026-03-01-tiny" in out
+    assert "weights" not in err
+
+
+@pytest.mark.usefixtures("two")
+def test_a_newest_run_of_other_weights_is_not_passed_over_in_silence(
+    harness: Command, runs: Path
+) -> None:
+    for name in ("tiny", "other"):
+        stored_run(
+            runs,
+            name,
+            {"arc_easy": answers(BASE[: len(name)])},
+            created="2026-04-01T00:00:00+00:00",
+            weights_id=f"newer {name}",
+        )
+    for command in ("compare", "explain"):
+        code, _, err = harness(command, "tiny", "other")
+        assert code == 0, err
+        for name in ("tiny", "other"):
+            assert f"{name}: run 2026-03-01-{name} is taken; the newest" in err
 
 
 def test_two_runs_of_one_model_by_id(harness: Command, runs: Path, tmp_path: Path) -> None:
@@ -195,6 +215,29 @@ def test_the_advice_keeps_how_the_model_was_run(harness: Command, runs: Path) ->
     assert (
         "make eval MODEL=tiny TASKS=arc_easy LIMIT=100 DTYPE=float32 ARGS='--head model'\n" in err
     )
+
+
+def test_the_advice_asks_the_same_samples_of_the_same_server(harness: Command, runs: Path) -> None:
+    stored_run(runs, "tiny", {"arc_easy": answers(BASE)})
+    base = stored_run(runs, "tiny", {"arc_easy": answers(BASE)}, id="base")
+    base.folder.write(
+        replace(base.run, settings=replace(base.run.settings, suite="card", samples=True))
+    )
+    far = stored_run(runs, "far", {"arc_easy": answers(MODEL[:9])})
+    how = replace(
+        far.run.settings, backend="api", dtype="auto", base_url="http://h/v1", served_model="a b"
+    )
+    far.folder.write(replace(far.run, settings=how))
+    err = harness("compare", "base", "far")[2]
+    assert (
+        "make eval MODEL=far SUITE=card BACKEND=api BASE_URL=http://h/v1 "
+        """ARGS='--served-model '"'"'a b'"'"' --samples'""" in err
+    )
+    how = replace(how, backend="lm_eval", base_url=None, served_model=None, lm_eval_model="dummy")
+    far.folder.write(replace(far.run, settings=replace(how, lm_eval_args="a=1,b=2")))
+    err = harness("compare", "base", "far")[2]
+    said = "ARGS='--lm-eval-model dummy --lm-eval-args a=1,b=2 --samples'"
+    assert f"make eval MODEL=far SUITE=card BACKEND=lm_eval {said}" in err
 
 
 def test_what_changed_with_time_is_asked_of_both_again(harness: Command, runs: Path) -> None:

@@ -6,20 +6,24 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.explain import Explanation, explain
+from harness.metrics.accuracy import macro_mean
 from harness.paired import tango_interval
 from harness.records import Row
 from tests.compared import answers, documents, stored_run
 from tests.conftest import Command
 
 
-def explained(tmp_path: Path, base: Sequence[Row], model: Sequence[Row]) -> Explanation:
+def explained(
+    tmp_path: Path, base: Sequence[Row], model: Sequence[Row], **more: Any
+) -> Explanation:
     runs = tmp_path / "reports/runs"
     one, other = (
-        stored_run(runs, name, {"arc_easy": rows})
+        stored_run(runs, name, {"arc_easy": rows}, **more)
         for name, rows in (("tiny", base), ("other", model))
     )
     return explain(one, other, "arc_easy", 5)
@@ -80,6 +84,25 @@ def test_equal_lengths_make_one_part(tmp_path: Path) -> None:
     found = explained(tmp_path, rows, rows)
     assert [(part.name, part.docs) for part in found.lengths] == [("4 to 4 characters", 3)]
     assert found.flips == () and found.groups == ()
+
+
+def test_a_macro_average_turns_with_the_docs_that_it_averages(tmp_path: Path) -> None:
+    """Leads of -1/2, 1 and -1/2 a character become 1, -1 and -1/2."""
+    sides = [
+        [
+            replace(weighed(row, *each), scores={"acc_norm": right}, group="ab"[row.index % 2])
+            for row, each, right in zip(answers([0] * 3), logprobs, rights, strict=True)
+        ]
+        for logprobs, rights in (
+            ([(-3.0, -1.0), (-3.0, -4.0), (-3.0, -1.0)], (0.0, 1.0, 0.0)),
+            ([(-3.0, -4.0), (-6.0, -2.0), (-3.0, -1.0)], (1.0, 0.0, 0.0)),
+        )
+    ]
+    metrics = {"arc_easy": [macro_mean("acc_norm_macro", of="acc_norm")]}
+    found = explained(tmp_path, sides[0], sides[1], metrics=metrics)
+    assert (found.metric, found.docs) == ("acc_norm_macro", 3)
+    assert (found.gained, found.lost) == (1, 1)
+    assert [flip.shift for flip in found.flips] == [-2.0, 1.5]
 
 
 def test_as_a_user_calls_it(harness: Command, tmp_path: Path) -> None:

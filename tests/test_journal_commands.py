@@ -21,6 +21,7 @@ from harness.backends.hf import EngineBackend
 from harness.run_folder import RunFolder, list_runs
 from harness.types import Doc, Question, Response, Score
 from tests.conftest import REPOSITORY, Command
+from tests.report.fixtures.cards import card
 
 SOME = ("--model", "tiny", "--samples", "--limit", "6", "--json")
 
@@ -266,3 +267,27 @@ def test_rescoring_scores_what_was_scored_whatever_the_suite_holds_now(
     suite.write_text("about: some\nsamples: true\ntasks: [hellaswag]\n")
     code, _, err = harness("rescore", run["id"])
     assert code == 1 and "arc_easy, which the suite 'small' no longer holds" in err
+
+
+def test_a_run_keeps_the_cards_that_it_was_begun_with(
+    harness: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is scored again has the earlier one's; one that is not taken up gets no other."""
+    monkeypatch.setattr("harness.scoring.learned_from", lambda spec, zoo: {"mixed": card()})
+    _, out, _ = harness("eval", *SOME, "--tasks", "arc_easy")
+    run = json.loads(out)
+    folder = tmp_path / "reports/runs" / run["id"]
+    cards = {path.name: path.read_bytes() for path in (folder / "cards").iterdir()}
+    assert len(cards) == 1
+
+    other = replace(card(), about="other rows")
+    monkeypatch.setattr("harness.scoring.learned_from", lambda spec, zoo: {"mixed": other})
+    code, out, err = harness("rescore", run["id"], "--json")
+    assert code == 0, err
+    again = tmp_path / "reports/runs" / json.loads(out)["id"] / "cards"
+    assert {path.name: path.read_bytes() for path in again.iterdir()} == cards
+
+    (folder / "run.json").write_text(json.dumps(run | {"status": "interrupted", "results": {}}))
+    code, _, err = harness("eval", "--resume", run["id"])
+    assert code == 1 and "data_cards was" in err
+    assert [path.name for path in (folder / "cards").iterdir()] == list(cards)

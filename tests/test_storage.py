@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from harness.commands import report_command
+from harness.learned import keep_cards
 from harness.run_folder import RunFolder, held, remove_unbegun
 from harness.storage import in_turn, remove_parts, replacing, write_atomic
 from tests.conftest import REPOSITORY, Command
+from tests.report.fixtures.cards import card
 
 KILLED = """
 import os, signal, sys
@@ -148,3 +150,20 @@ def test_folders_of_runs_that_never_began_are_removed(tmp_path: Path) -> None:
     assert (own / ".notes.123.part").exists() and (own / "rows").is_dir(), "behind a link"
     assert (tmp_path / "kept" / "notes.txt").exists()
     remove_unbegun(tmp_path / "nowhere")
+
+
+def test_cards_of_a_run_that_never_began_go_with_it(tmp_path: Path) -> None:
+    """Those of a run stay, and so does what is nobody's card, and what lies behind a link."""
+    for name in ("begun", "elsewhere", "empty", "own"):
+        RunFolder(tmp_path / name).create()
+        keep_cards(tmp_path / name, {"mixed": card()})
+    (tmp_path / "begun/run.json").write_text("{}")
+    (tmp_path / "own/cards/notes.json").write_text("{}")
+    RunFolder(tmp_path / "linked").create()
+    (tmp_path / "linked/cards").symlink_to(tmp_path / "elsewhere/cards")
+    for name in ("begun", "empty", "linked", "own"):
+        RunFolder(tmp_path / name).discard_if_empty()
+    assert names(tmp_path) == ["begun", "elsewhere", "linked", "own"]
+    assert names(tmp_path / "own/cards") == ["notes.json"]
+    kept = names(tmp_path / "begun/cards")
+    assert len(kept) == 1 and names(tmp_path / "elsewhere/cards") == kept

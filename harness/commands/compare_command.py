@@ -11,7 +11,7 @@ from rich.console import Console
 
 from harness.commands.compare_pages import Compared, write_pages
 from harness.commands.eval_command import runs_folder
-from harness.commands.stored import advice_for, runs_of, stored_runs
+from harness.commands.stored import advice_for, runs_of, stored_runs, tell_of_newer
 from harness.compare import Comparison, StoredRun, compare_runs
 from harness.distance import distances, is_unmeasured
 from harness.errors import IncomparableRuns, RecordError, UnknownName, UsageError
@@ -43,6 +43,8 @@ def run(options: argparse.Namespace) -> int:
     candidates = [runs_of(name, stored, zoo, options) for name in names]
     tasks = _tasks(options.tasks, candidates)
     base, models = _chosen(candidates, tasks)
+    for taken, of_name in zip([base, *models], candidates, strict=True):
+        tell_of_newer(taken, of_name)
     named: dict[str, str] = {}
     for name, each in zip(names, [base, *models], strict=True):
         if (other := named.setdefault(each.run.id, name)) != name:

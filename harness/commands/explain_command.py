@@ -7,7 +7,7 @@ import argparse
 import msgspec
 
 from harness.commands.eval_command import runs_folder
-from harness.commands.stored import advice_for, runs_of, stored_runs
+from harness.commands.stored import advice_for, runs_of, stored_runs, tell_of_newer
 from harness.compare import StoredRun
 from harness.errors import IncomparableRuns, UnknownName, UsageError
 from harness.explain import explain, is_explained
@@ -18,8 +18,10 @@ from harness.zoo import load_zoo
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
     stored, zoo = stored_runs(runs_folder(options)), load_zoo(options.zoo)
-    bases = runs_of(options.base, stored, zoo, options)
-    base, model = _chosen(bases, runs_of(options.model, stored, zoo, options), options.task)
+    bases, models = (runs_of(name, stored, zoo, options) for name in (options.base, options.model))
+    base, model = _chosen(bases, models, options.task)
+    tell_of_newer(base, bases)
+    tell_of_newer(model, models)
     found = [explain(base, model, task, options.docs) for task in _tasks(base, options.task)]
     if options.json:
         print(msgspec.json.format(msgspec.json.encode(found)).decode("utf-8"))

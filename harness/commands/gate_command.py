@@ -15,11 +15,11 @@ import msgspec
 from harness.asking import Spent, ask_about, scored_rows
 from harness.catalog import load_catalog
 from harness.commands.eval_command import journals_folder, runs_folder
-from harness.commands.stored import advice_for, runs_of, stored_runs
+from harness.commands.stored import advice_for, runs_of, stored_runs, tell_of_newer
 from harness.compare import StoredRun
-from harness.errors import IncomparableRuns, RecordError
+from harness.errors import IncomparableRuns, RecordError, UsageError
 from harness.gate.baseline import baseline_folder, read_baseline
-from harness.gate.decide import Outcome, decide, foresight
+from harness.gate.decide import Outcome, decide, foresight, gated_tasks
 from harness.gate.limits import Elsewhere, measured_elsewhere
 from harness.gate.policy import Policy, load_policy
 from harness.gate.sequential import Asked, decide_in_looks
@@ -29,7 +29,7 @@ from harness.others import obtain
 from harness.plain_text import trusted
 from harness.progress import note, open_progress
 from harness.ready import answerable, make_others, make_ready, obtain_weights
-from harness.records import Row
+from harness.records import Row, Run
 from harness.run_folder import RunFolder
 from harness.same_work import work_differences
 from harness.scoring import new_run
@@ -70,6 +70,7 @@ def _of_run(base: StoredRun, policy: Policy, options: argparse.Namespace) -> Out
     stored = stored_runs(runs_folder(options))
     runs = runs_of(options.model, stored, load_zoo(options.zoo), options)
     model = _equal(base, runs)
+    tell_of_newer(model, runs)
     try:
         others = [each.run for each in stored]
         probe = last_probe(options.reports)
@@ -82,13 +83,18 @@ def _of_run(base: StoredRun, policy: Policy, options: argparse.Namespace) -> Out
 
 
 def _equal(base: StoredRun, runs: Sequence[StoredRun]) -> StoredRun:
-    """The newest run of the baseline's work, or the newest of all, to say what differs."""
-    equal = (each for each in runs if not work_differences(base.run, each.run))
-    return next(equal, runs[0])
+    """The newest run of the baseline's work, whatever else it was asked, or the newest of all, to
+    say what differs.
+    """
+    for each in runs:
+        if not work_differences(base.run, each.run, gated_tasks(base.run, each.run)):
+            return each
+    return runs[0]
 
 
 def _in_looks(base: StoredRun, policy: Policy, options: argparse.Namespace) -> Outcome:
     """Ask the model itself, in random order, until the verdict is sure; answers are kept."""
+    _check_here(base.run, options)
     zoo, catalog = load_zoo(options.zoo), load_catalog(options.tasks_dir)
     settings = replace(base.run.settings, data=options.data, noise_floor=None)
     job = make_job(zoo.get(options.model), zoo, catalog, settings, options.models_dir)
@@ -114,6 +120,24 @@ def _in_looks(base: StoredRun, policy: Policy, options: argparse.Namespace) -> O
         asked_of = {plan.task.name: others.names(plan.task) for plan in ready.planned}
         elsewhere = Elsewhere(probe=last_probe(options.reports))
         return decide_in_looks(base, Asked(run, opened, asked_of, ask), policy, note, elsewhere)
+
+
+def _check_here(base: Run, options: argparse.Namespace) -> None:
+    """Refuse to ask another program: what it answers with is the baseline's model, and a key goes
+    to no address that a record alone names.
+    """
+    how = base.settings
+    if how.backend == "api":
+        who = f"the server {how.base_url}"
+    elif how.lm_eval_model != "hf" or how.lm_eval_args:
+        who = f"lm-eval's class {how.lm_eval_model} with arguments of its own"
+    else:
+        return
+    raise UsageError(
+        f"the baseline {base.model.name} was asked of {who}: --sequential cannot ask another model "
+        f"there. Score {options.model} (harness eval --model {options.model}, with --base-url or "
+        "--lm-eval-args where it is served), then gate without --sequential"
+    )
 
 
 def _publish(outcome: Outcome, options: argparse.Namespace) -> None:

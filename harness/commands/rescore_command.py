@@ -19,9 +19,11 @@ from harness.commands.eval_command import (
     publish,
     runs_folder,
 )
+from harness.commands.stored import asking
 from harness.environment import describe_command, program
 from harness.errors import RecordError, UnknownName, UsageError
 from harness.job import make_job
+from harness.learned import keep_cards_of
 from harness.progress import note, open_progress
 from harness.records import Run
 from harness.rescoring import rescore
@@ -55,6 +57,8 @@ def run(options: argparse.Namespace) -> int:
                 displays.enter_context(opened)
                 return opened
 
+            # What the model learned from may be built no more: the earlier run has kept its cards.
+            keep_cards_of(folder.path, _folder(options), earlier.model.data_cards)
             journals, command = journals_folder(options), describe_command()
             finished = rescore(job, folder, earlier, journals, command, ask, display, note)
     except BaseException:
@@ -69,13 +73,17 @@ def run(options: argparse.Namespace) -> int:
     return 1 if any(result.unscored >= result.docs for result in finished.results.values()) else 0
 
 
+def _folder(options: argparse.Namespace) -> Path:
+    """The earlier run's folder, which need not be there."""
+    return runs_folder(options) / Path(options.run).name
+
+
 def _earlier_run(options: argparse.Namespace) -> Run:
     runs = runs_folder(options)
     known = [path.name for path in list_runs(runs)]
-    name = Path(options.run).name
-    if name not in known:
+    if _folder(options).name not in known:
         raise UnknownName("run", options.run, known, str(runs))
-    earlier = RunFolder(runs / name).read()
+    earlier = RunFolder(_folder(options)).read()
     if earlier.status != "complete":
         raise UsageError(
             f"run {earlier.id} is {earlier.status}: finish it first, with "
@@ -91,25 +99,6 @@ def _earlier_run(options: argparse.Namespace) -> Run:
 
 def _ask(earlier: Run, options: argparse.Namespace) -> str:
     """The `harness eval` that asks the model what the earlier run asked."""
-    settings = earlier.settings
-    command = [*program(), "eval", "--model", earlier.model.name]
-    command += ["--suite", settings.suite] if settings.suite else []
-    command += ["--tasks", ",".join(settings.tasks)] if not settings.suite else []
-    for option, value in (
-        ("--limit", settings.limit),
-        ("--num-fewshot", settings.num_fewshot),
-        ("--data", settings.data),
-        ("--dtype", settings.dtype),
-        ("--head", settings.head if settings.head != "float32" else None),
-        ("--backend", settings.backend),
-        ("--reference", settings.reference),
-        ("--base-url", settings.base_url),
-        ("--served-model", settings.served_model),
-        ("--lm-eval-model", settings.lm_eval_model if settings.lm_eval_model != "hf" else None),
-        ("--lm-eval-args", settings.lm_eval_args or None),
-    ):
-        command += [option, str(value)] if value is not None else []
-    command += ["--samples"] if settings.samples else []
-    for task, config in settings.dataset_configs.items():
-        command += ["--dataset-config", f"{task}={config}"]
-    return shlex.join([*command, *places(options)])
+    asked = asking(earlier.model.name, earlier.settings, earlier.settings)
+    words = [word for option, value in asked for word in (option, value) if word]
+    return shlex.join([*program(), "eval", *words, *places(options)])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harness.commands.eval_command import runs_folder
@@ -12,9 +13,25 @@ from harness.compare import StoredRun
 from harness.errors import RecordError, UnknownName, UsageError
 from harness.others import NO_REFERENCE, PARENT, REFERENCE
 from harness.progress import note
-from harness.records import Run
+from harness.records import Run, Settings
 from harness.run_folder import RunFolder, list_runs
 from harness.zoo import Zoo
+
+_VARIABLES: Mapping[str, str] = {
+    "--model": "MODEL",
+    "--suite": "SUITE",
+    "--tasks": "TASKS",
+    "--limit": "LIMIT",
+    "--num-fewshot": "NUM_FEWSHOT",
+    "--data": "DATA",
+    "--dtype": "DTYPE",
+    "--backend": "BACKEND",
+    "--base-url": "BASE_URL",
+    "--reference": "REFERENCE",
+}
+"""What `make eval` calls options of `harness eval`; the others are handed on by ``ARGS``."""
+_DEFAULTS = (("--dtype", "auto"), ("--backend", "hf"))
+"""What `make eval` does for most models without being told."""
 
 
 def stored_runs(runs: Path) -> list[StoredRun]:
@@ -61,6 +78,16 @@ def runs_of(
     done = next((each.run for each in stored if each.run.status == "complete"), None)
     command = f"make eval MODEL={shlex.quote(name)}" if done is None else _make_eval(name, done)
     raise RecordError(f"{name} has no complete run under {runs}. This makes one: {command}")
+
+
+def tell_of_newer(taken: StoredRun, runs: Sequence[StoredRun]) -> None:
+    """Say so where the newest run of a model is of other weights than the one that is taken."""
+    newest = runs[0].run
+    if newest.model.weights_id != taken.run.model.weights_id:
+        note(
+            f"{newest.model.name}: run {taken.run.id} is taken; the newest, {newest.id}, has other "
+            "weights, and is not of the same work"
+        )
 
 
 def advice_for(base: Run, model: Run) -> str:
@@ -118,29 +145,53 @@ def _make_eval(
     Args:
         model: its name.
         like: the run that asked it.
-        run_as: an earlier run of the model, whose dtype, backend and head are kept.
+        run_as: an earlier run of the model, whose dtype, backend, server and head are kept.
         reference: what it is held against instead of the other run's reference.
     """
-    settings, own = like.settings, run_as.settings if run_as else None
-    variables = {
-        "MODEL": model,
-        "SUITE": settings.suite,
-        "TASKS": None if settings.suite else ",".join(settings.tasks),
-        "LIMIT": settings.limit,
-        "NUM_FEWSHOT": settings.num_fewshot,
-        "DATA": settings.data,
-        "DTYPE": own.dtype if own and own.dtype != "auto" else None,
-        "BACKEND": own.backend if own and own.backend != "hf" else None,
-        "REFERENCE": reference or settings.reference,
-    }
-    arguments = ["--samples"] if settings.samples and not settings.suite else []
-    for task, config in settings.dataset_configs.items():
-        arguments += ["--dataset-config", f"{task}={config}"]
-    arguments += ["--head", own.head] if own and own.head != "float32" else []
-    variables["ARGS"] = shlex.join(arguments) or None
-    written = [
-        f"{name}={shlex.quote(str(value))}"
-        for name, value in variables.items()
-        if value is not None
-    ]
+    asked = replace(like.settings, reference=reference or like.settings.reference)
+    variables, arguments = {}, []
+    for option, value in asking(model, asked, run_as.settings if run_as else None):
+        if (name := _VARIABLES.get(option)) is None:
+            arguments += [option, value] if value else [option]
+        elif (option, value) not in _DEFAULTS:
+            variables[name] = value
+    if arguments:
+        variables["ARGS"] = shlex.join(arguments)
+    written = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
     return " ".join(["make", "eval", *written])
+
+
+def asking(model: str, asked: Settings, how: Settings | None) -> list[tuple[str, str]]:
+    """The options of `harness eval` that ask a model what a run was asked, each with its value: an
+    empty one where it takes none.
+
+    Args:
+        model: its name.
+        asked: the run's settings.
+        how: of a run of the model: who answered is kept, in which dtype and by which head.
+    """
+    options: list[tuple[str, str | int | None]] = [
+        ("--model", model),
+        ("--suite", asked.suite),
+        ("--tasks", None if asked.suite else ",".join(asked.tasks)),
+        ("--limit", asked.limit),
+        ("--num-fewshot", asked.num_fewshot),
+        ("--data", asked.data),
+    ]
+    if how is not None:
+        options += [
+            ("--dtype", how.dtype),
+            ("--backend", how.backend),
+            ("--base-url", how.base_url),
+            ("--served-model", how.served_model),
+            ("--lm-eval-model", how.lm_eval_model if how.lm_eval_model != "hf" else None),
+            ("--lm-eval-args", how.lm_eval_args or None),
+        ]
+    options.append(("--reference", asked.reference))
+    options.append(("--samples", "" if asked.samples else None))
+    options += [
+        ("--dataset-config", f"{task}={config}") for task, config in asked.dataset_configs.items()
+    ]
+    if how is not None and how.head != "float32":
+        options.append(("--head", how.head))
+    return [(option, str(value)) for option, value in options if value is not None]

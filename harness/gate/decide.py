@@ -89,8 +89,7 @@ def decide(base: StoredRun, model: StoredRun, policy: Policy, elsewhere: Elsewhe
     """
     names = labels([base.run, model.run])
     check_policy(base.run, model.run, policy, elsewhere)
-    comparable = paired_tasks(base.run, model.run)
-    asked = [task for task in base.run.results if task in comparable]
+    asked = gated_tasks(base.run, model.run)
     notes = _against_parents(base.run, asked, policy)
     if found := work_differences(base.run, model.run, asked, (names[0], names[1])):
         raise IncomparableRuns(names[0], names[1], found)
@@ -128,6 +127,12 @@ def decide(base: StoredRun, model: StoredRun, policy: Policy, elsewhere: Elsewhe
         visible=_visible(pooled, policy),
         notes=(*notes, *unscored_notes(accuracies)),
     )
+
+
+def gated_tasks(base: Run, model: Run) -> list[str]:
+    """The baseline's tasks that a run can be held to, whatever else the run was asked."""
+    comparable = paired_tasks(base, model)
+    return [task for task in base.results if task in comparable]
 
 
 def _against_parents(base: Run, asked: Sequence[str], policy: Policy) -> list[str]:
@@ -184,7 +189,12 @@ def unscored_notes(tasks: Sequence[Accuracy]) -> list[str]:
 
 
 def _changed(pairs: Sequence[Pair]) -> bool:
-    return any(dict(one.scores) != dict(other.scores) for one, other in pairs)
+    """Whether a doc scored otherwise, as far as the baseline tells: it holds no score of texts."""
+    return any(
+        (base.unscored is None) != (model.unscored is None)
+        or any(model.scores.get(key) != value for key, value in base.scores.items())
+        for base, model in pairs
+    )
 
 
 def outcome(said: Verdict, base: Run, model: Run, names: Sequence[str], policy: Policy) -> Outcome:
@@ -279,7 +289,7 @@ def is_accuracy(metric: str, estimate: Estimate) -> bool:
     return (
         estimate.unit == "proportion"
         and estimate.higher_is_better
-        and not metric.partition(",")[0].endswith("_macro")
+        and not metric.endswith("_macro")
     )
 
 

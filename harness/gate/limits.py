@@ -112,20 +112,21 @@ def _speed(base: Run, model: Run, probe: Sequence[Speed]) -> float:
 
 
 def _cost(run: Run, cost: str) -> float:
-    """A cost of a run, in bytes."""
-    if cost == "disk":
-        return run.model.disk_bytes
-    measured: Sequence[int | None] = [run.model.memory_bytes]
+    """A cost of a run, in bytes; no bytes at all are not known."""
+    measured: Sequence[int | None] = [
+        run.model.disk_bytes if cost == "disk" else run.model.memory_bytes
+    ]
+    mend = "what answered did not tell it; take the limit out of the policy"
     if cost == "peak memory":
         # A task that was answered from the journal did not need the memory that asking it takes.
         measured = [
             None if result.cost.stored else result.cost.peak_memory_bytes
             for result in run.results.values()
         ] or [None]
+        mend = "score it with --no-journal"
     known = [each for each in measured if each]
     if len(known) < len(measured):
         raise RecordError(
-            f"the policy limits {cost}, which was not measured in the whole of run {run.id}: "
-            "score it with --no-journal"
+            f"the policy limits {cost}, which was not measured in the whole of run {run.id}: {mend}"
         )
     return max(known)

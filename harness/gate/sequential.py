@@ -122,7 +122,7 @@ def decide_in_looks(
     model = asked.record
     names = base.run.model.name, model.model.name
     check_policy(base.run, model, policy, elsewhere)
-    _check_early(policy)
+    _check_early(base.run, policy)
     tasks, notes = _prepared(base, asked, policy)
     if not tasks:
         raise UsageError(f"nothing can be looked at early: {'; '.join(notes)}")
@@ -161,15 +161,15 @@ def decide_in_looks(
     return found
 
 
-def _check_early(policy: Policy) -> None:
+def _check_early(base: Run, policy: Policy) -> None:
     """Refuse what cannot be tested before a whole run is in."""
     late = [f"{task} {metric}" for task, metric in policy.limits]
     late += [cost for cost in policy.costs if cost == "peak memory"]
-    late += [
-        task
-        for task, each in policy.tasks.items()
-        if each.margin is not None and each.margin.unit != "proportion"
-    ]
+    for task, of_task in policy.tasks.items():
+        metric = of_task.metric or base.results[task].primary
+        early = is_accuracy(metric, base.results[task].estimates[metric])
+        if of_task.margin is not None and not (early and of_task.margin.unit == "proportion"):
+            late.append(task)
     if late:
         raise UsageError(
             f"the policy bounds {', '.join(late)}, which only a whole run tells: gate that "

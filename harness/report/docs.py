@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from harness.choices import chosen, per_char
+from harness.choices import chosen, per_char, statistic_of
 from harness.marks import Mark
 from harness.records import Row, TaskResult
 from harness.report.per_doc import OF_RATE, ScoredDoc, doc_value
@@ -119,14 +119,13 @@ def shown_doc(
     """
     shares = len(row.prompt) > len(beginning) and row.prompt.startswith(beginning)
     shared = len(beginning) if shares else 0
+    primary = statistic_of(result.primary, row.scores)
     return ShownDoc(
         index=row.index,
         doc_id=row.doc_id,
         group=clean(row.group or ""),
         verdict=verdict(row, result),
-        score=_score(result.primary, row.scores[result.primary], result)
-        if result.primary in row.scores
-        else "",
+        score=_score(primary, row.scores[primary], result) if primary in row.scores else "",
         scores=tuple(
             (metric_name(key), _score(key, value, result)) for key, value in row.scores.items()
         ),
@@ -149,7 +148,7 @@ def verdict(row: Row | ScoredDoc, result: TaskResult) -> str:
     if row.unscored is not None:
         return "unscored"
     estimate = result.estimates.get(result.primary)
-    value = row.scores.get(result.primary)
+    value = row.scores.get(statistic_of(result.primary, row.scores))
     if estimate is not None and estimate.unit == "proportion" and isinstance(value, int | float):
         if value == 1:
             return "right" if estimate.higher_is_better else "wrong"

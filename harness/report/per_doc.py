@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from harness.choices import statistic_of
 from harness.errors import UnknownName, UsageError
 from harness.records import TaskResult
 from harness.report.wording import metric_name
@@ -84,8 +85,7 @@ def _metrics(result: TaskResult, docs: Iterable[ScoredDoc]) -> dict[str, DocMetr
     return {
         name: DocMetric(
             name,
-            # A macro average reduces what the plain one does (see `harness.metrics.metric`).
-            name if name in held else name.removesuffix("_macro"),
+            statistic_of(name, held),
             estimate.unit,
             estimate.higher_is_better,
         )

@@ -155,6 +155,28 @@ def test_a_record_alone_sends_no_key_anywhere(
         assert code == 0, told
 
 
+def test_looks_ask_no_server_that_a_baseline_alone_names(
+    harness: Command, served_zoo: Path, tiny_model: Path
+) -> None:
+    with serving_tiny(tiny_model) as server:
+        assert harness("eval", "--model", "far", "--base-url", server.url, *WORK)[0] == 0
+        assert harness("accept", "far")[0] == 0
+        asked = len(server.asked)
+        code, _, told = harness("gate", "--model", "tiny", "--baseline", "far", "--sequential")
+        assert code == 2 and f"the baseline far was asked of the server {server.url}" in told
+        assert len(server.asked) == asked
+
+
+def test_looks_ask_no_class_of_lm_eval_that_a_baseline_alone_names(
+    harness: Command, served_zoo: Path
+) -> None:
+    lm_eval = ("--backend", "lm_eval", "--lm-eval-model", "dummy")
+    assert harness("eval", "--model", "far", *lm_eval, *WORK)[0] == 0
+    assert harness("accept", "far")[0] == 0
+    code, _, told = harness("gate", "--model", "tiny", "--baseline", "far", "--sequential")
+    assert code == 2 and "the baseline far was asked of lm-eval's class dummy" in told
+
+
 def test_tasks_that_a_server_cannot_be_asked_are_named_before_any_is(
     harness: Command, served_zoo: Path
 ) -> None:

@@ -14,8 +14,11 @@ import pytest
 
 from harness.compare import StoredRun
 from harness.difference import Difference
+from harness.gate.decide import is_accuracy
 from harness.gate.drops import mean_drop
 from harness.gate.policy import Margin
+from harness.metrics.accuracy import mean
+from harness.metrics.corpus import corpus
 from harness.metrics.divergence import per_token
 from harness.records import DataRecord, ModelRecord, Row
 from harness.speed import Look, Speed
@@ -23,7 +26,7 @@ from harness.types import Estimate
 from harness.units import NATS
 from tests.compared import answers, documents, stored_run
 from tests.conftest import Command
-from tests.report.fixtures.runs import generated_row
+from tests.report.fixtures.runs import generated_row, proportion
 
 POLICY = """\
 profiles:
@@ -153,12 +156,66 @@ def test_json_holds_the_whole_outcome(store: Store, gate: Gate) -> None:
     assert pooled["drop"] == pytest.approx(0.03) and pooled["low"] < 0.03 < pooled["high"]
 
 
+@pytest.mark.usefixtures("baseline")
+def test_a_newer_run_that_was_asked_more_is_the_one_that_counts(store: Store, gate: Gate) -> None:
+    """It lost all; the older one, of the baseline's tasks alone, would pass."""
+    wrong = [0] * 500
+    store("other", RIGHT, RIGHT)
+    newer = store(
+        "other", wrong, wrong, rows={"piqa": answers(RIGHT)}, created="2026-04-01T12:00:00+00:00"
+    )
+    code, out, err = gate("--json")
+    assert code == 1 and json.loads(out)["model_run"] == newer.run.id, err
+
+
+@pytest.mark.usefixtures("baseline")
+def test_an_older_run_is_taken_where_the_newest_was_asked_less_and_that_is_said(
+    store: Store, gate: Gate, tmp_path: Path
+) -> None:
+    older = store("other", RIGHT, RIGHT, rows={"piqa": answers(RIGHT)})
+    newest = stored_run(
+        tmp_path / "reports/runs",
+        "other",
+        {"arc_easy": answers(RIGHT)},
+        created="2026-04-01T12:00:00+00:00",
+        weights_id="others",
+    )
+    code, out, err = gate("--json")
+    assert code == 0 and json.loads(out)["model_run"] == older.run.id, err
+    assert f"run {older.run.id} is taken; the newest, {newest.run.id}, has other weights" in err
+
+
 def test_the_model_itself_is_not_tested(harness: Command, store: Store, policy: Path) -> None:
     store("tiny", RIGHT, RIGHT)
     harness("accept", "tiny")
     code, out, _ = harness("gate", "--model=tiny", "--baseline=tiny", f"--policy={policy}")
     assert code == 0
     assert out.startswith("same model: ") and len(out.splitlines()) == 1
+
+
+def test_the_model_itself_is_known_where_a_metric_is_of_texts(
+    harness: Command, store: Store, policy: Path
+) -> None:
+    """The baseline has no texts, so that what the run scored beside them decides."""
+    metrics = {"gsm8k": [mean("exact_match"), corpus("f1", len, higher_is_better=True)]}
+    rows = [
+        generated_row(index, " 7", scores={"exact_match": 1.0, "f1": ("7", " 7")})
+        for index in range(3)
+    ]
+    gate = ("gate", "--model=tiny", "--baseline=tiny", f"--policy={policy}")
+    store("tiny", RIGHT, RIGHT, rows={"gsm8k": rows}, metrics=metrics)
+    harness("accept", "tiny")
+    assert harness(*gate)[1].startswith("same model: ")
+    rows[0] = replace(rows[0], scores={}, unscored="no answer")
+    store("tiny", RIGHT, RIGHT, rows={"gsm8k": rows}, metrics=metrics)
+    assert not harness(*gate)[1].startswith("same model: ")
+
+
+def test_a_macro_average_is_no_share_of_docs_under_any_filter() -> None:
+    share = proportion(0.5, 10)
+    assert is_accuracy("acc", share) and is_accuracy("exact_match,strict-match", share)
+    assert not is_accuracy("acc_macro", share)
+    assert not is_accuracy("exact_match,strict-match_macro", share)
 
 
 def test_a_baseline_holds_no_text(store: Store, harness: Command, tmp_path: Path) -> None:
@@ -260,6 +317,19 @@ def test_costs_and_divergence_have_limits(store: Store, gate: Gate, policy: Path
     code, out, _ = gate()
     assert code == 1 and "beyond its limit: memory" in out.splitlines()[-1]
     assert "disk: 1, within its limit of 1.1 times" in out
+
+
+@pytest.mark.parametrize("served", ["tiny", "other"])
+def test_weights_that_are_not_here_have_no_size(
+    harness: Command, store: Store, gate: Gate, policy: Path, served: str
+) -> None:
+    policy.write_text(POLICY + "limits: {disk: 1.1 times}\n")
+    for name in ("tiny", "other"):
+        store(name, RIGHT, RIGHT, **({"disk_bytes": 0} if name == served else {}))
+    harness("accept", "tiny")
+    code, _, err = gate()
+    assert code == 1 and f"was not measured in the whole of run 2026-03-01-{served}" in err
+    assert "take the limit out of the policy" in err
 
 
 @pytest.mark.usefixtures("baseline")

@@ -75,11 +75,22 @@ def test_other_prompts_than_the_baselines_are_refused(
     ("adds", "said"),
     [
         ("tasks: {arc_easy: {margin: 1 perplexity}}\n", "the policy bounds arc_easy, which only"),
+        (
+            "tasks: {hellaswag: {metric: acc_macro, margin: 1 points}}\n",
+            "the policy bounds hellaswag, which only",
+        ),
         ("limits: {peak memory: 1 times}\n", "the policy bounds peak memory, which only"),
         ("limits: {memory: 0.5 times}\n", "beyond its limit: memory"),
     ],
 )
-def test_bounds_are_kept_or_refused(harness: Command, policy: Path, adds: str, said: str) -> None:
+def test_bounds_are_kept_or_refused(
+    harness: Command, policy: Path, tmp_path: Path, adds: str, said: str
+) -> None:
+    path = tmp_path / "reports/baselines/tiny/run.json"
+    record = json.loads(path.read_text())
+    estimates = record["results"]["hellaswag"]["estimates"]
+    estimates["acc_macro"] = estimates["acc"]
+    path.write_text(json.dumps(record))
     policy.write_text(policy.read_text() + adds)
     code, out, err = harness(
         "gate", "--model=other", "--baseline=tiny", f"--policy={policy}", "--sequential"

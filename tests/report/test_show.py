@@ -208,6 +208,20 @@ def test_marked_docs_are_counted_not_their_marks(reports: Path, show: Command) -
     assert f"2 marked docs: `harness marks list {ID}`" in show(ID)[2]
 
 
+def test_a_macro_average_is_wrong_where_what_it_averages_is(reports: Path, show: Command) -> None:
+    task = result("mmlu", proportion(0.5, 2), "acc_macro")
+    stored(
+        reports / "runs/macro",
+        run("macro", [task]),
+        {"mmlu": [choice_row(0, True), choice_row(1, False)]},
+    )
+    code, out, _ = show("macro", "--wrong", "--json")
+    assert code == 0 and [json.loads(line)["index"] for line in out.splitlines()] == [1]
+    code, out, _ = show("macro", "--wrong")
+    assert code == 0 and "doc 1  wrong  acc 0" in out
+    assert shown_doc(choice_row(0, True), task).score == "1"
+
+
 def test_disagreement_is_right_against_wrong(show: Command) -> None:
     """Docs rrww-r of smol against rwrwr-: docs 1 and 2; docs 4 and 5 have one unscored side."""
     options = ["--task", "gsm8k", "--disagree", "smol"]
