@@ -12,7 +12,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from harness.errors import WeightsError
-from harness.sources import presence, resolve
+from harness.presence import presence
+from harness.sources import resolve
 from harness.zoo import ModelSpec, Zoo
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import WeightsError
-from harness.zoo import ModelSpec, Source
+from harness.origin import Source
+from harness.zoo import ModelSpec
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _NAMING = ("config.json", "tokenizer_config.json", "processor_config.json")

@@ -14,7 +14,8 @@ from pathlib import Path
 from harness.backends.backend import Backend
 from harness.errors import UsageError, WeightsError
 from harness.journal import Journal, open_journal
-from harness.sources import Artifact, presence, resolve
+from harness.presence import presence
+from harness.sources import Artifact, resolve
 from harness.task import Task
 from harness.zoo import ModelSpec, Zoo
 

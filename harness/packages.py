@@ -22,8 +22,8 @@ from typing import Any
 
 from harness import convert, prepared, weights
 from harness.errors import WeightsError
+from harness.origin import Source
 from harness.prepared import Prepared, Progress
-from harness.zoo import Source
 
 MOST_UNPACKED, _ROOM = 20, 1 << 20
 """How often its own size, and how many bytes besides, an archive may unpack to. Weights hardly

@@ -1,27 +1,34 @@
-"""Where a model's weights are on this machine, and getting them here.
+"""Getting a model's files to this machine, and checking them.
 
-`presence` looks, in no time and without the network; `resolve` fetches what is missing and checks
-what is there. Neither imports torch: what cannot be had is refused before anything is loaded. A
-hub name is served, in this order, by the models folder (``MODELS=dir``, ``HARNESS_MODELS``; it
-holds ``org/name/``), the hub's cache on this machine, the hub.
+`resolve` fetches what is missing and checks what is there, without torch: what cannot be had is
+refused before anything is loaded. A hub name is served, in this order, by the models folder
+(``MODELS=dir``, ``HARNESS_MODELS``; it holds ``org/name/``), the hub's cache on this machine, the
+hub.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from harness import foreign_code, hub, packages, pickles, prepared, weights
-from harness.errors import UsageError, WeightsError
-from harness.lineage import Lineage, built_folder, other_recipes, read_lineage
+from harness import foreign_code, hub, packages, pickles, weights
+from harness.errors import WeightsError
+from harness.lineage import built_folder, read_lineage
 from harness.lock import Lock, Pin, check_model, find_lock
+from harness.origin import Source
 from harness.prepared import Progress, cache_folder
+from harness.presence import (
+    has_tokenizer,
+    hub_folders,
+    looks_whole,
+    models_folder,
+    own_folder,
+    presence,
+)
 from harness.recipe import SHORT
-from harness.storage import expanded
-from harness.zoo import ModelSpec, Source, Zoo
+from harness.zoo import ModelSpec, Zoo
 
 
 @dataclass(frozen=True)
@@ -53,29 +60,6 @@ class Artifact:
 
 
 @dataclass(frozen=True)
-class Presence:
-    """What is on this machine of a model, as far as a look can tell.
-
-    Attributes:
-        state: ``present``, ``absent`` (can be fetched) or ``not built`` (a step makes it).
-        detail: where it is, or how to get it.
-        path: its folder, if present.
-        disk_bytes: size of its tensor files, if present.
-        lineage: how it was made, if a step made it and it is present.
-        damage: what is wrong with what was built, if it counts as not built for that.
-        others: ids of the recipes by which it was built before, if not by the present one.
-    """
-
-    state: Literal["present", "absent", "not built"]
-    detail: str
-    path: Path | None = None
-    disk_bytes: int | None = None
-    lineage: Lineage | None = None
-    damage: str | None = None
-    others: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class _Folder:
     path: Path
     words: str
@@ -83,38 +67,6 @@ class _Folder:
     notes: tuple[str, ...] = ()
     verified: Mapping[str, str] | None = None
     written: Mapping[str, str] | None = None
-
-
-def presence(spec: ModelSpec, zoo: Zoo, models_dir: Path | None = None) -> Presence:
-    """Look for a model without network, torch or reading its weights.
-
-    Args:
-        spec: the model.
-        zoo: the registry that it is of.
-        models_dir: folder that holds ``org/name/``; without one, ``HARNESS_MODELS``.
-    """
-    if spec.source is None:
-        return _built(spec, zoo)
-    fetch = f"`make eval MODEL={spec.name}` fetches it"
-    if spec.source.kind == "server":
-        return Presence("absent", f"a server has it: `make eval MODEL={spec.name} BASE_URL=URL`")
-    if spec.source.kind == "package":
-        folder = packages.kept_folder(spec.source)
-        if not folder.is_dir():
-            return Presence("absent", f"package {spec.source.name}: {fetch}")
-        if damage := prepared.damage(folder):
-            return Presence("absent", f"damaged: {damage} (rm -r {folder})")
-        return _present(folder, f"package {spec.source.name}")
-    if spec.source.kind == "path":
-        folder = _own_folder(spec.source, zoo)
-        if _looks_whole(folder, pickle=spec.allow_pickle):
-            return _present(folder, f"folder {spec.source.name}")
-        return Presence("absent", f"no checkpoint in {folder}")
-    for folder, words in _hub_folders(spec.source, _models_dir(models_dir), None):
-        meant = words == "models folder" or _has_tokenizer(spec, folder)
-        if meant and _looks_whole(folder, pickle=spec.allow_pickle):
-            return _present(folder, words)
-    return Presence("absent", f"hub {spec.source.name}: {fetch}, or MODELS=dir")
 
 
 def resolve(
@@ -137,7 +89,7 @@ def resolve(
         StorageError: the cache cannot be written.
     """
     tell = progress or _tell_nobody
-    models = _models_dir(models_dir)
+    models = models_folder(models_dir)
     lock = find_lock()
     folder = _folder(spec, zoo, models, lock, tell)
     hub_source = spec.source if spec.source and spec.source.kind == "hub" else None
@@ -177,25 +129,6 @@ def resolve(
     )
 
 
-def _built(spec: ModelSpec, zoo: Zoo) -> Presence:
-    folder, how = built_folder(spec, zoo), f"`make train MODEL={spec.name}` builds it"
-    damage = None
-    try:
-        lineage = read_lineage(folder, spec.name)
-    except WeightsError:
-        lineage, damage = None, f"{folder / 'lineage.json'} is not readable"
-    if lineage is not None:
-        if _looks_whole(folder):
-            detail = f"built, recipe {folder.name}"
-            return replace(_present(folder, detail), lineage=lineage)
-        damage = f"files of {folder} are missing"
-    if damage is not None:
-        return Presence("not built", f"damaged: {damage}; {how}", damage=damage)
-    others = tuple(path.name for path in other_recipes(spec, zoo))
-    known = f" (another recipe was: {', '.join(others)})" if others else ""
-    return Presence("not built", f"{how}{known}", others=others)
-
-
 def _folder(
     spec: ModelSpec, zoo: Zoo, models: Path | None, lock: Lock | None, progress: Progress
 ) -> _Folder:
@@ -216,7 +149,7 @@ def _folder(
         words = f"package {spec.source.name}"
         return _Folder(made.path, words, notes=made.notes, verified=made.files)
     if spec.source.kind == "path":
-        folder = _own_folder(spec.source, zoo)
+        folder = own_folder(spec.source, zoo)
         if not folder.is_dir():
             raise WeightsError(
                 f"{spec.name}: there is no folder {folder}; its entry in {zoo.path} names "
@@ -232,13 +165,13 @@ def _hub_folder(
     pin = lock.model(source.name, source.revision) if lock else None
     pinned = pin.commit if pin else None
     lacking: Literal["weights", "tokenizer"] = "weights"
-    for folder, words in _hub_folders(source, models, pinned):
+    for folder, words in hub_folders(source, models, pinned):
         if words == "models folder":
             # A folder that the user laid there is meant; if it is not whole, that is the error.
             return _Folder(folder, f"hub {source.name}, from the models folder")
         foreign_code.check_pinned(spec, source, pinned)
-        if _looks_whole(folder, pickle=True):
-            if _has_tokenizer(spec, folder):
+        if looks_whole(folder, pickle=True):
+            if has_tokenizer(spec, folder):
                 return _Folder(folder, str(source), revision=folder.name)
             lacking = "tokenizer"
     if reason := hub.unreachable():
@@ -290,7 +223,7 @@ def _tokenizer_folder(
     pin = lock.model(name, None) if lock else None
     commit = pin.commit if pin else None
     pinned = set(weights.tokenizer_files(pin.files)) if pin and pin.commit else set()
-    for folder, words in _hub_folders(Source("hub", name), models, commit):
+    for folder, words in hub_folders(Source("hub", name), models, commit):
         found = weights.tokenizer_files(weights.file_names(folder))
         # By its commit a folder is found that was broken off while it was fetched.
         if found and (words == "models folder" or pinned <= set(found)):
@@ -306,16 +239,6 @@ def _tokenizer_folder(
         return hub.download(name, commit, repo, wanted)
     except hub.HubError as error:
         raise WeightsError(f"{spec.name}: its tokenizer: {error}{_notes(spec)}") from None
-
-
-def _hub_folders(source: Source, models: Path | None, commit: str | None) -> list[tuple[Path, str]]:
-    """The folders on this machine that may serve a hub name, best first."""
-    folders: list[tuple[Path, str]] = []
-    if models is not None and (models / source.name).is_dir():
-        folders.append((models / source.name, "models folder"))
-    if snapshot := hub.cached(source.name, commit or source.revision):
-        folders.append((snapshot, "hub cache"))
-    return folders
 
 
 def _unavailable(
@@ -373,58 +296,6 @@ def _check_unchanged(
             f"{spec.name}: {folder} is not as it was built: {', '.join(changed)} changed since. "
             f"`make train MODEL={spec.name} ARGS=--force` builds it again"
         )
-
-
-def _models_dir(given: Path | None) -> Path | None:
-    written = os.environ.get("HARNESS_MODELS") or None
-    folder = given or (Path(written) if written else None)
-    if folder is None:
-        return None
-    folder = expanded(folder)
-    if not folder.is_dir():
-        raise UsageError(
-            f"the models folder {folder} does not exist; MODELS=DIR (HARNESS_MODELS) names a "
-            "folder that holds models as DIR/org/name/"
-        )
-    return folder
-
-
-def _own_folder(source: Source, zoo: Zoo) -> Path:
-    return zoo.path.parent / expanded(source.name)
-
-
-def _looks_whole(folder: Path, pickle: bool = False) -> bool:
-    """Whether a folder has a config and every tensor file, without opening the tensors.
-
-    Args:
-        folder: the checkpoint.
-        pickle: whether a pickle may stand for them, as it may for a hub's.
-    """
-    try:
-        names = weights.folder_files(folder)
-    except OSError:
-        return False
-    if "config.json" not in names or not weights.loadable(names):
-        return pickle and "config.json" in names and (folder / pickles.PICKLE).is_file()
-    return all(
-        set(weights.shards(folder / name)) <= set(names)
-        for name in names
-        if name.endswith(".safetensors.index.json")
-    )
-
-
-def _has_tokenizer(spec: ModelSpec, folder: Path) -> bool:
-    """Whether a folder of the hub's cache holds what the model takes its tokenizer from: another
-    program may have fetched the weights alone.
-    """
-    return bool(spec.tokenizer or weights.tokenizer_files(weights.file_names(folder)))
-
-
-def _present(folder: Path, detail: str) -> Presence:
-    names = pickles.deciding_files(weights.file_names(folder))
-    tensors = [name for name in names if name.endswith((".safetensors", pickles.PICKLE))]
-    size = sum((folder / name).stat().st_size for name in tensors)
-    return Presence("present", detail, folder, size)
 
 
 def _digests(folder: _Folder, names: list[str]) -> dict[str, str]:

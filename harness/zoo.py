@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
-from harness.errors import RegistryError, UnknownName, UsageError, closest
+from harness.errors import RegistryError, UnknownName, closest
 from harness.judge_options import JudgeOptions, RewardJudge, read_judge
+from harness.origin import Source, is_hub_name, read_source, read_tokenizer
 from harness.step_options import Recipe, options_class, read_recipe
 from harness.storage import expanded
 from harness.strict_yaml import Table, find_file, parse
@@ -26,10 +27,6 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 _MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _LONGEST_LINEAGE = 100
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-_REVISION = re.compile(r"[A-Za-z0-9][\w./-]*")
-_PACKAGE = re.compile(r"([A-Za-z0-9][\w.-]*)==([A-Za-z0-9][\w.+!-]*)")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _KEYS = (
     "family",
     "stage",
@@ -48,29 +45,6 @@ _KEYS = (
     "notes",
     "licence",
 )
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a root's weights are.
-
-    Attributes:
-        kind: ``hub`` (a model hub's ``org/name``), ``path`` (a folder), ``package`` (a file
-            inside a published Python package) or ``server`` (no weights: a server has them).
-        name: ``org/name``; the folder as written; ``name==version``; what the server calls it.
-        revision: hub only: branch, tag or commit; ``None`` for the default branch.
-        file, sha256: package only: the file inside the package, and its digest.
-    """
-
-    kind: Literal["hub", "path", "package", "server"]
-    name: str
-    revision: str | None = None
-    file: str | None = None
-    sha256: str | None = None
-
-    def __str__(self) -> str:
-        at = f"@{self.revision}" if self.revision else ""
-        return f"{self.kind} {self.name}{at}"
 
 
 @dataclass(frozen=True)
@@ -161,7 +135,7 @@ class Zoo:
         if spec.tokenizer is None:
             return None
         folder = self.path.parent / expanded(spec.tokenizer)
-        return folder if folder.is_dir() or not _is_hub_name(spec.tokenizer) else None
+        return folder if folder.is_dir() or not is_hub_name(spec.tokenizer) else None
 
     def children(self, name: str) -> tuple[ModelSpec, ...]:
         """The models made directly from this one, in the file's order."""
@@ -266,7 +240,7 @@ def _read_with_ancestors(
 
 
 def _root(name: str, table: Table) -> ModelSpec:
-    source = _source(table.table("source", f"the source of model {name!r}"))
+    source = read_source(table.table("source", f"the source of model {name!r}"))
     backend = "api" if source.kind == "server" else "hf"
     ground = ModelSpec(name, "", "", source=source, backend=backend)
     return _common(
@@ -330,7 +304,7 @@ def _common(
         source=ground.source,
         parent=ground.parent,
         step=ground.step,
-        tokenizer=_tokenizer(table) if "tokenizer" in table else ground.tokenizer,
+        tokenizer=read_tokenizer(table) if "tokenizer" in table else ground.tokenizer,
         add_bos=add_bos,
         backend=table.text("backend", ground.backend),
         dtype=table.choice("dtype", DTYPES, ground.dtype),
@@ -364,69 +338,3 @@ def _judge(table: Table, stage: str, ground: ModelSpec) -> JudgeOptions | None:
     if ground.step is not None and ground.step.kind == "reward":
         return RewardJudge(options_class("reward")(**ground.step.options).template)
     return ground.judge or RewardJudge()
-
-
-def _source(table: Table) -> Source:
-    kinds = [kind for kind in ("hub", "path", "package", "server") if kind in table]
-    if len(kinds) != 1:
-        table.only(("hub", "path", "package", "server", "file", "sha256"))
-        written = " and ".join(kinds) or "none of them"
-        raise table.error(
-            None, f"one of hub, path, package and server is needed, {written} is written"
-        )
-    if kinds == ["hub"]:
-        table.only(["hub"])
-        name, _, revision = table.text("hub").partition("@")
-        _check_hub_name(table, "hub", name)
-        valid = _REVISION.fullmatch(revision) and ".." not in revision
-        if "@" in table.text("hub") and not valid:
-            raise table.error("hub", f"{revision!r} is not a branch, a tag or a commit")
-        return Source("hub", name, revision=revision or None)
-    if kinds == ["path"]:
-        table.only(["path"])
-        return Source("path", _path(table, "path"))
-    if kinds == ["server"]:
-        table.only(["server"])
-        return Source("server", table.text("server"))
-    table.only(["package", "file", "sha256"])
-    package, file, sha256 = table.text("package"), table.text("file"), table.text("sha256")
-    if not _PACKAGE.fullmatch(package):
-        raise table.error("package", f"{package!r} is not of the form name==version")
-    inner = PurePosixPath(file)
-    if inner.is_absolute() or ".." in inner.parts or "\\" in file:
-        raise table.error("file", f"{file!r} is not a path inside the package")
-    if not _SHA256.fullmatch(sha256):
-        raise table.error(
-            "sha256", f"{sha256!r} is not a sha256 digest: 64 digits and letters a to f"
-        )
-    return Source("package", package, file=file, sha256=sha256)
-
-
-def _tokenizer(table: Table) -> str:
-    try:
-        inner = table.table("tokenizer", f"the tokenizer of {table.what}")
-    except RegistryError:
-        return _path(table, "tokenizer")
-    inner.only(["hub"])
-    name = inner.text("hub")
-    _check_hub_name(inner, "hub", name)
-    return name
-
-
-def _path(table: Table, key: str) -> str:
-    """A path as it is written, if its home folder is known."""
-    path = table.text(key)
-    try:
-        expanded(path)
-    except UsageError as error:
-        raise table.error(key, str(error)) from None
-    return path
-
-
-def _check_hub_name(table: Table, key: str, name: str) -> None:
-    if not _is_hub_name(name):
-        raise table.error(key, f"{name!r} is not a hub name: org/name, or org/name@revision")
-
-
-def _is_hub_name(name: str) -> bool:
-    return bool(_HUB_NAME.fullmatch(name)) and ".." not in name

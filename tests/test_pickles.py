@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 
 from harness import pickles, unpickle
 from harness.errors import WeightsError
-from harness.sources import presence, resolve
+from harness.presence import presence
+from harness.sources import resolve
 from harness.zoo import Zoo, load_zoo
 from tests.tiny_checkpoint import checkpoint, pickle, safetensors
 

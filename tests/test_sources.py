@@ -22,8 +22,9 @@ from harness import convert, hub, packages, weights
 from harness.ancestry import changed_parents, check_ancestry
 from harness.errors import StorageError, UsageError, WeightsError
 from harness.lineage import Lineage, built_folder, write_lineage
+from harness.presence import presence
 from harness.recipe import recipe_id
-from harness.sources import Artifact, presence, resolve
+from harness.sources import Artifact, resolve
 from harness.zoo import Zoo, load_zoo
 from tests.tiny_checkpoint import checkpoint, safetensors
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import RegistryError, UnknownName
+from harness.origin import Source
 from harness.step_options import STEPS, kinds, options_class
-from harness.zoo import Source, Zoo, load_zoo
+from harness.zoo import Zoo, load_zoo
 
 ROOT = "  root: {family: f, stage: base, source: {hub: org/name}}\n"
 

@@ -23,9 +23,10 @@ from typing import Any
 from harness import weights
 from harness.errors import HarnessError, Interrupted, StorageError, TrainingError, WeightsError
 from harness.lineage import built_folder, write_lineage
+from harness.presence import presence
 from harness.recipe import all_options
 from harness.report import wording
-from harness.sources import Artifact, presence, resolve
+from harness.sources import Artifact, resolve
 from harness.storage import alone, explained, write_atomic
 from harness.zoo import ModelSpec, Step, Zoo
 from training.data.sets import check_name

@@ -8,8 +8,9 @@ from typing import Literal
 
 from harness.ancestry import changed_parents, check_ancestry
 from harness.lineage import past_lineages
+from harness.presence import Presence, presence
 from harness.recipe import all_options
-from harness.sources import Presence, presence, resolve
+from harness.sources import resolve
 from harness.zoo import ModelSpec, Zoo
 from training.estimate import estimate
 from training.lineage import changed_files

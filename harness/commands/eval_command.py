@@ -26,11 +26,11 @@ from harness.job import Job, make_job
 from harness.openai_api import options as server_options
 from harness.openai_api.server import make_server
 from harness.openai_api.spending import Spending
+from harness.presence import presence
 from harness.progress import note
 from harness.records import Run, Settings
 from harness.run_folder import RunFolder, remove_unbegun
 from harness.served import served_name
-from harness.sources import presence
 from harness.zoo import ModelSpec, load_zoo
 
 if TYPE_CHECKING:

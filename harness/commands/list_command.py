@@ -18,10 +18,10 @@ from rich.tree import Tree
 from harness.catalog import Catalog, load_catalog
 from harness.errors import RecordError
 from harness.lineage import Lineage
+from harness.presence import Presence, presence
 from harness.progress import note
 from harness.recipe import SHORT
 from harness.run_folder import RunFolder, list_runs
-from harness.sources import Presence, presence
 from harness.zoo import ModelSpec, Zoo, load_zoo
 
 PIPE_WIDTH = 180

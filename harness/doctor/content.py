@@ -9,7 +9,7 @@ from harness.catalog import Catalog, load_catalog
 from harness.data import DataFolders, data_folders, find
 from harness.doctor.finding import DEFAULT_MODEL, DEFAULT_SUITE, Finding, Where
 from harness.errors import HarnessError
-from harness.sources import presence
+from harness.presence import presence
 from harness.zoo import load_zoo
 
 
@@ -18,7 +18,7 @@ class Default:
     """The default model.
 
     Attributes:
-        state: as `harness.sources.Presence` has it.
+        state: as `harness.presence.Presence` has it.
         detail: where it is, or why it is not.
         package: the package that it can be fetched from, if it can be.
     """

@@ -9,8 +9,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.presence import presence
 from harness.records import Row, Run
-from harness.sources import presence
 from harness.zoo import Zoo
 
 if TYPE_CHECKING:

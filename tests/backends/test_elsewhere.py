@@ -364,7 +364,8 @@ def test_a_template_of_a_class_with_a_tokenizer_is_bounded(tiny_model: Path) -> 
 
 
 def test_a_model_of_a_server_is_no_parent_to_train_from(harness: Command, served_zoo: Path) -> None:
-    from harness.sources import presence, resolve
+    from harness.presence import presence
+    from harness.sources import resolve
     from harness.zoo import load_zoo
 
     zoo = load_zoo(Path(os.environ["HARNESS_ZOO"]))

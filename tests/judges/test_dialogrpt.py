@@ -15,7 +15,8 @@ from harness.backends.backend import LoadOptions
 from harness.errors import WeightsError
 from harness.judge_options import DialogRptJudge, RewardJudge
 from harness.judges import load_judge
-from harness.sources import presence, resolve
+from harness.presence import presence
+from harness.sources import resolve
 from harness.types import Resemblance, Reward, Rewarded, Unanswered
 from harness.zoo import load_zoo
 from tests.conftest import REPOSITORY

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.lineage import built_folder
-from harness.sources import presence, resolve
+from harness.presence import presence
+from harness.sources import resolve
 from harness.zoo import Zoo, load_zoo
 from tests.soak.ground import Ground, ended_with, survived_so_far
 from tests.soak.operations import Moment, Operations

@@ -11,7 +11,8 @@ from harness import strict_yaml
 from harness.catalog import _read_suite
 from harness.errors import HarnessError, RegistryError
 from harness.lock import read_lock
-from harness.sources import presence, resolve
+from harness.presence import presence
+from harness.sources import resolve
 from harness.zoo import load_zoo
 
 ROOT = "models:\n  m:\n    family: f\n    stage: base\n    source: {path: x}\n"

@@ -20,7 +20,8 @@ import pytest
 from harness import data
 from harness.cli import main as harness
 from harness.lineage import built_folder, read_lineage
-from harness.sources import presence, resolve
+from harness.presence import presence
+from harness.sources import resolve
 from harness.storage import alone
 from harness.zoo import Zoo, load_zoo
 from tests.conftest import REPOSITORY

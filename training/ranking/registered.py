@@ -13,9 +13,10 @@ from harness.environment import describe_environment
 from harness.errors import UsageError, WeightsError
 from harness.final_number_task import STOPS
 from harness.journal import answered, open_journal
+from harness.presence import presence
 from harness.progress import open_progress
 from harness.ready import identity_of
-from harness.sources import Artifact, presence, resolve
+from harness.sources import Artifact, resolve
 from harness.types import Answer, GenerateUntil, Generation, Unanswered
 from harness.zoo import ModelSpec, Zoo
 from training.data.template import Template, choose, render
