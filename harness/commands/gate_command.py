@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ from harness.catalog import load_catalog
 from harness.commands.eval_command import journals_folder, runs_folder
 from harness.commands.stored import advice_for, runs_of, stored_runs
 from harness.compare import StoredRun
-from harness.errors import IncomparableRuns, RecordError
+from harness.errors import IncomparableRuns, RecordError, UsageError
 from harness.gate.baseline import baseline_folder, read_baseline
 from harness.gate.decide import Outcome, decide, foresight
 from harness.gate.limits import Elsewhere, measured_elsewhere
@@ -91,6 +92,12 @@ def _in_looks(base: StoredRun, policy: Policy, options: argparse.Namespace) -> O
     """Ask the model itself, in random order, until the verdict is sure; answers are kept."""
     zoo, catalog = load_zoo(options.zoo), load_catalog(options.tasks_dir)
     settings = replace(base.run.settings, data=options.data, noise_floor=None)
+    if settings.lm_eval_args:  # a key goes to no address that a record alone names
+        raise UsageError(
+            f"the baseline was asked with --lm-eval-args {shlex.quote(settings.lm_eval_args)}, and "
+            "no address is taken from a record alone: score the model with `harness eval`, and "
+            "gate it without --sequential"
+        )
     job = make_job(zoo.get(options.model), zoo, catalog, settings, options.models_dir)
     artifact = obtain_weights(job, note)
     known = obtain(job.others, job.zoo, job.models_dir, note)
