@@ -15,10 +15,11 @@ from dataclasses import replace
 from typing import Any
 
 from harness.backends.backend import (
+    BEGUN_ANSWER,
     ELSEWHERE,
     BackendFacts,
+    CannotBeAsked,
     LoadOptions,
-    NoTokenizer,
     ServedOptions,
 )
 from harness.backends.probe import without_logprobs
@@ -168,14 +169,20 @@ class ApiBackend:
         """Never.
 
         Raises:
-            NoTokenizer: always.
+            CannotBeAsked: always.
         """
-        raise NoTokenizer(NO_TOKENIZER)
+        raise CannotBeAsked(NO_TOKENIZER)
 
     def render_chat(
         self, messages: list[dict[str, str]], add_generation_prompt: bool = True
     ) -> str:
-        """The messages as JSON: the server has the template."""
+        """The messages as JSON: the server has the template.
+
+        Raises:
+            CannotBeAsked: the last message is to be continued, and a server would begin another.
+        """
+        if not add_generation_prompt:
+            raise CannotBeAsked(BEGUN_ANSWER)
         return json.dumps(messages, ensure_ascii=False)
 
     def reset_peak_memory(self) -> None:
