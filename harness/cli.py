@@ -17,7 +17,7 @@ from harness import __version__
 from harness.credentials import struck_out
 from harness.errors import HarnessError, UsageError, closest
 from harness.options import COMMANDS, OPTIONS
-from harness.plain_text import defused_output, printable
+from harness.plain_text import defused_output, half_pair, printable
 
 _OUTPUT_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 """How writing to an open file without a name fails; our own files are named in the error."""
@@ -74,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     try:
+        _check_words(arguments)
         options = _parse(arguments)
         command = import_module(f"harness.commands.{options.command}_command")
         code: int = command.run(options)
@@ -84,6 +85,17 @@ def _run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("harness: stopped", file=sys.stderr)
         return 130
+
+
+def _check_words(arguments: Sequence[str]) -> None:
+    """Refuse what a record could not hold, before anything is done for it."""
+    settings = [f"{name}={value}" for name, value in os.environ.items()]
+    for word in [*arguments, *(each for each in settings if each.startswith("HARNESS_"))]:
+        if half_pair(word) is not None:
+            shown = word.encode(errors="backslashreplace").decode()
+            raise UsageError(
+                f"{shown}: not UTF-8, as every record is: give the file or folder another name"
+            )
 
 
 def _drop_output() -> None:

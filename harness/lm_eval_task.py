@@ -22,7 +22,7 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.models.utils import normalize_gen_kwargs
 
 from harness.data import find, load
-from harness.errors import DataError, WeightsError
+from harness.errors import DataError, UsageError, WeightsError
 from harness.lm_eval_definition import Part, brief, construct, seed_as_lm_eval, temperature
 from harness.metrics.accuracy import macro_mean, mean
 from harness.metrics.corpus import corpus
@@ -173,6 +173,8 @@ def _build(task: ConfigurableTask, doc: Doc, context: TaskContext) -> list[Insta
         )
     except WeightsError as error:  # the chat template's
         raise WeightsError(f"{task.config.task}, doc {doc.index}: {error}") from None
+    except UsageError:  # the model cannot be asked what the task asks
+        raise
     except Exception as error:
         raise DataError(
             f"{task.config.task}, doc {doc.index}: the row does not fit the task "

@@ -53,6 +53,20 @@ def defused(line: str) -> str:
     return told[: len(told) - len(bare)] + "\\" + bare if bare.startswith("::") else told
 
 
+def half_pair(text: str) -> str | None:
+    r"""The first half of a UTF-16 pair, ``None`` without one: JSON can spell it, Python makes it of
+    a command's bytes that are not UTF-8, and no file can hold it.
+
+    >>> half_pair("\U0001d11e"), half_pair("a\ud800b")
+    (None, '\ud800')
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return text[error.start]
+    return None
+
+
 class _Defusing(io.TextIOBase):
     """Writes whole lines to another stream, defused.
 

@@ -17,10 +17,10 @@ from harness.ancestry import check_ancestry
 from harness.backends.backend import (
     ELSEWHERE,
     Backend,
+    CannotBeAsked,
     Lacking,
     LmEvalModel,
     LoadOptions,
-    NoTokenizer,
     ServedOptions,
     load_backend,
 )
@@ -88,7 +88,7 @@ def make_ready(job: Job, artifact: Artifact, tell: Tell, executor: Executor = LO
     for task, choice in job.choices:
         try:
             planned.append(_open(task, choice, job, lazy))
-        except NoTokenizer as error:
+        except CannotBeAsked as error:
             refused[task.name] = str(error)
     started = time.perf_counter()
     backend = lazy.get()
@@ -105,7 +105,7 @@ def answerable(ready: Ready, job: Job, tell: Tell) -> Ready:
     """
     asked = {plan.task.name: _kinds(plan.opened) for plan in ready.planned}
     refused = dict(ready.refused)
-    if isinstance(ready.backend, Lacking):
+    if asked and isinstance(ready.backend, Lacking):
         lacking = ready.backend.cannot(set().union(*asked.values()))
         for task, kinds in asked.items():
             if found := kinds & set(lacking):
@@ -128,8 +128,11 @@ def answerable(ready: Ready, job: Job, tell: Tell) -> Ready:
 
 
 def _kinds(opened: OpenTask) -> set[type[Request]]:
-    """The kinds of requests that a task makes of the model, as its first doc has them."""
-    return {type(request) for doc in opened.docs[:1] for request in opened.requests(doc)}
+    """The kinds of requests that a task makes of the model, as the first doc has them about which
+    it is asked anything.
+    """
+    asked = (requests for doc in opened.docs if (requests := opened.requests(doc)))
+    return {type(request) for request in next(asked, ())}
 
 
 class _LazyBackend:

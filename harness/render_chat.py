@@ -31,6 +31,7 @@ def render(asked: dict[str, Any]) -> dict[str, str]:
             conversations=[asked["messages"]], chat_template=asked["template"], **asked["options"]
         )
         text = str(rendered[0][0])
+        text.encode()  # half a pair of UTF-16 is in no record and no question
     except TemplateError as error:
         return {"refused": _first_line(error)}
     except MemoryError:

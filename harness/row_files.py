@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from harness.errors import DataError
+from harness.plain_text import half_pair
 
 LONGEST_LINE = 64_000_000
 """Bytes of one line."""
@@ -55,10 +56,14 @@ def _beyond(path: Path, problem: str) -> DataError:
 def _row(line: str, before: list[dict[str, Any]], where: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
+        # Only JSON's own spelling gets half a pair past the decoding of the line.
+        spelt = json.dumps(row, ensure_ascii=False) if "\\ud" in line.lower() else ""
     except json.JSONDecodeError as error:
         raise DataError(f"{where}: not JSON ({error.msg}); fetch it again") from None
     except (ValueError, RecursionError) as error:  # digits or brackets without end
         raise DataError(f"{where}: not JSON that can be read ({error})") from None
+    if half := half_pair(spelt):
+        raise DataError(f"{where}: it holds {half!r}, half a pair of UTF-16 and no character")
     if not isinstance(row, dict):
         raise DataError(f"{where}: a row must be an object, got {line[:40]!r}")
     if before and row.keys() != before[0].keys():

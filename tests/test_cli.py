@@ -46,6 +46,17 @@ def test_a_reader_that_goes_away_is_no_failure(arguments: list[str]) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_words_that_are_not_utf_8_are_refused_as_written(
+    harness: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python hands over the byte E9 as half a pair."""
+    code, _, err = harness("eval", "--model", "tiny", "--data", "/tmp/d\udce9")
+    assert code == 2 and "/tmp/d\\udce9: not UTF-8" in err
+    monkeypatch.setenv("HARNESS_DATA", "/tmp/d\udce9")
+    code, _, err = harness("list", "models")
+    assert code == 2 and "HARNESS_DATA=/tmp/d\\udce9: not UTF-8" in err
+
+
 def test_eval_from_the_samples_to_the_leaderboard(harness: Command, tmp_path: Path) -> None:
     code, out, _ = harness("eval", "--model", "tiny", "--suite", "quick", "--limit", "4", "--json")
     assert code == 0
@@ -453,6 +464,8 @@ def test_a_run_is_not_finished_under_another_registry_entry(
     tiny_zoo.write_text(entry)
     code, _, err = harness("eval", "--resume", path.name, "--limit", "5")
     assert code == 2 and "leave out --limit" in err
+    code, _, err = harness("eval", "--resume", path.name, "--num-fewshot", "0")
+    assert code == 2 and "leave out --num-fewshot" in err
     code, out, err = harness("eval", "--resume", path.name, "--json")
     assert code == 0, err
     assert list(json.loads(out)["results"]) == ["arc_easy", "mmlu"]

@@ -105,6 +105,13 @@ def test_a_window_predicts_all_but_its_first_token(backend: Backend, plain: Plai
     assert response.logprob == pytest.approx(float(expected.sum()), abs=1e-3)
 
 
+def test_repeats_beyond_a_batch_are_drawn_anew(backend: Backend) -> None:
+    requests = [GenerateUntil("Once upon a time", (), 8, 1.0, repeat) for repeat in range(32)]
+    texts = ask(backend, requests)
+    assert texts[:16] != texts[16:]
+    assert texts == ask(backend, requests), "the same the next time"
+
+
 def test_greedy_generation_is_the_argmax(backend: Backend, plain: Plain) -> None:
     prompts = ["Once upon a time", "The answer to the question of why the sky is blue is"]
     requests = [GenerateUntil(prompt, (), 12) for prompt in prompts]

@@ -12,13 +12,14 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import Any
 
+from harness.backends.api_words import SEED, responded, unfit, worded
 from harness.backends.backend import (
+    BEGUN_ANSWER,
     ELSEWHERE,
     BackendFacts,
+    CannotBeAsked,
     LoadOptions,
-    NoTokenizer,
     ServedOptions,
 )
 from harness.backends.probe import without_logprobs
@@ -26,29 +27,25 @@ from harness.errors import HarnessError, UsageError
 from harness.openai_api.at_once import at_once
 from harness.openai_api.chat import Chat
 from harness.openai_api.client import ApiError, Asked, Client, Patience
-from harness.openai_api.completion import MOST_STOPS, Completion
-from harness.openai_api.continuation import scored
+from harness.openai_api.completion import Completion
 from harness.openai_api.reply import Ask, Reply
 from harness.openai_api.spending import Spending, tokens_of
 from harness.openai_api.terms import Terms
 from harness.types import (
     Answer,
     GenerateUntil,
-    Generation,
     LogLikelihood,
-    LogProb,
     Question,
     Request,
-    Response,
-    RollingLogLikelihood,
     Unanswered,
 )
 
 VERSION = "1"
 """Of what is asked: answers of another version are not taken for this one's."""
-SEED = 1234
 IN_VAIN = 10
 """Requests without an answer, one after the other, after which the rest is not asked."""
+FAILED_AT_IT = "status 500"
+"""What may be a question's fault, unlike 502, 503 and 504, which tell of the server."""
 NO_TOKENIZER = (
     "it is made of the model's own tokens (windows, or answers counted in tokens), and a server "
     "lends nobody its tokenizer"
@@ -96,11 +93,13 @@ class ApiBackend:
         return [Question(request, refused=self._refused(request)) for request in requests]
 
     def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
-        """Refusals first, then several at a time, in the order in which the server answers.
+        """Refusals first, then several at a time, in the order in which the server answers. What
+        ended with its error 500 is asked once more after all others; what does so again while the
+        server answers something else has no answer.
 
         Raises:
             ApiError: the server refuses everything, or gives no answer ten times in a row; or it
-                failed at some questions, once all others are asked.
+                failed at some questions, once all others are asked, and not at them alone.
             BudgetSpent: no more is admitted, and all that was under way has come.
         """
         for index, question in enumerate(questions):
@@ -124,6 +123,8 @@ class ApiBackend:
             finally:
                 run.stop.set()
                 self._heard = run.heard
+        if (twice := run.failed_twice()) and self._lives():
+            yield from map(run.give_up, twice)
         run.check()
 
     def cannot(self, kinds: Collection[type[Request]]) -> Mapping[type[Request], str]:
@@ -134,12 +135,9 @@ class ApiBackend:
             BudgetSpent: the budget does not even admit these questions.
         """
         lacking: dict[type[Request], str] = {
-            kind: reason for kind in kinds if (reason := _unfit(kind, self._chat)) is not None
+            kind: reason for kind in kinds if (reason := unfit(kind, self._chat)) is not None
         }
-        probe: Ask = Completion("One, two,", 1, 0.0, SEED)
-        if self._chat:
-            probe = Chat((("user", "Say yes."),), 1, 0.0, SEED)
-        self._put(probe, self._terms.patience)
+        self._put(self._probe(), self._terms.patience)
         if LogLikelihood in kinds and LogLikelihood not in lacking:
             # It is up: what it does not give now will not be there at the sixth attempt.
             twice = replace(self._terms.patience, attempts=min(2, self._terms.patience.attempts))
@@ -168,14 +166,20 @@ class ApiBackend:
         """Never.
 
         Raises:
-            NoTokenizer: always.
+            CannotBeAsked: always.
         """
-        raise NoTokenizer(NO_TOKENIZER)
+        raise CannotBeAsked(NO_TOKENIZER)
 
     def render_chat(
         self, messages: list[dict[str, str]], add_generation_prompt: bool = True
     ) -> str:
-        """The messages as JSON: the server has the template."""
+        """The messages as JSON: the server has the template.
+
+        Raises:
+            CannotBeAsked: the last message is to be continued, and a server would begin another.
+        """
+        if not add_generation_prompt:
+            raise CannotBeAsked(BEGUN_ANSWER)
         return json.dumps(messages, ensure_ascii=False)
 
     def reset_peak_memory(self) -> None:
@@ -184,6 +188,19 @@ class ApiBackend:
     def peak_memory(self) -> int | None:
         """Unknown."""
         return None
+
+    def _probe(self) -> Ask:
+        if self._chat:
+            return Chat((("user", "Say yes."),), 1, 0.0, SEED)
+        return Completion("One, two,", 1, 0.0, SEED)
+
+    def _lives(self) -> bool:
+        """Whether the server answers the simplest question, as far as the budget lets it be put."""
+        try:
+            self._put(self._probe(), self._terms.patience)
+        except (ApiError, BudgetSpent):
+            return False
+        return True
 
     def _put(self, ask: Ask, patience: Patience) -> Reply:
         if refusal := self.spending.admit(ask):
@@ -195,7 +212,7 @@ class ApiBackend:
         return found.reply
 
     def _refused(self, request: Request) -> str | None:
-        if (reason := _unfit(type(request), self._chat)) is not None:
+        if (reason := unfit(type(request), self._chat)) is not None:
             return reason
         if isinstance(request, LogLikelihood):
             if not request.context.rstrip():
@@ -228,7 +245,7 @@ class _Run:
     ) -> None:
         self._questions, self._spending = questions, spending
         self.asks = {
-            index: _ask(question.request, chat)
+            index: worded(question.request, chat)
             for index, question in enumerate(questions)
             if question.refused is None
         }
@@ -239,13 +256,18 @@ class _Run:
         self._error: ApiError | None = None
         self.heard, self._who = heard, who
         self._under_way = self._in_vain = 0
-        self._failed: list[ApiError] = []
+        self._failed: dict[int, ApiError] = {}
+        self._again: list[int] = []
+        self._last: set[int] = set()
 
     def next(self) -> int | None:
         """The next to be asked; ``None`` where there is none, or none now."""
         if self._denied or self._error is not None:
             return None
         index = next(self._left, None) if self._waiting is None else self._waiting
+        if index is None and self._again and not self._under_way:
+            self._last, self._left, self._again = set(self._again), iter(self._again), []
+            index = next(self._left)
         if index is None:
             return None
         refusal = self._spending.admit(self.asks[index])
@@ -260,15 +282,16 @@ class _Run:
         """What came of a question; ``None`` where none did that would be the same another time."""
         self._under_way -= 1
         ask, request = self.asks[index], self._questions[index].request
+        self._failed.pop(index, None)
         if isinstance(found, Asked):
             self._spending.answered(ask, found.reply)
             self._in_vain, self.heard = 0, True
             tokens_in, tokens_out, _ = tokens_of(ask, found.reply)
-            response, listed = _response(request, found.reply)
+            response, listed = responded(request, found.reply)
             if listed:  # the one token that follows an echo is no answer
                 return Answer(index, response, listed, 0)
             return Answer(index, response, tokens_in, tokens_out)
-        if not (found.refused and self.heard):  # else it is this question
+        if not (found.refused and self.heard) and index not in self._last:  # else it is this one
             self._in_vain += 1
         if found.fatal or self._in_vain >= IN_VAIN:
             self._error = self._error or found
@@ -277,9 +300,23 @@ class _Run:
             self._denied = self._denied or self._spending.refuses(ask) or ""
             return None
         if not found.refused:
-            self._failed.append(found)
+            self._failed[index] = found
+            if found.reason == FAILED_AT_IT and index not in self._last:
+                self._again.append(index)
             return None
         return Answer(index, Unanswered(f"the server gave no answer: {found.reason}"))
+
+    def failed_twice(self) -> list[int]:
+        """What the server failed at by its own fault, then and after all others."""
+        if self._error is not None or self._denied:
+            return []
+        reasons = {index: error.reason for index, error in self._failed.items()}
+        return [index for index in self._last if reasons.get(index) == FAILED_AT_IT]
+
+    def give_up(self, index: int) -> Answer:
+        """No answer, where the server lives and it is the question that it fails at."""
+        reason = self._failed.pop(index).reason
+        return Answer(index, Unanswered(f"the server failed at it each time: {reason}"))
 
     def check(self) -> None:
         """Raise what ended the asking before its time."""
@@ -293,7 +330,7 @@ class _Run:
                 "with this one, asks only what is missing"
             )
         if self._failed:
-            raise _outage(self._failed, len(self.asks), kept)
+            raise _outage(list(self._failed.values()), len(self.asks), kept)
 
 
 def _outage(failed: Sequence[ApiError], asked: int, kept: str) -> ApiError:
@@ -317,59 +354,3 @@ def load(options: LoadOptions) -> ApiBackend:
     if not isinstance(options, ServedOptions):
         raise UsageError("the backend api needs a server: --base-url URL (make: BASE_URL=URL)")
     return ApiBackend(options.terms, options.chat, options.weights_id)
-
-
-def _unfit(kind: type[Request], chat: bool) -> str | None:
-    """Why a kind of request fits no server at all, or no chat."""
-    if kind is GenerateUntil or (kind is LogLikelihood and not chat):
-        return None
-    if kind is LogLikelihood:
-        return "chat completions give a continuation no log-probability"
-    if kind is RollingLogLikelihood:
-        return (
-            "the perplexity of a whole text needs windows of the model's own tokens and its first "
-            "token's log-probability, and a server gives neither"
-        )
-    return "it is asked in tokens, or of two models, and a server takes text"
-
-
-def _ask(request: Request, chat: bool) -> Ask:
-    """A request as the protocol words it."""
-    if isinstance(request, GenerateUntil):
-        limit, warm = request.max_new_tokens, request.temperature
-        seed, stop = SEED + request.repeat, request.until[:MOST_STOPS]
-        if chat:
-            return Chat(_messages(request.context), limit, warm, seed, stop)
-        return Completion(request.context, limit, warm, seed, stop)
-    assert isinstance(request, LogLikelihood)
-    text = request.context + request.continuation
-    return Completion(text, 1, 0.0, SEED, logprobs=True, echo=True)
-
-
-def _messages(prompt: str) -> tuple[tuple[str, str], ...]:
-    """What `ApiBackend.render_chat` wrote; any other text is one message of the user's."""
-    try:
-        found: Any = json.loads(prompt)
-        if found and all(set(each) == {"role", "content"} for each in found):
-            return tuple((each["role"], each["content"]) for each in found)
-    except (ValueError, TypeError, RecursionError):
-        pass
-    return (("user", prompt),)
-
-
-def _response(request: Request, reply: Reply) -> tuple[Response, int]:
-    """What a reply answers, and how many tokens of the question the server listed."""
-    if isinstance(request, LogLikelihood):
-        assert reply.logprobs is not None
-        try:
-            # Spaces at the context's end belong to the continuation, as words carry theirs.
-            border = len(request.context.rstrip())
-            found = scored(reply.logprobs, request.context + request.continuation, border)
-        except ValueError as error:
-            return Unanswered(str(error)), 0
-        return LogProb(found.logprob, found.greedy), found.tokens
-    assert isinstance(request, GenerateUntil)
-    if reply.unusable:
-        return Unanswered(f"the server's answer is none: {reply.unusable}"), 0
-    ends = [at for stop in request.until if stop and (at := reply.text.find(stop)) >= 0]
-    return Generation(reply.text[: min(ends)] if ends else reply.text), 0

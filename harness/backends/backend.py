@@ -32,8 +32,12 @@ HEADS = ("float32", "model")
 """Dtypes of the vocabulary projection: float32 whatever the model's, or the model's own."""
 
 
-class NoTokenizer(UsageError):
-    """The model's own tokens are needed, and whoever has the model lends nobody its tokenizer."""
+class CannotBeAsked(UsageError):
+    """A task's prompts cannot be made of what whoever has the model lends: no tokenizer, say."""
+
+
+BEGUN_ANSWER = "its prompts begin the model's answer, and chat completions begin a new one"
+"""Why a prompt whose last message is to be continued is no chat."""
 
 
 HARMLESS = frozenset({"add_bos_token", "prefix_token_id", "think_end_token", "think_start_token"})

@@ -245,8 +245,9 @@ class LmEvalBackend:
         self, batch: Sequence[tuple[int, Question, GenerateUntil]]
     ) -> Iterator[Answer]:
         self._lm.batch_size_per_gpu = MAX_BATCH
-        # As lm-eval does before a run: sampled answers are the same the next time.
-        torch.manual_seed(SEED)
+        # As lm-eval does before a run: sampled answers are the same the next time. Repeats that
+        # fill several batches are not the same in each.
+        torch.manual_seed(SEED + batch[0][2].repeat)
         texts = self._lm.generate_until(
             [_instance(request.context, _options(request)) for _, _, request in batch],
             disable_tqdm=True,

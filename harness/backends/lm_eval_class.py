@@ -23,10 +23,17 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.utils import simple_parse_args_string
 from transformers import PreTrainedTokenizerBase
 
-from harness.backends.backend import ELSEWHERE, BackendFacts, LoadOptions, NoTokenizer
+from harness.backends.backend import (
+    BEGUN_ANSWER,
+    ELSEWHERE,
+    BackendFacts,
+    CannotBeAsked,
+    LoadOptions,
+)
 from harness.chat_template import render_as_lm_eval
 from harness.credentials import struck_out
 from harness.errors import HarnessError, UnknownName, UsageError, WeightsError
+from harness.openai_api.reply import whole
 from harness.types import (
     Answer,
     GenerateUntil,
@@ -86,7 +93,7 @@ class LmEvalClass:
 
     def encode(self, requests: Sequence[Request]) -> list[Question]:
         """No tokens: the text itself is the question."""
-        return [Question(request, refused=_refused(request)) for request in requests]
+        return [Question(request, refused=self._refused(request)) for request in requests]
 
     def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
         """Refusals first, then by kind and settings, some together."""
@@ -132,11 +139,11 @@ class LmEvalClass:
         """The class's token ids, with what it adds by default.
 
         Raises:
-            NoTokenizer: the class has none.
+            CannotBeAsked: the class has none.
         """
         encode: Callable[..., Any] | None = getattr(self._lm, "tok_encode", None)
         if encode is None or getattr(self._lm, "tokenizer", None) is None:
-            raise NoTokenizer(
+            raise CannotBeAsked(
                 f"it is made of the model's tokens, and {self.identity['class']} of "
                 "lm-eval has no tokenizer"
             )
@@ -150,17 +157,22 @@ class LmEvalClass:
 
         Raises:
             WeightsError: there is no template, or it cannot be used.
+            CannotBeAsked: messages, the last of which is to be continued.
         """
-        tokenizer = getattr(self._lm, "tokenizer", None)
-        if isinstance(tokenizer, PreTrainedTokenizerBase) and _plain_chat(self._lm):
-            return render_as_lm_eval(tokenizer, messages, add_generation_prompt)
+        if _plain_chat(self._lm):
+            return render_as_lm_eval(self._lm.tokenizer, messages, add_generation_prompt)
         try:
-            return str(self._lm.apply_chat_template(messages, add_generation_prompt))
+            rendered = self._lm.apply_chat_template(messages, add_generation_prompt)
         except Exception as error:  # of as many kinds as there are classes
-            raise WeightsError(
-                f"{self._who} renders no chat: {_first_line(error)}; set `chat_template: false` in "
-                "the model's registry entry"
-            ) from None
+            raise self._no_chat(_first_line(error)) from None
+        if isinstance(rendered, str):
+            return rendered
+        prompt = getattr(rendered, "prompt", None)
+        if not isinstance(prompt, str):
+            raise self._no_chat(f"it makes a {type(rendered).__name__} of it, and no text")
+        if not add_generation_prompt:
+            raise CannotBeAsked(BEGUN_ANSWER)
+        return prompt
 
     def reset_peak_memory(self) -> None:
         """There is nothing to measure."""
@@ -169,9 +181,38 @@ class LmEvalClass:
         """Unknown: the class may well run its model elsewhere."""
         return None
 
+    def _refused(self, request: Request) -> str | None:
+        if isinstance(request, LogLikelihood) and self._chat(request.context) is not None:
+            return "chats that are sent as messages give a continuation no log-probability"
+        return _refused(request)
+
+    def _given(self, request: Request) -> tuple[Any, ...]:
+        """What the class is given; a chat in the type by which it knows it from a text."""
+        context, *others = _arguments(request)
+        chat = self._chat(context) if isinstance(request, GenerateUntil) else None
+        return (context if chat is None else chat, *others)
+
+    def _chat(self, context: str) -> Any:
+        """What the class made of a chat, where it was messages and this is their text. Not kept
+        from `render_chat`: a worker may be asked what another has rendered.
+        """
+        if not context.startswith("[{") or _plain_chat(self._lm):
+            return None
+        try:
+            rendered = self._lm.apply_chat_template(json.loads(context), True)
+        except Exception:  # no messages, or a class that renders no chat
+            return None
+        return rendered if getattr(rendered, "prompt", None) == context else None
+
+    def _no_chat(self, reason: str) -> WeightsError:
+        return WeightsError(
+            f"{self._who} renders no chat: {reason}; set `chat_template: false` in the model's "
+            "registry entry"
+        )
+
     def _asked(self, method: str, requests: Sequence[Request]) -> list[Response]:
         instances = [
-            Instance(request_type=method, doc={}, arguments=_arguments(request), idx=place)
+            Instance(request_type=method, doc={}, arguments=self._given(request), idx=place)
             for place, request in enumerate(requests)
         ]
         try:
@@ -241,10 +282,11 @@ def _with_folder(kind: type, arguments: dict[str, Any], options: LoadOptions) ->
         if "__init__" in vars(base)
         for name in inspect.signature(base.__init__).parameters  # type: ignore[misc]
     ]
-    if "pretrained" not in taken:
+    if "pretrained" not in taken or "base_url" in taken:
+        why = "asks a server" if "base_url" in taken else "takes no `pretrained`"
         raise UsageError(
-            "this class of lm-eval takes no `pretrained`, so that the model's weights would not be "
-            "asked: name an entry that has none, `source: {server: NAME}`"
+            f"this class of lm-eval {why}, so that the model's weights would not be asked: name an "
+            "entry that has none, `source: {server: NAME}`"
         )
     if named := sorted({"pretrained", "tokenizer", "dtype"} & set(arguments)):
         raise UsageError(f"--lm-eval-args {named[0]}=...: the registry and --dtype say that")
@@ -271,7 +313,9 @@ def _decisive(added: Mapping[str, Any]) -> dict[str, Any]:
 def _plain_chat(model: LM) -> bool:
     """Whether a class renders chats by its tokenizer alone, with nothing of its own."""
     plain = type(model).apply_chat_template is HFLM.apply_chat_template
-    return plain and not getattr(model, "chat_template_args", None)
+    tokenizer = getattr(model, "tokenizer", None)
+    bounded = plain and isinstance(tokenizer, PreTrainedTokenizerBase)
+    return bounded and not getattr(model, "chat_template_args", None)
 
 
 def _not_installed(name: str, error: ImportError) -> str:
@@ -332,8 +376,9 @@ def _response(request: Request, found: Any) -> Response:
     if isinstance(request, GenerateUntil):
         if not isinstance(found, str):
             return Unanswered("lm-eval's class gave no text")
-        ends = [at for stop in request.until if stop and (at := found.find(stop)) >= 0]
-        return Generation(found[: min(ends)] if ends else found)
+        text = whole(found)  # a class may read JSON, which spells halves of UTF-16 pairs
+        ends = [at for stop in request.until if stop and (at := text.find(stop)) >= 0]
+        return Generation(text[: min(ends)] if ends else text)
     logprob = float(found[0] if isinstance(request, LogLikelihood) else found)
     if not math.isfinite(logprob):
         return Unanswered(f"the log-probability is {logprob}")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from harness.backends.backend import checked_arguments
 from harness.catalog import Catalog, load_catalog
+from harness.commands.eval_resumed import earlier_run
 from harness.commands.eval_runs import Attempt, score_all
 from harness.environment import program
 from harness.errors import Interrupted, RecordError, UsageError
@@ -38,26 +39,6 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "smol"
 RAY_OPTIONS = ("ray_address", "workers", "worker_cpus", "worker_gpus")
-SETTINGS_OF_A_RUN = (
-    "model",
-    "models",
-    "tasks",
-    "suite",
-    "limit",
-    "num_fewshot",
-    "data",
-    "samples",
-    "dataset_config",
-    "dtype",
-    "head",
-    "backend",
-    "noise_floor",
-    "reference",
-    "base_url",
-    "served_model",
-    "lm_eval_model",
-    "lm_eval_args",
-)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -65,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, interrupt)
     _check_executor(options)
     zoo, catalog = load_zoo(options.zoo), load_catalog(options.tasks_dir)
-    earlier = _earlier_run(options) if options.resume else None
+    earlier = earlier_run(options, runs_folder(options)) if options.resume else None
     jobs = []
     spending = Spending(server_options.budget(options))  # of all models together
     for name in _model_names(options, earlier):
@@ -284,43 +265,6 @@ def _dataset_configs(pairs: list[str], tasks: tuple[str, ...]) -> dict[str, str]
     return configs
 
 
-def _earlier_run(options: argparse.Namespace) -> Run:
-    """The run of ``--resume``, whose settings hold: any other option would contradict them."""
-    given = [name for name in SETTINGS_OF_A_RUN if getattr(options, name)]
-    if set(given) - {"base_url"}:
-        raise _own_settings(given)
-    earlier = RunFolder(runs_folder(options) / Path(options.resume).name).read()
-    asked = earlier.settings.base_url if earlier.settings.backend == "api" else None
-    if asked is not None:
-        _check_server(asked, options, earlier.id)
-    elif given:
-        raise _own_settings(given)
-    if earlier.status == "complete":
-        raise UsageError(f"run {earlier.id} is complete; `harness show {earlier.id}` prints it")
-    if earlier.rescored_from:
-        raise UsageError(
-            f"run {earlier.id} asks no model; begin it again: "
-            f"`harness rescore {earlier.rescored_from}`"
-        )
-    return earlier
-
-
-def _own_settings(given: Sequence[str]) -> UsageError:
-    flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-    return UsageError(f"--resume takes the run's own settings; leave out {flags}")
-
-
-def _check_server(asked: str, options: argparse.Namespace, run: str) -> None:
-    """A key goes to no address that a record alone names: a record may come from anybody."""
-    said = make_server(options.base_url, "m", None).url if options.base_url else None
-    if said != asked:
-        raise UsageError(
-            f"run {run} asked the server {asked}: "
-            + (f"--base-url says {said}" if said else "say so again")
-            + f"; to go on there: --base-url {shlex.quote(asked)}"
-        )
-
-
 def runs_folder(options: argparse.Namespace) -> Path:
     """Where the runs are kept."""
     return Path(options.reports) / "runs"
@@ -389,6 +333,7 @@ def _how_to_go_on(folder: RunFolder, options: argparse.Namespace, how: str) -> s
             value = getattr(options, name)
             command += [f"--{name.replace('_', '-')}", str(value)] if value is not None else []
     command += ["--base-url", options.base_url] if options.base_url else []
+    command += ["--lm-eval-args", options.lm_eval_args] if options.lm_eval_args else []
     command += ["--key-env", options.key_env] if options.key_env else []
     return f"{how}; finished tasks are kept ({', '.join(kept)}). To go on: {shlex.join(command)}"
 

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from harness import errors
-from harness.backends.backend import BackendFacts, LoadOptions, NoTokenizer
+from harness.backends.backend import BackendFacts, CannotBeAsked, LoadOptions
 from harness.errors import HarnessError, WeightsError
 from harness.executors.executor import Loading
 from harness.judge_options import BertScoreJudge, DialogRptJudge, RewardJudge
@@ -335,8 +335,8 @@ def failure(error: Exception, where: str) -> Failed:
 
 def error_of(failed: Failed) -> HarnessError:
     """The error to raise in the driver, with the exit code that it would have had there."""
-    if failed.kind == NoTokenizer.__name__:
-        return NoTokenizer(failed.text)
+    if failed.kind == CannotBeAsked.__name__:
+        return CannotBeAsked(failed.text)
     kind = getattr(errors, failed.kind, HarnessError) if failed.kind else HarnessError
     if issubclass(kind, errors.UsageError):
         return errors.UsageError(failed.text)

@@ -286,6 +286,33 @@ def test_questions_lost_to_an_outage_are_no_result(tmp_path: Path, bad: Says, sa
     assert sum(each.stored for each in answers) == len(REQUESTS) - 3
 
 
+def test_a_question_that_a_server_fails_at_each_time_is_unscored() -> None:
+    """More of them than the server may leave unanswered in a row, when it is asked again."""
+
+    def script(payload: Payload, number: int) -> Says:
+        if "poison" in payload["prompt"] or number == 0:
+            return failure(500)
+        return words(payload)
+
+    poison = [LogLikelihood(f"poison {number}", " x") for number in range(12)]
+    requests = [each for pair in zip([PAIR] * 12, poison, strict=True) for each in pair]
+    with serving(script) as server:
+        found = ask(backend(server, at_once=1, patience=Patience(20.0, 1)), requests)
+    assert found[::2] == [LogProb(-9.0, True)] * 12, "the first was asked once more"
+    assert found[1::2] == [Unanswered("the server failed at it each time: status 500")] * 12
+    assert len(server.asked) == 24 + 13 + 1
+
+
+def test_questions_lost_with_their_server_are_no_result() -> None:
+    def script(payload: Payload, number: int) -> Says:
+        return words(payload) if number < 4 else failure(500)
+
+    with serving(script) as server:
+        with pytest.raises(ApiError, match=r"failed at 5 of 9 questions \(5 times status 500"):
+            ask(backend(server, at_once=1, patience=Patience(20.0, 1)), REQUESTS)
+        assert len(server.asked) == 9 + 5 + 1
+
+
 def test_a_server_that_answers_nothing_ends_it_after_ten(tmp_path: Path) -> None:
     requests = [LogLikelihood("one", f" g{number}") for number in range(30)]
     with serving(lambda payload, number: failure(500)) as server:

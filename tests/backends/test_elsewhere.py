@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lm_eval.api.model import LM
 
-from harness.backends.backend import LmEvalModel, LoadOptions, checked_arguments, load_backend
+from harness.backends.backend import checked_arguments
 from harness.errors import WeightsError
 from tests.backends.served import TinyModel, serving_tiny
 from tests.conftest import Command
-from tests.openai_api.local_server import LocalServer, Payload, Says, failure, serving
+from tests.openai_api.local_server import (
+    LocalServer,
+    Payload,
+    Says,
+    completion,
+    failure,
+    serving,
+)
 
 SECRET = "sk-secret-4711"
+Write = Callable[[Path, Sequence[Mapping[str, Any]]], Path]
 LOOK = 7
 """Requests of the first look: random weights are equally unsure of all tokens, so that several
 prompts are tried.
@@ -28,17 +35,6 @@ prompts are tried.
 def tiny_server(tiny_model: Path) -> Iterator[LocalServer]:
     with serving_tiny(tiny_model) as server:
         yield server
-
-
-@pytest.fixture
-def served_zoo(tiny_zoo: Path) -> Path:
-    more = """  far:
-    family: tiny
-    stage: base
-    source: {server: tiny}
-"""
-    tiny_zoo.write_text(tiny_zoo.read_text("utf-8") + more, "utf-8")
-    return tiny_zoo
 
 
 def scores(run: str) -> dict[str, float]:
@@ -177,6 +173,56 @@ def test_looks_ask_no_class_of_lm_eval_that_a_baseline_alone_names(
     assert code == 2 and "the baseline far was asked of lm-eval's class dummy" in told
 
 
+def test_a_record_alone_sends_no_key_to_an_address_among_arguments(
+    harness: Command, served_zoo: Path, tmp_path: Path
+) -> None:
+    address = ("--lm-eval-args", "base_url=http://h/v1")
+    dummy = ("--backend", "lm_eval", "--lm-eval-model", "dummy", *address)
+    code, out, told = harness("eval", "--model", "far", *dummy, *WORK)
+    assert code == 0, told
+    record = json.loads(out)
+    path = tmp_path / "reports/runs" / record["id"] / "run.json"
+    path.write_text(json.dumps(record | {"status": "interrupted", "results": {}}), "utf-8")
+    for more, said in (((), "say so again"), (("--lm-eval-args", "a=b"), "says a=b")):
+        code, _, told = harness("eval", "--resume", record["id"], *more)
+        assert code == 2 and said in told and "--lm-eval-args base_url=http://h/v1" in told
+    code, _, told = harness("eval", "--resume", record["id"], *address)
+    assert code == 0, told
+
+
+def test_an_answer_that_the_prompt_begins_is_asked_of_no_chat(
+    harness: Command,
+    served_zoo: Path,
+    tmp_path: Path,
+    own_tasks: Callable[[str], None],
+    write_rows: Write,
+) -> None:
+    definition = {
+        "task": "begun",
+        "dataset_path": "org/name",
+        "output_type": "generate_until",
+        "test_split": "test",
+        "doc_to_text": "{{q}}",
+        "doc_to_target": "{{a}}",
+        "gen_prefix": "The best answer is",
+        "metric_list": [{"metric": "exact_match"}],
+    }
+    (tmp_path / "begun.yaml").write_text(json.dumps(definition), "utf-8")
+    own_tasks(
+        f"begun = lm_eval_task('begun', yaml={str(tmp_path / 'begun.yaml')!r}, primary=None, "
+        "datasets=[Dataset('org/name')], about='begun')"
+    )
+    write_rows(tmp_path / "data/org/name/default/test.jsonl", [{"q": "A or B?", "a": "B"}])
+    chatty = served_zoo.read_text("utf-8") + "    chat_template: true\n"
+    served_zoo.write_text(chatty, "utf-8")
+    with serving(lambda payload, number: completion("The best answer is B")) as server:
+        words = ("--base-url", server.url, "--tasks", "begun", "--data", str(tmp_path / "data"))
+        code, _, told = harness("eval", "--model", "far", *words)
+    assert code == 2, told
+    assert "  begun: its prompts begin the model's answer, and chat completions begin" in told
+    assert server.asked == []
+
+
 def test_tasks_that_a_server_cannot_be_asked_are_named_before_any_is(
     harness: Command, served_zoo: Path
 ) -> None:
@@ -300,67 +346,6 @@ def test_any_class_of_lm_eval(harness: Command, served_zoo: Path, tmp_path: Path
     code, ours, _ = harness("eval", "--model", "tiny", *lm_eval[:2], "--dtype", "float32", *WORK)
     assert scores(theirs) == scores(ours)
     assert json.loads(theirs)["identity"] != json.loads(ours)["identity"]
-
-
-class Partial(LM):  # type: ignore[misc,unused-ignore]
-    """A class that has no log-likelihoods, and whose generations fail."""
-
-    def loglikelihood(self, requests: Any, disable_tqdm: bool = False) -> Any:
-        raise NotImplementedError("chats have none")
-
-    def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> Any:
-        raise NotImplementedError
-
-    def generate_until(self, requests: Any, disable_tqdm: bool = False) -> Any:
-        raise ConnectionError(f"no way to http://me:{SECRET}@h/v1\nand more")
-
-
-@pytest.fixture
-def partial(monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
-    monkeypatch.setattr("harness.backends.lm_eval_class.get_model", lambda name: Partial)
-    return ("eval", "--model", "far", "--backend", "lm_eval", "--lm-eval-model", "partial")
-
-
-def test_what_a_class_of_lm_eval_lacks_is_named_before_it_is_asked(
-    harness: Command, served_zoo: Path, partial: tuple[str, ...]
-) -> None:
-    tasks = ("--tasks", "arc_easy,gsm8k", "--samples", "--limit", "2")
-    code, _, told = harness(*partial, *tasks)
-    assert code == 2, told
-    said = "  arc_easy: partial of lm-eval does not answer loglikelihood: chats have none"
-    assert said in told and "What is left: --tasks gsm8k" in told
-
-
-def test_a_class_of_lm_eval_that_fails_while_it_is_asked(
-    harness: Command, served_zoo: Path, partial: tuple[str, ...]
-) -> None:
-    code, _, told = harness(*partial, "--tasks", "gsm8k", "--samples", "--limit", "2")
-    assert code == 1 and "failed while it was asked (generate_until): no way to" in told
-    assert SECRET not in told and "and more" not in told and "Traceback" not in told
-
-
-def test_a_class_whose_packages_are_not_there_says_how_they_come(
-    harness: Command, served_zoo: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def without(self: Any, arguments: Any) -> None:
-        raise ModuleNotFoundError("No module named 'tenacity'")
-
-    monkeypatch.setattr(Partial, "create_from_arg_obj", without.__get__(Partial))
-    monkeypatch.setattr("harness.backends.lm_eval_class.get_model", lambda name: Partial)
-    lm_eval = ("--backend", "lm_eval", "--lm-eval-model", "local-completions")
-    code, _, told = harness("eval", "--model", "far", *lm_eval, *WORK)
-    assert code == 1 and "tenacity" in told and "pip install 'lm-eval[api]==" in told
-
-
-def test_a_template_of_a_class_with_a_tokenizer_is_bounded(tiny_model: Path) -> None:
-    options = LoadOptions(
-        tiny_model, tiny_model, "float32", lm_eval=LmEvalModel("hf", "batch_size=2")
-    )
-    backend = load_backend("lm_eval", options)
-    long = "{{ 'x' * 99999999 }}"
-    backend._lm.tokenizer.chat_template = long  # type: ignore[attr-defined]
-    with pytest.raises(WeightsError, match="chat template cannot be used"):
-        backend.render_chat([{"role": "user", "content": "hello"}])
 
 
 def test_a_model_of_a_server_is_no_parent_to_train_from(harness: Command, served_zoo: Path) -> None:

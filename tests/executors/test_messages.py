@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from harness.backends.backend import LoadOptions, NoTokenizer
+from harness.backends.backend import CannotBeAsked, LoadOptions
 from harness.errors import HarnessError, UnknownName, UsageError, WeightsError
 from harness.executors.executor import Loading
 from harness.executors.messages import (
@@ -138,7 +138,7 @@ def test_errors_keep_their_text_and_their_exit_code() -> None:
     for error, kind in (
         (WeightsError("w"), WeightsError),
         (known, UsageError),
-        (NoTokenizer("t"), NoTokenizer),
+        (CannotBeAsked("t"), CannotBeAsked),
         (HarnessError("h"), HarnessError),
     ):
         raised = error_of(failure(error, "here"))

@@ -57,6 +57,20 @@ def test_nothing_is_asked_of_the_model_itself(harness: Command, policy: Path) ->
     assert " docs: " not in err
 
 
+@pytest.mark.usefixtures("baseline")
+def test_a_baseline_alone_sends_no_key_to_an_address(
+    harness: Command, policy: Path, tmp_path: Path
+) -> None:
+    (path,) = (tmp_path / "reports/baselines/tiny").glob("run.json")
+    record = json.loads(path.read_text("utf-8"))
+    record["settings"] |= {"backend": "lm_eval", "lm_eval_args": "base_url=http://h/v1"}
+    path.write_text(json.dumps(record), "utf-8")
+    code, _, err = harness(
+        "gate", "--model=other", "--baseline=tiny", f"--policy={policy}", "--sequential"
+    )
+    assert code == 2 and "the baseline tiny was asked of lm-eval's class hf with arguments" in err
+
+
 def test_other_prompts_than_the_baselines_are_refused(
     harness: Command, policy: Path, tmp_path: Path, two_roots: Path
 ) -> None:

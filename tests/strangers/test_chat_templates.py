@@ -102,6 +102,7 @@ def test_no_attribute_leads_out_of_the_sandbox(
         ("{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}", "calls itself without end"),
         ("{{ " + "(" * 9_000 + "1" + ")" * 9_000 + " }}", "nested too deep"),
         ("{{ 1 // 0 }}", "ZeroDivisionError"),
+        ("{{ '\\ud800' }}", "UnicodeEncodeError"),
     ],
 )
 def test_a_template_without_end_is_ended_and_explained(
@@ -134,7 +135,7 @@ def test_a_run_says_which_template_it_was(
 
 def test_a_rendered_text_is_that_of_transformers(tokenizer: Any) -> None:
     tokenizer.chat_template = CHATML
-    talk = [{"role": "user", "content": "a\ud800 é"}, {"role": "assistant", "content": "b"}]
+    talk = [{"role": "user", "content": "a\U0001d11e é"}, {"role": "assistant", "content": "b"}]
     for open_end in (True, False):
         own = tokenizer.apply_chat_template(
             talk,

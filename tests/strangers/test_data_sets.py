@@ -54,7 +54,7 @@ def test_a_line_without_end_is_stopped(
         ('{"a": ' + "[" * 100_000, "line 2: not JSON that can be read .maximum recursion depth"),
         ('{"a": ' + "9" * 6_000 + "}", "line 2: not JSON that can be read .*4300 digits"),
         ('{"a": ' + "[" * 900 + "]" * 900 + "}", "rows do not make a table"),
-        ('{"a": "\\ud800"}', "rows do not make a table"),
+        ('{"a": "\\ud800"}', r"line 2: it holds '\\ud800', half a pair of UTF-16"),
         ('{"a": 99999999999999999999999}', "rows do not make a table"),
     ],
 )
