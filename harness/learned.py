@@ -7,6 +7,7 @@ record, so that a report shows them wherever the run is taken.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -51,10 +52,14 @@ def keep_cards_of(run: Path, other: Path, digests: Mapping[str, str]) -> None:
 
 
 def kept_card(run: Path, digest: str) -> DataCard | None:
-    """A card that a run keeps; ``None`` where it is not there, or is damaged."""
+    """A card that a run keeps; ``None`` where it is not there, or is not the one of that digest: a
+    record may come from anybody, and names no other file.
+    """
     try:
-        return decode_card(_path(run, digest).read_bytes(), "")
-    except (OSError, DataError):
+        content = _path(run, digest).read_bytes()
+        same = hashlib.sha256(content).hexdigest() == digest
+        return decode_card(content, "") if same else None
+    except (OSError, ValueError, DataError):  # ValueError: a path with a null byte
         return None
 
 

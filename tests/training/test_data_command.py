@@ -6,6 +6,7 @@ import hashlib
 import html
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -262,7 +263,11 @@ def test_a_report_leads_from_model_to_card(place: Place, tmp_path: Path) -> None
     assert board.count(f'learned from <a href="{name}">own-rows</a>') == 1
     assert f'href="{name}"' in (reports / "index.html").read_text("utf-8")
     # A run that came without its card still says what was learned from, and leads nowhere.
-    (folder.path / "cards" / f"{digest[:16]}.json").write_text("{}")
+    kept = folder.path / "cards" / f"{digest[:16]}.json"
+    shutil.copy(kept, tmp_path / "runs/x.json")
+    assert kept_card(folder.path, "../../x") is None
+    assert kept_card(folder.path, "\0") is None
+    kept.write_text(kept.read_text("utf-8").replace("own-rows", "others"), "utf-8")
     assert kept_card(folder.path, digest) is None
     (reports / name).unlink()
     write_leaderboard([folder], reports)
