@@ -72,7 +72,9 @@ def test_the_head_in_pieces_is_the_same(tiny_model: Path, monkeypatch: pytest.Mo
     pieces, in_pieces = learn(model)
     assert torch.allclose(whole.log_probs, pieces.log_probs, atol=1e-6)
     for name, gradient in gradients.items():
-        assert torch.allclose(gradient, in_pieces[name], rtol=1e-4, atol=1e-6), name
+        # An entry that is small by cancellation is as exact as the largest of its sum.
+        slack = 1e-6 * float(gradient.abs().max())
+        assert torch.allclose(gradient, in_pieces[name], rtol=1e-4, atol=slack), name
 
 
 def test_logits_are_still_to_be_had(tiny_model: Path) -> None:
