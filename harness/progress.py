@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from types import TracebackType
 from typing import TextIO
 
@@ -18,10 +17,9 @@ from rich.progress import (
 from rich.progress import Progress as RichProgress
 
 from harness.credentials import struck_out
+from harness.pace import Pace, in_words
 from harness.plain_text import printable
 from harness.records import TaskResult
-
-LINE_EVERY_SECONDS = 15.0
 
 
 def note(message: str) -> None:
@@ -92,7 +90,7 @@ class LineProgress:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._task, self._total, self._done, self._stored = "", 0, 0, 0
-        self._started = self._last = 0.0
+        self._pace = Pace(0)
 
     def __enter__(self) -> LineProgress:
         return self
@@ -108,7 +106,7 @@ class LineProgress:
     def start(self, task: str, docs: int, requests: int) -> None:
         """A task begins."""
         self._task, self._total, self._done, self._stored = task, requests, 0, 0
-        self._started = self._last = time.monotonic()
+        self._pace = Pace(requests)
         self._line(f"{task}: {docs:,} docs, {requests:,} requests")
 
     def advance(self, requests: int, stored: bool = False) -> None:
@@ -116,26 +114,19 @@ class LineProgress:
         self._done += requests
         if stored:
             self._stored += requests
-            return
-        now = time.monotonic()
-        if now - self._last < LINE_EVERY_SECONDS or self._done == self._total:
-            return
-        self._last = now
-        asked = self._done - self._stored  # what was stored took no time to speak of
-        left = (now - self._started) / asked * (self._total - self._done)
-        share = 100 * self._done / self._total
-        self._line(
-            f"{self._task}: {self._done:,} of {self._total:,} ({share:.0f}%), {left:.0f} s left"
-        )
+            self._pace.skip(requests)
+        elif self._pace.advance(requests):
+            share = 100 * self._done / self._total
+            self._line(
+                f"{self._task}: {self._done:,} of {self._total:,} ({share:.0f}%){self._pace.left()}"
+            )
 
     def finish(self, result: TaskResult) -> None:
         """The task is scored."""
+        took = in_words(result.cost.seconds + result.cost.others_seconds)
         total, stored = f"{self._total:,}", f"{self._stored:,}"
         journal = f", {stored} of {total} requests answered from the journal"
-        self._line(
-            f"{result.task}: done in {result.cost.seconds + result.cost.others_seconds:.1f} s"
-            f"{journal if self._stored else ''}"
-        )
+        self._line(f"{result.task}: done in {took}{journal if self._stored else ''}")
 
     def _line(self, text: str) -> None:
         print(text, file=self._stream, flush=True)

@@ -83,37 +83,58 @@ def test_lock_pins_a_mirror_and_the_next_run_is_held_to_it(
     assert "test.jsonl is not the one that is pinned" in err and "harness lock" in err
 
 
-def test_progress_lines_tell_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    """30 of 120 requests after 20 s: 90 are left at 1.5 a second, which is 60 s."""
-    clock = iter([0.0, 20.0, 21.0])
-    monkeypatch.setattr("harness.progress.time.monotonic", lambda: next(clock))
-    stream = io.StringIO()
-    progress = LineProgress(stream)
+def _progress_at(monkeypatch: pytest.MonkeyPatch, *moments: float) -> LineProgress:
+    """Lines of a task of 120 requests that begins at 0; every later look at the clock is given."""
+    clock = iter([0.0, 0.0, *moments])
+    monkeypatch.setattr("harness.pace.time.monotonic", lambda: next(clock))
+    progress = LineProgress(io.StringIO())
     progress.start("arc_easy", 30, 120)
+    return progress
+
+
+def _lines(progress: LineProgress) -> list[str]:
+    stream = progress._stream
+    assert isinstance(stream, io.StringIO)
+    return stream.getvalue().splitlines()
+
+
+def test_progress_lines_tell_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """30 of 120 requests in the 20 s after the first 10: 80 are left at 1.5 a second, 53.3 s."""
+    progress = _progress_at(monkeypatch, 200.0, 220.0, 221.0)
+    progress.advance(10)
     progress.advance(30)
     progress.advance(1)
-    assert stream.getvalue().splitlines() == [
+    assert _lines(progress) == [
         "arc_easy: 30 docs, 120 requests",
-        "arc_easy: 30 of 120 (25%), 60 s left",
+        "arc_easy: 10 of 120 (8%)",  # 200 s for 10, most of them spent before the first
+        "arc_easy: 40 of 120 (33%), 54 s left",
+    ]
+
+
+def test_long_waits_are_in_minutes_and_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1 in 100 s: the 118 left take 11,800 s. Then 80 in 1,000 s: the 39 left take 488 s."""
+    progress = _progress_at(monkeypatch, 10.0, 110.0, 1010.0)
+    for requests in (1, 1, 79):
+        progress.advance(requests)
+    assert _lines(progress)[1:] == [
+        "arc_easy: 2 of 120 (2%), 3 h 17 min left",
+        "arc_easy: 81 of 120 (68%), 8 min 08 s left",
     ]
 
 
 def test_what_is_stored_does_not_shorten_the_time_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """60 of 120 are stored, 30 more took 20 s: the 30 that are left take 20 s, not 7."""
-    clock = iter([0.0, 20.0])
-    monkeypatch.setattr("harness.progress.time.monotonic", lambda: next(clock))
-    stream = io.StringIO()
-    progress = LineProgress(stream)
-    progress.start("arc_easy", 30, 120)
+    """60 of 120 are stored, 20 more took 20 s: the 30 that are left take 30 s, not 8."""
+    progress = _progress_at(monkeypatch, 1.0, 21.0)
     for _ in range(60):
         progress.advance(1, stored=True)
-    progress.advance(30)
+    progress.advance(10)
+    progress.advance(20)
     progress.finish(result("arc_easy", proportion(0.5, 30)))
-    assert stream.getvalue().splitlines() == [
+    assert _lines(progress) == [
         "arc_easy: 30 docs, 120 requests",
-        "arc_easy: 90 of 120 (75%), 20 s left",
+        "arc_easy: 90 of 120 (75%), 30 s left",
         "arc_easy: done in 6.3 s, 60 of 120 requests answered from the journal",
     ]
 

@@ -16,7 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from harness.progress import LINE_EVERY_SECONDS
+from harness.pace import Pace
 from harness.report.wording import size
 
 BYTES = "bytes"
@@ -77,7 +77,7 @@ class LineMeter:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._title, self._unit, self._done, self._total = "", "", 0, 0
-        self._started = self._last = 0.0
+        self._pace = Pace(0)
 
     def __enter__(self) -> LineMeter:
         return self
@@ -93,20 +93,16 @@ class LineMeter:
     def start(self, title: str, total: int, unit: str) -> None:
         """A part of the work begins."""
         self._title, self._unit, self._done, self._total = title, unit, 0, total
-        self._started = self._last = time.monotonic()
+        self._pace = Pace(total)
         amount = size(total) if unit == BYTES else f"{total:,} {unit}"
         print(f"{title}: {amount}", file=self._stream, flush=True)
 
     def advance(self, count: int) -> None:
         """So much more of it is done."""
         self._done += count
-        now = time.monotonic()
-        if now - self._last < LINE_EVERY_SECONDS or not 0 < self._done < self._total:
-            return
-        self._last = now
-        left = (now - self._started) / self._done * (self._total - self._done)
-        done = _words(self._done, self._total, self._unit)
-        print(f"{self._title}: {done}, {left:.0f} s left", file=self._stream, flush=True)
+        if self._pace.advance(count):
+            done = _words(self._done, self._total, self._unit)
+            print(f"{self._title}: {done}{self._pace.left()}", file=self._stream, flush=True)
 
 
 def open_meter() -> BarMeter | LineMeter:

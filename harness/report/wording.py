@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from harness.pace import in_words
 from harness.plain_text import INVISIBLE, TURNING
 from harness.types import Estimate
 from harness.units import DIVERGENCES
@@ -189,13 +190,7 @@ def seconds(duration: float | None) -> str:
     """Write a duration: ``8.2 s``, ``3 min 20 s``, ``2 h 05 min``."""
     if duration is None or not math.isfinite(duration):
         return UNDEFINED
-    if duration < 59.95:
-        return f"{duration:.1f} s"
-    whole = round(duration)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    minutes = round(duration / 60)
-    return f"{minutes // 60} h {minutes % 60:02} min"
+    return in_words(duration)
 
 
 def moment(created: str) -> str:

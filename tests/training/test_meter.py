@@ -11,14 +11,15 @@ from training.meter import BarMeter, LineMeter, open_meter
 
 
 def test_lines_say_how_much_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 10.0, 20.0, 30.0])
-    monkeypatch.setattr("training.meter.time.monotonic", lambda: next(clock))
+    clock = iter([0.0, 0.0, 10.0, 20.0, 30.0])
+    monkeypatch.setattr("harness.pace.time.monotonic", lambda: next(clock))
     stream = io.StringIO()
     with LineMeter(stream) as lines:
         lines.start("reading", 4_000, "rows")
         for _ in range(3):
             lines.advance(1_000)
-    # After 20 s, 2,000 of 4,000: 20 s more. The first line is too soon, the third one likewise.
+    # The second thousand took 10 s: 20 s for the two that are left. The first line comes too
+    # soon, and the third one too.
     assert stream.getvalue() == "reading: 4,000 rows\nreading: 2,000 of 4,000 rows, 20 s left\n"
 
 
