@@ -1,4 +1,4 @@
-"""``harness.lock.yaml``: what hub names stood for when `harness lock` asked.
+"""``harness.lock.yaml``: what hub names stood for when `harness lock` asked; holds files to it.
 
 A pin is a commit and digests that were read from the hub, or digests of the files of a local
 folder (a mirror has no commit). What nothing could resolve is listed with the reason: nothing is
@@ -10,31 +10,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
-from harness import hub, pickles
-from harness.errors import DataError, HarnessError, WeightsError
+from harness.errors import DataError, WeightsError
 from harness.plain_text import printable
 from harness.storage import write_atomic
 from harness.strict_yaml import Table, find_file, parse
-from harness.weights import (
-    check_folder,
-    digests,
-    file_names,
-    git_blob_id,
-    loadable,
-    no_tensors,
-    tokenizer_files,
-)
-from harness.zoo import Zoo
+from harness.weights import git_blob_id, tokenizer_files
 
 SCHEMA = 1
 LOCK_FILE = "harness.lock.yaml"
 _ORIGINS = ("hub", "hub cache", "mirror")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+COMMIT = re.compile(r"[0-9a-f]{40}")
 _LONGEST_KEY = 1_000
 """Characters of a key with its quotes: YAML takes 1,024."""
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|git:[0-9a-f]{40}")
@@ -90,41 +80,6 @@ def dataset_key(name: str, config: str | None) -> str:
     return f"{name}/{config or 'default'}"
 
 
-def make_lock(
-    zoo: Zoo,
-    datasets: Iterable[tuple[str, str | None]],
-    models_dir: Path | None,
-    data_dir: Path | None,
-) -> Lock:
-    """Resolve every hub model of the registry, and data sets, where a run would find them.
-
-    Args:
-        zoo: its hub sources and tokenizers are resolved.
-        datasets: hub id and config of each data set.
-        models_dir: folder that holds ``org/name/`` and goes before the hub.
-        data_dir: mirror of data sets, ``org/name/config/split.jsonl[.gz]``; goes before the hub.
-    """
-    models: dict[str, Pin] = {}
-    pinned: dict[str, Pin] = {}
-    unresolved: dict[str, str] = {}
-    reason = hub.unreachable()
-    for (name, revision), tokenizer_only in _hub_names(zoo).items():
-        try:
-            pin = _readable(_pin_model(name, revision, tokenizer_only, models_dir, reason))
-        except HarnessError as error:
-            unresolved[model_key(name, revision)] = str(error)
-        else:
-            models[model_key(name, revision)] = pin
-    for name, config in datasets:
-        try:
-            pin = _readable(_pin_dataset(name, config, data_dir, reason))
-        except HarnessError as error:
-            unresolved[dataset_key(name, config)] = str(error)
-        else:
-            pinned[dataset_key(name, config)] = pin
-    return Lock(models, pinned, unresolved)
-
-
 def write_lock(lock: Lock, path: Path) -> None:
     """Write a lock file, atomically; raises StorageError where that is not possible."""
     lines = [
@@ -153,13 +108,13 @@ def write_lock(lock: Lock, path: Path) -> None:
     write_atomic(path, "\n".join(lines) + "\n")
 
 
-def _readable(pin: Pin) -> Pin:
-    """The pin, unless no later command could read it.
+def readable(pin: Pin) -> Pin:
+    """The pin, unless no later command could read it back.
 
     Raises:
         DataError: the hub's commit or a digest is none, or a file's name is no text, or too long.
     """
-    if pin.commit is not None and not _COMMIT.fullmatch(pin.commit):
+    if pin.commit is not None and not COMMIT.fullmatch(pin.commit):
         raise DataError(f"the hub names {pin.commit!a} as its commit, which is none")
     for file, digest in pin.files.items():
         if not _DIGEST.fullmatch(digest):
@@ -309,83 +264,11 @@ def _git(path: Path) -> str:
     return f"git:{git_blob_id(path)}"
 
 
-def _hub_names(zoo: Zoo) -> dict[tuple[str, str | None], bool]:
-    """Every hub name of the registry, and whether only its tokenizer is needed."""
-    names: dict[tuple[str, str | None], bool] = {}
-    for spec in zoo.models.values():
-        if spec.source and spec.source.kind == "hub":
-            names[(spec.source.name, spec.source.revision)] = False
-    for spec in zoo.models.values():
-        if spec.tokenizer and zoo.tokenizer_folder(spec) is None:
-            names.setdefault((spec.tokenizer, None), True)
-    return names
-
-
-def _pin_model(
-    name: str,
-    revision: str | None,
-    tokenizer_only: bool,
-    models_dir: Path | None,
-    unreachable: str | None,
-) -> Pin:
-    choose = tokenizer_files if tokenizer_only else pickles.deciding_files
-    mirror = models_dir / name if models_dir else None
-    if mirror is not None and mirror.is_dir():
-        if not tokenizer_only and not pickles.pickled(file_names(mirror)):
-            check_folder(mirror, name)
-        return Pin("mirror", None, _marked(digests(mirror, choose(file_names(mirror)))))
-    if unreachable is None:
-        remote = hub.remote(name, revision)
-        chosen = choose(remote.files)
-        if not tokenizer_only and not (loadable(chosen) or pickles.pickled(chosen)):
-            raise WeightsError(no_tensors(map(Path, remote.files), name))
-        return Pin("hub", remote.commit, {file: remote.files[file] for file in chosen})
-    snapshot = hub.cached(name, revision)
-    if snapshot is None:
-        raise WeightsError(f"not in the hub's cache, and {unreachable}")
-    if not tokenizer_only and not pickles.pickled(file_names(snapshot)):
-        check_folder(snapshot, name)
-    commit = snapshot.name if _COMMIT.fullmatch(snapshot.name) else None
-    return Pin("hub cache", commit, _marked(digests(snapshot, choose(file_names(snapshot)))))
-
-
-def _pin_dataset(
-    name: str, config: str | None, data_dir: Path | None, unreachable: str | None
-) -> Pin:
-    if data_dir is not None:
-        folder = data_dir / name / (config or "default")
-        files = [f for f in file_names(folder) if f.endswith((".jsonl", ".jsonl.gz"))]
-        if files:
-            return Pin("mirror", None, _marked(digests(folder, files)))
-    if unreachable is None:
-        remote = hub.remote(name, None, "dataset")
-        chosen = _config_files(remote.files, config)
-        return Pin("hub", remote.commit, {file: remote.files[file] for file in chosen})
-    snapshot = hub.cached(name, None, "dataset")
-    if snapshot is None:
-        where = f"no {name}/{config or 'default'}/ in {data_dir}, " if data_dir else ""
-        raise DataError(f"{where}not in the hub's cache, and {unreachable}")
-    names = [str(p.relative_to(snapshot).as_posix()) for p in snapshot.rglob("*") if p.is_file()]
-    commit = snapshot.name if _COMMIT.fullmatch(snapshot.name) else None
-    return Pin("hub cache", commit, _marked(digests(snapshot, _config_files(names, config))))
-
-
-def _config_files(names: Iterable[str], config: str | None) -> list[str]:
-    """The files of a data set's config: those under a folder of its name, if there is one."""
-    data = sorted(name for name in names if not name.startswith(".") and name != "README.md")
-    own = [name for name in data if config and config in name.split("/")[:-1]]
-    return own or data
-
-
-def _marked(found: Mapping[str, str]) -> dict[str, str]:
-    return {file: f"sha256:{digest}" for file, digest in found.items()}
-
-
 def _read_pin(table: Table) -> Pin:
     table.only(["origin", "commit", "files"])
     origin = cast(Literal["hub", "hub cache", "mirror"], table.choice("origin", _ORIGINS))
     commit = table.text("commit") if "commit" in table else None
-    if commit is not None and not _COMMIT.fullmatch(commit):
+    if commit is not None and not COMMIT.fullmatch(commit):
         raise table.error("commit", f"{commit!r} is not a commit: 40 digits and letters a to f")
     if "files" not in table:
         raise table.error(None, "the key 'files' is missing: file name to digest")

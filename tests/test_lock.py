@@ -24,11 +24,11 @@ from harness.lock import (
     check_dataset,
     dataset_key,
     find_lock,
-    make_lock,
     model_key,
     read_lock,
     write_lock,
 )
+from harness.pinning import make_lock
 from harness.sources import resolve
 from harness.zoo import Zoo, load_zoo
 from tests.tiny_checkpoint import checkpoint, pickle, safetensors
@@ -247,6 +247,34 @@ def test_the_hubs_cache_is_pinned_with_its_commit(zoo: Zoo, tmp_path: Path) -> N
     (repo / "refs" / "main").write_text(COMMIT)
     pin = make_lock(zoo, [], None, None).models["org/name"]
     assert (pin.origin, pin.commit) == ("hub cache", COMMIT)
+
+
+def test_weights_without_the_tokenizer_that_they_need_are_not_pinned(
+    zoo: Zoo, tmp_path: Path
+) -> None:
+    """The tokenizer that is fetched later would not be one of the pin's files."""
+    repo = tmp_path / "hub" / "models--org--name"
+    folder = checkpoint(repo / "snapshots" / COMMIT, tokenizer=False)
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text(COMMIT)
+    lock = make_lock(zoo, [], None, None)
+    assert "org/name" not in lock.models
+    assert lock.unresolved["org/name"] == f"{folder} holds no tokenizer"
+    mirror = checkpoint(tmp_path / "models" / "org" / "name", tokenizer=False)
+    lock = make_lock(zoo, [], tmp_path / "models", None)
+    assert lock.unresolved["org/name"] == f"{mirror} holds no tokenizer"
+
+
+def test_weights_whose_tokenizer_is_another_models_are_pinned_alone(
+    zoo: Zoo, tmp_path: Path
+) -> None:
+    text = zoo.path.read_text().replace(
+        "{hub: org/name}", "{hub: org/name}, tokenizer: {hub: org/tok}"
+    )
+    zoo.path.write_text(text)
+    checkpoint(tmp_path / "models" / "org" / "name", tokenizer=False)
+    lock = make_lock(load_zoo(zoo.path), [], tmp_path / "models", None)
+    assert "tokenizer.json" not in lock.models["org/name"].files
 
 
 def test_a_model_is_fetched_at_the_pinned_commit_and_checked(

@@ -7,7 +7,8 @@ import json
 
 from harness.catalog import load_catalog
 from harness.data import data_folders
-from harness.lock import make_lock, write_lock
+from harness.lock import write_lock
+from harness.pinning import make_lock
 from harness.progress import note
 from harness.zoo import load_zoo
 

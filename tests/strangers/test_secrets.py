@@ -15,7 +15,8 @@ from harness.cli import main
 from harness.credentials import struck_out
 from harness.environment import describe_command, describe_environment
 from harness.errors import WeightsError
-from harness.lock import make_lock, write_lock
+from harness.lock import write_lock
+from harness.pinning import make_lock
 from harness.progress import note
 from harness.sources import resolve
 from harness.zoo import load_zoo
