@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -23,7 +23,7 @@ from harness.gate.rule import (
     levels,
     visible_drop,
 )
-from harness.pairing import Pair, pair_docs
+from harness.pairing import Pair, docs_by_id, pair_docs
 from harness.records import Run, TaskResult
 from harness.same_work import asked_twice, labels, paired_tasks, work_differences
 from harness.types import Estimate
@@ -112,7 +112,8 @@ def decide(base: StoredRun, model: StoredRun, policy: Policy, elsewhere: Elsewhe
             others.append(measured)
     if not accuracies and not others:
         raise UsageError(f"nothing is gated: {'; '.join(notes)}")
-    once = counted_once([each.task for each in accuracies], base.run)
+    ids = {task: {doc.doc_id for doc, _ in pairs} for task, pairs in paired.items()}
+    once = counted_once([each.task for each in accuracies], base.run, ids.__getitem__)
     if accuracies:
         check_margin(sum(each.docs for each in accuracies if each.task in once), policy)
     level = levels(policy.alpha, len(accuracies) + len(others))
@@ -155,17 +156,21 @@ def _against_parents(base: Run, asked: Sequence[str], policy: Policy) -> list[st
     return notes
 
 
-def foresight(base: Run, policy: Policy) -> str | None:
+def foresight(base: StoredRun, policy: Policy) -> str | None:
     """What a run of the baseline's docs will be able to see, before anything is asked.
 
     ``None`` where the baseline has no accuracy task.
+
+    Raises:
+        RecordError: its rows are damaged, where they must tell whether tasks ask the same.
     """
-    accuracies = []
-    for task, result in base.results.items():
+    accuracies, results = [], base.run.results
+    for task, result in results.items():
         metric = policy.tasks.get(task, TaskPolicy()).metric or result.primary
         if metric in result.estimates and is_accuracy(metric, result.estimates[metric]):
             accuracies.append(task)
-    docs = sum(base.results[task].docs for task in counted_once(accuracies, base))
+    once = counted_once(accuracies, base.run, lambda task: docs_by_id(base.folder, task))
+    docs = sum(results[task].docs for task in once)
     if not docs:
         return None
     margin, share = policy.pooled.value, USUAL_CHANGES
@@ -305,10 +310,18 @@ def check_margin(docs: int, policy: Policy) -> None:
         )
 
 
-def counted_once(tasks: Iterable[str], base: Run) -> list[str]:
-    """The accuracy tasks that the pool is of: of several that ask the same questions, the first."""
+def counted_once(
+    tasks: Iterable[str], base: Run, docs: Callable[[str], Collection[str]]
+) -> list[str]:
+    """The accuracy tasks that the pool is of: of several that ask the same questions, the first.
+
+    Args:
+        tasks: accuracy tasks.
+        base: the baseline's run.
+        docs: the ids of a task's docs.
+    """
     data = {task: base.results[task].data for task in tasks}
-    twice = asked_twice(data)
+    twice = asked_twice(data, docs)
     return [task for task in data if task not in twice]
 
 

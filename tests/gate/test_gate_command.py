@@ -423,6 +423,22 @@ def test_questions_asked_in_two_ways_are_pooled_once(
     assert json.loads(out)["pooled"]["docs"] == len(RIGHT)
 
 
+def test_a_drop_in_another_split_of_a_data_set_reaches_the_pool(
+    harness: Command, tmp_path: Path, gate: Gate
+) -> None:
+    """45 of 500 docs fell in the second split alone: 4.5 points of all 1,000, beyond 3."""
+    data = [DataRecord("facebook/anli", None, "hub", {}, "ab" * 20)]
+    for name, right in (("tiny", RIGHT), ("other", lost(45))):
+        rows = {"anli_r1": answers(RIGHT), "anli_r2": answers(right, start=500)}
+        changes = {task: {"data": data} for task in rows}
+        stored_run(tmp_path / "reports/runs", name, rows, changes=changes)
+    harness("accept", "tiny")
+    code, out, err = gate("--json")
+    pooled = json.loads(out)["pooled"]
+    assert code == 1 and (pooled["docs"], pooled["state"]) == (1000, "fails"), err
+    assert err.startswith("1,000 docs, margin 3 points: ")
+
+
 def test_docs_of_one_passage_are_not_so_many_docs(
     harness: Command, tmp_path: Path, gate: Gate
 ) -> None:
