@@ -143,6 +143,8 @@ def _wanted(outcome: Outcome) -> str:
 
 def _limit(limit: Limit) -> str:
     held = "within" if limit.holds else "beyond"
+    source = f" ({clean(limit.source)})" if limit.source else ""
     return (
-        f"{clean(limit.name)}: {limit.value:.4g}, {held} its limit of {limit.limit:g} {limit.unit}"
+        f"{clean(limit.name)}: {limit.value:.4g}{source}, {held} its limit of "
+        f"{limit.limit:g} {limit.unit}"
     )
