@@ -18,6 +18,7 @@ from harness.errors import IncomparableRuns, RecordError
 from harness.metrics import overlap
 from harness.metrics.accuracy import macro_mean, mean
 from harness.metrics.corpus import corpus
+from harness.metrics.deviation import deviation
 from harness.metrics.perplexity import perplexity
 from harness.records import DataRecord, NoiseFloor, Row
 from harness.report.comparison import details
@@ -208,6 +209,31 @@ def test_what_cannot_be_reduced_is_shown_without_a_test(tmp_path: Path) -> None:
     odd = stored_run(tmp_path, "odd", {"arc_easy": answers(BASE)}, changes=wrong)
     plain = stored_run(tmp_path, "plain", {"arc_easy": answers(BASE)})
     assert compare_runs(plain, [odd])[0].differences[0].verdict == "not tested"
+
+
+def test_a_figure_of_another_statistic_is_shown_without_a_test(tmp_path: Path) -> None:
+    """The size of a mean deviation: docs hold the deviation, under its own name."""
+    metrics = {"judged": deviation("reward_deviation")}
+    sides = [
+        stored_run(
+            tmp_path,
+            name,
+            {
+                "judged": [
+                    generated_row(i, "x", scores={"reward_deviation": shift - i / 10})
+                    for i in range(20)
+                ]
+            },
+            metrics=metrics,
+        )
+        for name, shift in (("a", -1.0), ("b", -2.0))
+    ]
+    (comparison,) = compare_runs(sides[0], [sides[1]])
+    found = of_metric(comparison, "judged", "reward_deviation_abs")
+    assert (found.base, found.model) == (pytest.approx(1.95), pytest.approx(2.95))
+    assert (found.delta.n, found.left_out, found.p) == (20, 0, None)
+    assert found.test.startswith("no test: the docs give the metric neither as a mean")
+    assert of_metric(comparison, "judged", "reward_deviation").p is not None
 
 
 def test_docs_that_one_side_could_not_score_are_left_out_and_counted(tmp_path: Path) -> None:

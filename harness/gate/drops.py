@@ -184,7 +184,11 @@ def mean_drop(difference: Difference, margin: Margin, fail_z: float, hold_z: flo
     delta = difference.delta
     value, stderr = delta.value, delta.stderr
     if value is None or difference.base is None or difference.model is None:
-        raise RecordError(f"{difference.task}: {difference.metric} has no value on both sides")
+        raise RecordError(
+            f"{difference.task}: {difference.metric} cannot be held against its margin "
+            f"({difference.test}); bound the model's own figure under limits instead "
+            f"('{difference.task} {difference.metric}: ...')"
+        )
     drop = -value if delta.higher_is_better else value
     low = high = needed = None
     # Without a spread nothing is sure, but that equal values are equal.

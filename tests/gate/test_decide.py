@@ -7,16 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import RecordError
 from harness.gate.decide import Outcome, decide, held
 from harness.gate.drops import Accuracy
 from harness.gate.limits import Elsewhere
 from harness.gate.policy import Margin, Policy, TaskPolicy
 from harness.gate.rule import levels
 from harness.metrics.accuracy import mean
+from harness.metrics.corpus import corpus
+from harness.metrics.deviation import deviation
 from harness.metrics.metric import Metric
 from harness.report.gate import headline
 from tests.compared import answers, stored_run
-from tests.report.fixtures.runs import choice_row
+from tests.report.fixtures.runs import choice_row, ends
 
 POINTS = Margin(0.03, "proportion")
 RIGHT = [1, 0] * 250
@@ -85,6 +88,24 @@ def test_a_drop_without_a_spread_is_not_passed_over(tmp_path: Path) -> None:
     (tmp_path / "within").mkdir()
     found = decided(tmp_path / "within", mean("rating"), sides, Margin(1.0, "score"), beside=True)
     assert found.verdict == "pass"
+
+
+def test_a_metric_without_a_test_is_refused_for_what_it_is(tmp_path: Path) -> None:
+    """The size of a deviation, whose docs hold the signed one; texts, which a baseline lacks."""
+    _, size = deviation("deviation")
+    texts = corpus("f1", len, higher_is_better=True)
+    signed = {"deviation": 0.5}
+    for metric, of_base, of_model in ((size, signed, signed), (texts, {}, {"f1": ("7", "7")})):
+        runs = []
+        for name, scores in (("a", of_base), ("b", of_model)):
+            rows = {"task": [choice_row(index, True, scores=scores) for index in range(5)]}
+            changes = {"task": {"estimates": {metric.name: ends(0.5, 0.4, 0.6, unit="score")}}}
+            metrics = {"task": [metric]}
+            runs.append(stored_run(tmp_path, name, rows, metrics=metrics, changes=changes))
+        with pytest.raises(RecordError) as caught:
+            decide(*runs, policy(task=Margin(0.1, "score")), Elsewhere())
+        assert "no test: the docs give the metric neither as a mean" in str(caught.value)
+        assert f"'task {metric.name}: ...'" in str(caught.value)
 
 
 def test_the_pool_of_one_task_is_the_task() -> None:
