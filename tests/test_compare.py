@@ -230,7 +230,7 @@ def test_a_figure_of_another_statistic_is_shown_without_a_test(tmp_path: Path) -
     ]
     (comparison,) = compare_runs(sides[0], [sides[1]])
     found = of_metric(comparison, "judged", "reward_deviation_abs")
-    assert (found.base, found.model) == (pytest.approx(1.95), pytest.approx(2.95))
+    assert (found.base, found.model) == pytest.approx((1.95, 2.95))
     assert (found.delta.n, found.left_out, found.p) == (20, 0, None)
     assert found.test.startswith("no test: the docs give the metric neither as a mean")
     assert of_metric(comparison, "judged", "reward_deviation").p is not None

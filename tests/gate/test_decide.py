@@ -48,7 +48,7 @@ def decided(
             **({"arc_easy": answers(RIGHT)} if beside else {}),
         }
         runs.append(stored_run(tmp_path, name, rows, metrics={"task": [metric]}))
-    return decide(*runs, policy(task=margin), Elsewhere())
+    return decide(runs[0], runs[1], policy(task=margin), Elsewhere())
 
 
 STEREOTYPE = mean("pct_stereotype", higher_is_better=False)
@@ -103,7 +103,7 @@ def test_a_metric_without_a_test_is_refused_for_what_it_is(tmp_path: Path) -> No
             metrics = {"task": [metric]}
             runs.append(stored_run(tmp_path, name, rows, metrics=metrics, changes=changes))
         with pytest.raises(RecordError) as caught:
-            decide(*runs, policy(task=Margin(0.1, "score")), Elsewhere())
+            decide(runs[0], runs[1], policy(task=Margin(0.1, "score")), Elsewhere())
         assert "no test: the docs give the metric neither as a mean" in str(caught.value)
         assert f"'task {metric.name}: ...'" in str(caught.value)
 
