@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -109,7 +109,7 @@ def pooled_difference(
     base: Mapping[str, TaskResult],
     model: Mapping[str, TaskResult],
     paired: Mapping[str, Sequence[Pair]],
-) -> tuple[Difference | None, tuple[str, ...]]:
+) -> tuple[Difference | None, tuple[str, ...], Mapping[str, str]]:
     """The difference over the accuracy tasks, every doc counted once, stratified by task and group;
     of tasks that ask the same questions the first counts.
 
@@ -119,10 +119,11 @@ def pooled_difference(
         paired: their docs, by task.
 
     Returns:
-        The difference, unadjusted, ``None`` where fewer than two tasks can be pooled; the tasks.
+        The difference, unadjusted, ``None`` where fewer than two tasks can be pooled; the tasks;
+        and those that ask what one of these asks, with that one.
     """
-    parts = _poolable(base, model, paired)
-    return (_pooled(parts, paired) if parts else None), tuple(parts)
+    parts, twice = _poolable(base, model, paired)
+    return (_pooled(parts, paired) if parts else None), tuple(parts), twice
 
 
 def _compared(
@@ -139,7 +140,7 @@ def _compared(
         raise IncomparableRuns(*names, found)
     of_base = {task: base.run.results[task] for task in asked}
     of_model = {task: model.run.results[task] for task in asked}
-    pooled, pooled_tasks = pooled_difference(of_base, of_model, paired)
+    pooled, pooled_tasks, twice = pooled_difference(of_base, of_model, paired)
     return Comparison(
         base=_side(base.run, names[0]),
         model=_side(model.run, names[1]),
@@ -155,7 +156,10 @@ def _compared(
         notes=(
             *_notes(base.run, model.run, *names),
             *_left_out(base.run, model.run, asked if tasks is None else None),
-            *_not_pooled(of_base, pooled_tasks),
+            *(
+                f"{task} asks the questions of {first}: over all, they count once"
+                for task, first in twice.items()
+            ),
         ),
     )
 
@@ -188,8 +192,10 @@ def _poolable(
     base: Mapping[str, TaskResult],
     model: Mapping[str, TaskResult],
     paired: Mapping[str, Sequence[Pair]],
-) -> dict[str, Reduced]:
-    """The accuracy tasks, reduced; none where there are fewer than two that belong together."""
+) -> tuple[dict[str, Reduced], dict[str, str]]:
+    """The accuracy tasks, reduced, and those that ask what one of them asks, with that one; none
+    where there are fewer than two that belong together.
+    """
     parts: dict[str, Reduced] = {}
     for task, pairs in paired.items():
         metric = base[task].primary
@@ -199,12 +205,16 @@ def _poolable(
         found = reduced(metric, recorded, pairs)
         if found is not None and found.kind == "zero or one":
             parts[task] = found
-    for task in asked_twice({task: base[task].data for task in parts}):
+    twice = asked_twice(
+        {task: base[task].data for task in parts},
+        lambda task: {doc.doc_id for doc, _ in paired[task]},
+    )
+    for task in twice:
         del parts[task]
     # Samples stand in for a benchmark; their docs do not belong among real ones.
     if len(parts) < 2 or len({base[task].on_samples for task in parts}) > 1:
-        return {}
-    return parts
+        return {}, {}
+    return parts, twice
 
 
 def _pooled(parts: Mapping[str, Reduced], paired: Mapping[str, Sequence[Pair]]) -> Difference:
@@ -251,13 +261,6 @@ def _left_out(base: Run, model: Run, asked: Sequence[str] | None) -> Iterable[st
     for task in {**base.results, **model.results}:
         if task not in asked:
             yield f"{task} is not compared: each model was held against a parent of its own"
-
-
-def _not_pooled(base: Mapping[str, TaskResult], pooled: Collection[str]) -> Iterable[str]:
-    """The accuracy tasks that ask what a pooled one asks."""
-    for task, first in asked_twice({task: result.data for task, result in base.items()}).items():
-        if first in pooled and task not in pooled:
-            yield f"{task} asks the questions of {first}: over all, they count once"
 
 
 def _notes(base: Run, model: Run, first: str, second: str) -> Iterable[str]:

@@ -21,7 +21,7 @@ from harness import paired
 from harness.choices import chosen
 from harness.pairing import Pair
 from harness.records import NoiseFloor, TaskResult
-from harness.reduction import SUMMED, Floats, reduced, scored_pairs
+from harness.reduction import SUMMED, Floats, is_of_docs, reduced, scored_pairs
 from harness.resampling import SEED, paired_bootstrap, sign_flip
 from harness.stats import UNDEFINED, Interval
 from harness.types import Estimate, Verdict
@@ -105,7 +105,12 @@ def metric_difference(
 ) -> Difference:
     """One metric's difference over the docs in which both sides have a value."""
     recorded = base.estimates[metric], model.estimates[metric]
-    scored = scored_pairs(metric, pairs)
+    known = None not in (recorded[0].value, recorded[1].value)
+    elsewhere = known and not is_of_docs(metric, pairs)
+    if elsewhere:  # such as the size of a signed mean
+        scored = [pair for pair in pairs if all(doc.unscored is None for doc in pair)]
+    else:
+        scored = scored_pairs(metric, pairs)
     unit, better = recorded[0].unit, recorded[0].higher_is_better
     made = Difference(
         task=base.task,
@@ -120,7 +125,7 @@ def metric_difference(
     )
     if not scored:
         return made
-    found = reduced(metric, recorded, pairs)
+    found = None if elsewhere else reduced(metric, recorded, pairs)
     if found is None:
         return replace(
             made,

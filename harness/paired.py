@@ -21,8 +21,10 @@ LEAST_DESIGN_EFFECT = 0.5
 """Strata take away at most half of a variance: a group's own is learned from few docs, and a group
 in which every doc turned the same way would seem to have none."""
 
+LEAST_FREEDOM = 30
+"""Of fewer degrees of freedom nothing is learned of what strata take away."""
+
 _Z_POWER = float(ndtri(POWER))
-_LEAST_FREEDOM = 30
 _BISECTIONS = 80
 _POWER_BISECTIONS = 30
 """To 1e-9: finer than a power is known, and each one sums over hundreds of outcomes."""
@@ -135,7 +137,7 @@ def _of_strata(differences: NDArray[np.float64], strata: Sequence[Hashable]) -> 
         _, codes, sizes = np.unique(codes, return_inverse=True, return_counts=True)
     freedom = len(differences) - len(sizes)
     pooled = _pooled_variance(differences) if freedom > 0 else 0.0
-    if len(sizes) < 2 or freedom < _LEAST_FREEDOM or pooled == 0 or (sizes < 2).any():
+    if len(sizes) < 2 or freedom < LEAST_FREEDOM or pooled == 0 or (sizes < 2).any():
         return 1.0
     within, _ = _sum_variances(differences, codes, sizes)
     return max(LEAST_DESIGN_EFFECT, float(within.sum()) / pooled)

@@ -86,6 +86,14 @@ def scored_pairs(metric: str, pairs: Sequence[Pair]) -> list[Pair]:
     return [pair for pair in pairs if all(key in doc.scores for doc in pair)]
 
 
+def is_of_docs(metric: str, pairs: Sequence[Pair]) -> bool:
+    """Whether docs of both sides have values of the metric's name. A figure of a side that has none
+    is of something else, or of texts that a baseline does not keep.
+    """
+    key, _ = _key(metric, pairs)
+    return all(any(key in pair[side].scores for pair in pairs) for side in (0, 1))
+
+
 def reduced(
     metric: str, recorded: tuple[Estimate, Estimate], pairs: Sequence[Pair]
 ) -> Reduced | None:

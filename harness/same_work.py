@@ -7,7 +7,8 @@ asked, and how the answers were scored, may not.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cache
 
 from harness.others import PARENT, REFERENCE
 from harness.records import DataRecord, Run, TaskResult
@@ -37,19 +38,29 @@ def paired_tasks(base: Run, model: Run) -> list[str]:
     return [task for task in tasks if parent(base, task) == parent(model, task)] or tasks
 
 
-def asked_twice(data: Mapping[str, Sequence[DataRecord]]) -> dict[str, str]:
+def asked_twice(
+    data: Mapping[str, Sequence[DataRecord]], docs: Callable[[str], Collection[str]]
+) -> dict[str, str]:
     """Name the tasks whose questions an earlier one asks in another way (``arc_easy_answer`` those
     of ``arc_easy``), with that one: together they are one sample of docs, not two.
 
+    They read one data set and have docs in common. Other splits or subjects of a data set
+    (``anli_r1`` and ``anli_r2``) are other questions.
+
     Args:
         data: by task, the accuracy tasks alone, in order.
+        docs: the ids of a task's docs; asked only where data sets are the same.
     """
-    first: dict[frozenset[tuple[str, str | None]], str] = {}
+    ids = cache(lambda task: frozenset(docs(task)))
+    once: dict[frozenset[tuple[str, str | None]], list[str]] = {}
     found = {}
     for task, records in data.items():
-        of_task = frozenset((each.dataset, each.config) for each in records)
-        if of_task and first.setdefault(of_task, task) != task:
-            found[task] = first[of_task]
+        earlier = once.setdefault(frozenset((each.dataset, each.config) for each in records), [])
+        first = next((other for other in earlier if not ids(task).isdisjoint(ids(other))), None)
+        if first is None:
+            earlier.append(task)
+        else:
+            found[task] = first
     return found
 
 

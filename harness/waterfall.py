@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from harness.compare import Comparison, StoredRun, compare_runs
 from harness.difference import Difference, judged
 from harness.paired import holm
+from harness.same_work import paired_tasks
 
 
 @dataclass(frozen=True)
@@ -67,16 +68,14 @@ def waterfall(
     model: StoredRun,
     on_the_way: Mapping[str, StoredRun],
     whole: Comparison,
-    tasks: Sequence[str] | None,
 ) -> Waterfall:
-    """Compare each model of a lineage with the one before it.
+    """Compare each model of a lineage with the one before it, in the tasks of the whole way.
 
     Args:
         base: the ancestor.
         model: the descendant.
         on_the_way: runs of equal work of models between them, by name.
         whole: the descendant against the ancestor.
-        tasks: the tasks to compare; ``None`` for all.
 
     Raises:
         IncomparableRuns, RecordError: as `harness.compare.compare_runs` does.
@@ -91,7 +90,8 @@ def waterfall(
         found.append((runs[-1], child, tuple(skipped)))
         runs.append(child)
         skipped = []
-    parts = [compare_runs(parent, [child], tasks)[0].headlines for parent, child, _ in found]
+    shown = list(dict.fromkeys(each.task for each in whole.differences))
+    parts = [_headlines(parent, child, shown) for parent, child, _ in found]
     adjusted = holm([each.p for part in parts for each in part if each.p is not None])
     in_turn = iter(adjusted)
     steps = tuple(
@@ -106,3 +106,12 @@ def waterfall(
         for (parent, child, unscored), part in zip(found, parts, strict=True)
     )
     return Waterfall(steps, tuple(whole.headlines), len(adjusted))
+
+
+def _headlines(parent: StoredRun, child: StoredRun, shown: Iterable[str]) -> list[Difference]:
+    """One step's, of the tasks that are shown; one in which each of the two was held against a
+    parent of its own is left out.
+    """
+    comparable = paired_tasks(parent.run, child.run)
+    tasks = [task for task in shown if task in comparable]
+    return compare_runs(parent, [child], tasks)[0].headlines

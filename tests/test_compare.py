@@ -18,8 +18,9 @@ from harness.errors import IncomparableRuns, RecordError
 from harness.metrics import overlap
 from harness.metrics.accuracy import macro_mean, mean
 from harness.metrics.corpus import corpus
+from harness.metrics.deviation import deviation
 from harness.metrics.perplexity import perplexity
-from harness.records import NoiseFloor, Row
+from harness.records import DataRecord, NoiseFloor, Row
 from harness.report.comparison import details
 from tests.compared import answers, documents, stored_run
 from tests.report.fixtures.runs import choice_row, generated_row
@@ -210,6 +211,31 @@ def test_what_cannot_be_reduced_is_shown_without_a_test(tmp_path: Path) -> None:
     assert compare_runs(plain, [odd])[0].differences[0].verdict == "not tested"
 
 
+def test_a_figure_of_another_statistic_is_shown_without_a_test(tmp_path: Path) -> None:
+    """The size of a mean deviation: docs hold the deviation, under its own name."""
+    metrics = {"judged": deviation("reward_deviation")}
+    sides = [
+        stored_run(
+            tmp_path,
+            name,
+            {
+                "judged": [
+                    generated_row(i, "x", scores={"reward_deviation": shift - i / 10})
+                    for i in range(20)
+                ]
+            },
+            metrics=metrics,
+        )
+        for name, shift in (("a", -1.0), ("b", -2.0))
+    ]
+    (comparison,) = compare_runs(sides[0], [sides[1]])
+    found = of_metric(comparison, "judged", "reward_deviation_abs")
+    assert (found.base, found.model) == pytest.approx((1.95, 2.95))
+    assert (found.delta.n, found.left_out, found.p) == (20, 0, None)
+    assert found.test.startswith("no test: the docs give the metric neither as a mean")
+    assert of_metric(comparison, "judged", "reward_deviation").p is not None
+
+
 def test_docs_that_one_side_could_not_score_are_left_out_and_counted(tmp_path: Path) -> None:
     """Doc 0 has no score in the base, doc 99 none in the model: 98 docs, 59 and 50 right."""
     base, model = answers(BASE), answers(MODEL)
@@ -273,6 +299,29 @@ def test_the_pool_names_its_tasks(tmp_path: Path) -> None:
     assert f"{POOLED} (arc_easy, hellaswag): 4 from wrong to right" in said
     alone = compared(tmp_path / "alone", {"gsm8k": answers(BASE)}, {"gsm8k": answers(MODEL)})
     assert alone.pooled is None and alone.pooled_tasks == ()
+
+
+def test_other_splits_of_a_data_set_are_other_questions(tmp_path: Path) -> None:
+    """Three tasks of one data set: the second has docs of its own and is pooled, the third asks
+    those of the first. A task that is no accuracy is not spoken of.
+    """
+    data = [DataRecord("facebook/anli", None, "hub", {}, "ab" * 20)]
+    changes = {task: {"data": data} for task in ("r1", "r2", "r1_again", "r1_overlap")}
+    metrics = {"r1_overlap": [perplexity("word_perplexity")]}
+
+    def stored(name: str, right: list[int]) -> StoredRun:
+        rows = {
+            "r1": answers(right),
+            "r2": answers(right, start=100),
+            "r1_again": answers(right),
+            "r1_overlap": documents([-20.0, -30.0, -25.0]),
+        }
+        return stored_run(tmp_path, name, rows, metrics=metrics, changes=changes)
+
+    (comparison,) = compare_runs(stored("a", BASE), [stored("b", MODEL)])
+    assert comparison.pooled_tasks == ("r1", "r2")
+    assert comparison.pooled is not None and comparison.pooled.delta.n == 200
+    assert comparison.notes == ("r1_again asks the questions of r1: over all, they count once",)
 
 
 def test_holm_is_over_all_models(tmp_path: Path) -> None:

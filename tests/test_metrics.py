@@ -71,6 +71,17 @@ def test_balanced_of_one_kind_is_its_share() -> None:
     assert estimate.method == plain.method
 
 
+def test_a_macro_mean_of_other_numbers_is_no_share() -> None:
+    """4 and 5, 3 and 6: means 4.5; standard errors 0.5 and 1.5, together sqrt(2.5) / 2 = 0.79057;
+    t(0.975, 2) is 4.30265: 4.5 -+ 3.40154.
+    """
+    samples = [(4.0, "a"), (5.0, "a"), (3.0, "b"), (6.0, "b")]
+    macro = macro_mean("rating_macro", of="rating").estimate(samples)
+    assert (macro.value, macro.unit) == (4.5, "score")
+    assert macro.low == pytest.approx(1.09846, abs=1e-4)
+    assert macro.high == pytest.approx(7.90154, abs=1e-4)
+
+
 def test_macro_mean_with_one_doc_in_a_subject_has_no_interval() -> None:
     macro = macro_mean("acc_macro", of="acc").estimate([(1.0, "a"), (0.0, "a"), (1.0, "b")])
     assert macro.value == 0.75

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.compare import StoredRun, compare_runs
-from harness.report.waterfall import named, rows
+from harness.report.waterfall import head, named, rows
 from harness.report.waterfall_figure import waterfall_svg
+from harness.report.wording import ABSENT
 from harness.waterfall import Waterfall, between, waterfall
 from tests.compared import answers, stored_run
 from tests.conftest import Command
@@ -23,9 +25,11 @@ BROKEN = [0] * 40 + LEARNED[40:]
 """Then 40 fell: 20 points."""
 
 
-def store(runs: Path, place: int, right: Sequence[int]) -> StoredRun:
+def store(runs: Path, place: int, right: Sequence[int], turned: bool = False) -> StoredRun:
+    """A run of both tasks, which ``turned`` puts the other way round."""
     name = LINEAGE[place]
     rows = {"arc_easy": answers(right), "hellaswag": answers(RIGHT)}
+    rows = dict(reversed(rows.items())) if turned else rows
     return stored_run(runs, name, rows, lineage=LINEAGE[: place + 1])
 
 
@@ -38,7 +42,7 @@ def all_four(tmp_path: Path) -> list[StoredRun]:
 
 def steps_of(base: StoredRun, model: StoredRun, on_the_way: Sequence[StoredRun]) -> Waterfall:
     named = {each.run.model.name: each for each in on_the_way}
-    return waterfall(base, model, named, compare_runs(base, [model])[0], None)
+    return waterfall(base, model, named, compare_runs(base, [model])[0])
 
 
 def test_the_step_that_lost_the_points_is_named(all_four: list[StoredRun]) -> None:
@@ -66,6 +70,25 @@ def test_a_model_without_a_run_is_skipped_and_said(all_four: list[StoredRun]) ->
     found = steps_of(all_four[0], all_four[3], all_four[1:2])
     assert [step.unscored for step in found.steps] == [(), ("dpo",)]
     assert rows(found)[1][0] == "sft to int4 (by way of dpo)"
+
+
+def test_a_change_stands_in_its_tasks_column_whatever_the_order_of_a_run(tmp_path: Path) -> None:
+    """Only arc_easy moved, by 15 points in the second step; sft was asked hellaswag first."""
+    tiny, sft, dpo = (
+        store(tmp_path / "reports/runs", place, right, turned=place == 1)
+        for place, right in enumerate((RIGHT, RIGHT, LEARNED))
+    )
+    found = steps_of(tiny, dpo, [sft])
+    assert head(found)[1].startswith("arc_easy\n") and head(found)[2].startswith("hellaswag\n")
+    for line in rows(found)[1:]:
+        assert line[1].startswith("+15.00 (") and line[2].startswith("0.00 ("), line
+
+
+def test_a_task_that_a_step_lacks_is_absent_there(all_four: list[StoredRun]) -> None:
+    found = steps_of(all_four[0], all_four[3], all_four[1:3])
+    first = replace(found.steps[0], differences=found.steps[0].differences[1:])
+    cells = rows(replace(found, steps=(first, *found.steps[1:])))
+    assert cells[0][1] == ABSENT and cells[0][2:] == rows(found)[0][2:]
 
 
 def test_who_is_between(all_four: list[StoredRun]) -> None:

@@ -112,7 +112,7 @@ def _lineage(
         if (run := next(equal, None)) is not None:
             on_the_way[name] = run
     try:
-        return waterfall(base, model, on_the_way, whole, tasks) if on_the_way else None
+        return waterfall(base, model, on_the_way, whole) if on_the_way else None
     except (IncomparableRuns, RecordError) as error:
         note(f"the steps between are left out: {error}")
         return None

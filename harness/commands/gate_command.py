@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _held_against_baseline(baselines: Path, policy: Policy, options: argparse.Namespace) -> Outcome:
     base = read_baseline(baselines, options.baseline)
-    if (line := foresight(base.run, policy)) is not None:
+    if (line := foresight(base, policy)) is not None:
         note(line)
     gate = _in_looks if options.sequential else _of_run
     return gate(base, policy, options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -23,7 +23,7 @@ from harness.gate.rule import (
     levels,
     visible_drop,
 )
-from harness.pairing import Pair, pair_docs
+from harness.pairing import Pair, docs_by_id, pair_docs
 from harness.records import Run, TaskResult
 from harness.same_work import asked_twice, labels, paired_tasks, work_differences
 from harness.types import Estimate
@@ -112,8 +112,10 @@ def decide(base: StoredRun, model: StoredRun, policy: Policy, elsewhere: Elsewhe
             others.append(measured)
     if not accuracies and not others:
         raise UsageError(f"nothing is gated: {'; '.join(notes)}")
-    once = counted_once([each.task for each in accuracies], base.run)
-    if accuracies:
+    ids = {task: {doc.doc_id for doc, _ in pairs} for task, pairs in paired.items()}
+    pooled_tasks = [each.task for each in accuracies if each.higher_is_better]
+    once = counted_once(pooled_tasks, base.run, ids.__getitem__)
+    if once:
         check_margin(sum(each.docs for each in accuracies if each.task in once), policy)
     level = levels(policy.alpha, len(accuracies) + len(others))
     pooled, drops = held(accuracies, policy, level, once)
@@ -155,17 +157,21 @@ def _against_parents(base: Run, asked: Sequence[str], policy: Policy) -> list[st
     return notes
 
 
-def foresight(base: Run, policy: Policy) -> str | None:
+def foresight(base: StoredRun, policy: Policy) -> str | None:
     """What a run of the baseline's docs will be able to see, before anything is asked.
 
     ``None`` where the baseline has no accuracy task.
+
+    Raises:
+        RecordError: its rows are damaged, where they must tell whether tasks ask the same.
     """
-    accuracies = []
-    for task, result in base.results.items():
+    accuracies, results = [], base.run.results
+    for task, result in results.items():
         metric = policy.tasks.get(task, TaskPolicy()).metric or result.primary
         if metric in result.estimates and is_accuracy(metric, result.estimates[metric]):
             accuracies.append(task)
-    docs = sum(base.results[task].docs for task in counted_once(accuracies, base))
+    once = counted_once(accuracies, base.run, lambda task: docs_by_id(base.folder, task))
+    docs = sum(results[task].docs for task in once)
     if not docs:
         return None
     margin, share = policy.pooled.value, USUAL_CHANGES
@@ -212,15 +218,21 @@ def outcome(said: Verdict, base: Run, model: Run, names: Sequence[str], policy: 
 
 
 def verdict(pooled: Drop | None, tasks: Sequence[Drop], limits: Sequence[Limit]) -> Verdict:
-    """What follows from the drops and limits.
-
-    Without accuracy tasks there is no pool: then every task must be shown to hold.
-    """
+    """What follows from the drops and limits."""
     tested = [pooled, *tasks] if pooled else list(tasks)
     if any(each.state == "fails" for each in tested) or not all(each.holds for each in limits):
         return "fail"
-    needed = [pooled] if pooled else tested
-    return "pass" if all(each.state == "holds" for each in needed) else "underpowered"
+    shown = all(each.state == "holds" for each in must_hold(pooled, tasks))
+    return "pass" if shown else "underpowered"
+
+
+def must_hold(pooled: Drop | None, tasks: Sequence[Drop]) -> list[Drop]:
+    """The drops that must be shown to hold: the pool's, and a task's that is larger than its margin
+    and has no standard error to be judged by. Without a pool every task's.
+    """
+    if pooled is None:
+        return list(tasks)
+    return [pooled, *(each for each in tasks if each.low is None and each.drop > each.margin)]
 
 
 def check_policy(base: Run, model: Run, policy: Policy, elsewhere: Elsewhere) -> None:
@@ -264,14 +276,11 @@ def _measured(
     metric = of_task.metric or base.primary
     estimate = base.estimates[metric]
     if is_accuracy(metric, estimate):
-        margin = of_task.margin or policy.task
-        check_unit(base.task, metric, margin, "proportion")
-        counts = accuracy(base.task, metric, pairs, margin.value)
-        if not counts.docs or counts.unscored == counts.docs:
-            raise RecordError(f"{base.task}: no doc was scored on both sides")
-        return counts
+        return _counted(base.task, metric, pairs, of_task.margin or policy.task, True)
     if of_task.margin is None:
         return f"{base.task} is not gated: the policy has no margin for it, in {estimate.unit}"
+    if is_share(metric, estimate):
+        return _counted(base.task, metric, pairs, of_task.margin, estimate.higher_is_better)
     difference = metric_difference(base, model, metric, pairs)
     if not difference.delta.n:
         raise RecordError(f"{base.task}: no doc was scored on both sides")
@@ -284,13 +293,25 @@ def _measured(
     return difference, of_task.margin
 
 
+def _counted(
+    task: str, metric: str, pairs: Sequence[Pair], margin: Margin, higher_is_better: bool
+) -> Accuracy:
+    """The docs of a share; raises where there is nothing to count."""
+    check_unit(task, metric, margin, "proportion")
+    counts = accuracy(task, metric, pairs, margin.value, higher_is_better)
+    if not counts.docs or counts.unscored == counts.docs:
+        raise RecordError(f"{task}: no doc was scored on both sides")
+    return counts
+
+
 def is_accuracy(metric: str, estimate: Estimate) -> bool:
-    """Whether it is the share of docs that are right."""
-    return (
-        estimate.unit == "proportion"
-        and estimate.higher_is_better
-        and not metric.endswith("_macro")
-    )
+    """Whether it is the share of docs that are right: it counts in the pool."""
+    return is_share(metric, estimate) and estimate.higher_is_better
+
+
+def is_share(metric: str, estimate: Estimate) -> bool:
+    """Whether it is a share of docs, whichever way it should go."""
+    return estimate.unit == "proportion" and not metric.endswith("_macro")
 
 
 def check_margin(docs: int, policy: Policy) -> None:
@@ -305,10 +326,18 @@ def check_margin(docs: int, policy: Policy) -> None:
         )
 
 
-def counted_once(tasks: Iterable[str], base: Run) -> list[str]:
-    """The accuracy tasks that the pool is of: of several that ask the same questions, the first."""
+def counted_once(
+    tasks: Iterable[str], base: Run, docs: Callable[[str], Collection[str]]
+) -> list[str]:
+    """The accuracy tasks that the pool is of: of several that ask the same questions, the first.
+
+    Args:
+        tasks: accuracy tasks.
+        base: the baseline's run.
+        docs: the ids of a task's docs.
+    """
     data = {task: base.results[task].data for task in tasks}
-    twice = asked_twice(data)
+    twice = asked_twice(data, docs)
     return [task for task in data if task not in twice]
 
 

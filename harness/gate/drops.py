@@ -28,7 +28,7 @@ class Drop:
         unit: as in `harness.types.Estimate`.
         drop: positive where the model is worse.
         low, high: between these it lies, each end at the level of its own test; ``None`` where
-            there is no standard error.
+            there is no standard error, so that nothing is sure.
         margin: what is tolerated.
         state: surely beyond it, surely within, or neither.
         docs: docs that count; ``changed``: those whose answer changed.
@@ -54,9 +54,11 @@ class Drop:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """An accuracy task, or all of them: how many docs changed, which way.
+    """A task's share of docs, or that of all: how many docs changed, which way.
 
     Attributes:
+        base, model: the shares, of right docs or, where lower is better, of wrong ones.
+        gained, lost: docs that turned right, and wrong.
         unscored: docs that the baseline scored and the model could not be scored on.
         effect: of passages that docs share (see `harness.paired.design_effect`); the counts divided
             by it are what is tested.
@@ -72,6 +74,7 @@ class Accuracy:
     margin: float
     unscored: int = 0
     effect: float = 1.0
+    higher_is_better: bool = True
 
     @property
     def counts(self) -> Counts:
@@ -80,7 +83,9 @@ class Accuracy:
         return Counts(*(np.array(each / self.effect) for each in seen))
 
 
-def accuracy(task: str, metric: str, pairs: Iterable[Pair], margin: float) -> Accuracy:
+def accuracy(
+    task: str, metric: str, pairs: Iterable[Pair], margin: float, higher_is_better: bool = True
+) -> Accuracy:
     """Count the docs that the baseline scored.
 
     One that it has right and the model could not be scored on, because its answer was no number or
@@ -88,10 +93,12 @@ def accuracy(task: str, metric: str, pairs: Iterable[Pair], margin: float) -> Ac
 
     Args:
         task: its name.
-        metric: of zeros and ones, 1 for right.
+        metric: of zeros and ones.
         pairs: docs of the baseline and of the model.
         margin: the drop that is tolerated.
+        higher_is_better: whether 1 stands for right, or 0 does.
     """
+    wanted = float(higher_is_better)
     right = gained = lost = docs = unscored = 0
     counted: list[Pair] = []
     changes: list[float] = []
@@ -101,30 +108,35 @@ def accuracy(task: str, metric: str, pairs: Iterable[Pair], margin: float) -> Ac
         after = model.scores.get(metric)
         docs += 1
         unscored += after is None
-        right += before == 1
-        gained += before == 0 and after == 1
-        lost += before == 1 and after != 1
+        right += before == wanted
+        gained += before != wanted and after == wanted
+        lost += before == wanted and after != wanted
         counted.append((base, model))
-        changes.append(float((after == 1) - (before == 1)))
+        changes.append(float((after == wanted) - (before == wanted)))
     clusters = clusters_of(counted)
+    rights = right, right + gained - lost
+    of_base, of_model = (
+        (each if higher_is_better else docs - each) / max(1, docs) for each in rights
+    )
     return Accuracy(
         task=task,
         metric=metric,
-        base=right / max(1, docs),
-        model=(right + gained - lost) / max(1, docs),
+        base=of_base,
+        model=of_model,
         gained=gained,
         lost=lost,
         docs=docs,
         margin=margin,
         unscored=unscored,
         effect=design_effect(np.array(changes), clusters=clusters) if clusters else 1.0,
+        higher_is_better=higher_is_better,
     )
 
 
 def accuracy_drop(
     task: Accuracy, fail_z: float, hold_z: float, counts: Counts | None = None
 ) -> Drop:
-    """Hold an accuracy task against its margin.
+    """Hold a share of docs against its margin.
 
     Args:
         task: its counts.
@@ -145,7 +157,8 @@ def accuracy_drop(
         tango_interval(*numbers, confidence=2 * float(ndtr(z)) - 1)[side]
         for side, z in ((0, hold_z), (1, fail_z))
     )
-    drop, discordance = task.base - task.model, (task.gained + task.lost) / task.docs
+    drop = task.base - task.model if task.higher_is_better else task.model - task.base
+    discordance = (task.gained + task.lost) / task.docs
     return Drop(
         task=task.task,
         metric=task.metric,
@@ -171,7 +184,11 @@ def mean_drop(difference: Difference, margin: Margin, fail_z: float, hold_z: flo
     delta = difference.delta
     value, stderr = delta.value, delta.stderr
     if value is None or difference.base is None or difference.model is None:
-        raise RecordError(f"{difference.task}: {difference.metric} has no value on both sides")
+        raise RecordError(
+            f"{difference.task}: {difference.metric} cannot be held against its margin "
+            f"({difference.test}); bound the model's own figure under limits instead "
+            f"('{difference.task} {difference.metric}: ...')"
+        )
     drop = -value if delta.higher_is_better else value
     low = high = needed = None
     # Without a spread nothing is sure, but that equal values are equal.

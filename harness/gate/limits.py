@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.distance import is_from
@@ -15,13 +15,18 @@ from harness.speed import Speed, decode_ratio
 
 @dataclass(frozen=True)
 class Limit:
-    """A cost or a divergence, against what it may be."""
+    """A cost or a divergence, against what it may be.
+
+    Attributes:
+        source: whose figure it is, in words, where it is not the gated run's.
+    """
 
     name: str
     unit: str
     value: float
     limit: float
     holds: bool
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -29,18 +34,22 @@ class Elsewhere:
     """What was measured of the model beside the run that is gated.
 
     Attributes:
-        results: by task, of other runs of the same weights; a divergence only from the baseline.
+        results: by task, of other runs of the same weights, run in the same way; a divergence only
+            from the baseline.
+        runs: by task, the id of the run that its result is of.
         probe: the last one, for a limit on speed.
     """
 
     results: Mapping[str, TaskResult] = field(default_factory=dict)
+    runs: Mapping[str, str] = field(default_factory=dict)
     probe: Sequence[Speed] = ()
 
 
 def measured_elsewhere(
     base: Run, model: Run, runs: Iterable[Run], probe: Sequence[Speed]
 ) -> Elsewhere:
-    """Gather it; of several results of a task the newest.
+    """Gather it; of several results of a task the newest. One of the shipped samples counts only
+    where the baseline was scored on them too.
 
     Args:
         base: the baseline's run.
@@ -49,13 +58,21 @@ def measured_elsewhere(
         probe: the last one.
     """
     found: dict[str, TaskResult] = {}
+    of_run: dict[str, str] = {}
     for run in runs:
-        if run.model.weights_id != model.model.weights_id or run.status != "complete":
+        if _run_as(run) != _run_as(model) or run.status != "complete":
             continue
         for task, result in run.results.items():
+            if task in found or (result.on_samples and not base.on_samples):
+                continue
             if PARENT not in result.others or is_from(base, result):
-                found.setdefault(task, result)
-    return Elsewhere(found, probe)
+                found[task], of_run[task] = result, run.id
+    return Elsewhere(found, of_run, probe)
+
+
+def _run_as(run: Run) -> tuple[str, str, bool]:
+    """The weights, and how they were run."""
+    return run.model.weights_id, run.model.dtype, run.model.chat_template
 
 
 def limits_of(base: Run, model: Run, policy: Policy, elsewhere: Elsewhere) -> list[Limit]:
@@ -77,23 +94,25 @@ def limits_of(base: Run, model: Run, policy: Policy, elsewhere: Elsewhere) -> li
             ratio = _speed(base, model, elsewhere.probe)
             found.append(Limit(cost, "times", ratio, times, ratio >= times))
             continue
-        ratio = _cost(model, cost) / _cost(base, cost)
+        shared = base.results.keys() & model.results.keys()
+        ratio = _cost(model, cost, shared) / _cost(base, cost, shared)
         found.append(Limit(cost, "times", ratio, times, ratio <= times))
     for (task, metric), limit in policy.limits.items():
-        result = model.results.get(task) or elsewhere.results.get(task)
+        own = model.results.get(task)
+        result = own or elsewhere.results.get(task)
         estimate = result.estimates.get(metric) if result else None
         if result is None or estimate is None or estimate.value is None:
             raise RecordError(
-                f"the policy limits {task} {metric}, which run {model.id} did not measure: score "
-                f"{model.model.name} on {task} too"
+                f"the policy limits {task} {metric}, which run {model.id} did not measure, nor "
+                f"another of its weights and settings: score {model.model.name} on {task} too"
             )
         check_unit(task, metric, limit, estimate.unit)
         better = estimate.higher_is_better
         holds = estimate.value >= limit.value if better else estimate.value <= limit.value
         from_whom = f" from {result.others[PARENT]}" if PARENT in result.others else ""
-        found.append(
-            Limit(f"{task} {metric}{from_whom}", limit.unit, estimate.value, limit.value, holds)
-        )
+        name = f"{task} {metric}{from_whom}"
+        source = "" if own else f"run {elsewhere.runs[task]}, {result.docs:,} docs"
+        found.append(Limit(name, limit.unit, estimate.value, limit.value, holds, source))
     return found
 
 
@@ -111,8 +130,8 @@ def _speed(base: Run, model: Run, probe: Sequence[Speed]) -> float:
     return ratio
 
 
-def _cost(run: Run, cost: str) -> float:
-    """A cost of a run, in bytes; no bytes at all are not known."""
+def _cost(run: Run, cost: str, tasks: Collection[str]) -> float:
+    """A cost of a run, in bytes; no bytes at all are not known. A peak is that of these tasks."""
     measured: Sequence[int | None] = [
         run.model.disk_bytes if cost == "disk" else run.model.memory_bytes
     ]
@@ -121,7 +140,8 @@ def _cost(run: Run, cost: str) -> float:
         # A task that was answered from the journal did not need the memory that asking it takes.
         measured = [
             None if result.cost.stored else result.cost.peak_memory_bytes
-            for result in run.results.values()
+            for task, result in run.results.items()
+            if task in tasks
         ] or [None]
         mend = "score it with --no-journal"
     known = [each for each in measured if each]

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
 from harness.gate.spending import boundaries
-from harness.paired import LEAST_DESIGN_EFFECT, tango_statistic
+from harness.paired import LEAST_DESIGN_EFFECT, LEAST_FREEDOM, tango_statistic
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -42,14 +42,21 @@ class Counts:
     def pooled(self, effects: ArrayLike = 1.0) -> Counts:
         """All docs as one sample, stratified by task (see `harness.paired.design_effect`).
 
+        Where docs are too few to tell what the strata take away, or none changed, the effect is
+        that of the passages alone.
+
         Args:
             effects: of passages that a task's docs share, one per task.
         """
         gained, lost, docs = (each.sum(axis=-1) for each in (self.gained, self.lost, self.docs))
-        within = (np.asarray(effects) * self.docs * _variance(self)).sum(axis=-1)
+        of_passages = np.asarray(effects) * self.docs
+        within = (of_passages * _variance(self)).sum(axis=-1)
         whole = docs * _variance(Counts(gained, lost, docs))
+        freedom = docs - self.docs.shape[-1]
+        told = (whole > 0) & (self.docs >= 2).all(axis=-1) & (freedom >= LEAST_FREEDOM)
         with np.errstate(divide="ignore", invalid="ignore"):
-            effect = np.where(whole > 0, np.maximum(LEAST_DESIGN_EFFECT, within / whole), 1.0)
+            stratified = np.maximum(LEAST_DESIGN_EFFECT, within / whole)
+            effect = np.where(told, stratified, of_passages.sum(axis=-1) / docs)
         return Counts(gained / effect, lost / effect, docs / effect)
 
 
@@ -184,6 +191,7 @@ def _statistic(counts: Counts, margin: ArrayLike) -> Floats:
 
 
 def _variance(counts: Counts) -> Floats:
-    """Variance of the docs' changes, which are -1, 0 and 1."""
+    """The sample's variance of the docs' changes, which are -1, 0 and 1; of one doc it is 0."""
     mean = (counts.gained - counts.lost) / counts.docs
-    return np.asarray((counts.gained + counts.lost) / counts.docs - mean**2, dtype=np.float64)
+    spread = (counts.gained + counts.lost) / counts.docs - mean**2
+    return np.asarray(spread * counts.docs / np.maximum(counts.docs - 1, 1), dtype=np.float64)

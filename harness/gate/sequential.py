@@ -128,7 +128,8 @@ def decide_in_looks(
         raise UsageError(f"nothing can be looked at early: {'; '.join(notes)}")
     if is_same_model(base.run, model):
         return outcome("same model", base.run, model, names, policy)
-    once = counted_once([task.name for task in tasks], base.run)
+    ids = {task.name: task.baseline.keys() for task in tasks}
+    once = counted_once(ids, base.run, ids.__getitem__)
     total = sum(len(task.docs) for task in tasks)
     check_margin(sum(len(task.docs) for task in tasks if task.name in once), policy)
     limits = tuple(limits_of(base.run, model, policy, elsewhere))

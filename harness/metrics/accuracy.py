@@ -45,22 +45,28 @@ def mean(name: str, *, higher_is_better: bool = True, share: bool = True) -> Met
 
 
 def macro_mean(name: str, of: str, *, higher_is_better: bool = True) -> Metric:
-    """The unweighted mean of the groups' means: every subject counts the same, however large."""
+    """The unweighted mean of the groups' means: every subject counts the same, however large.
+
+    If every value lies between 0 and 1 it is a proportion, and so do the ends of its interval; else
+    it is a score.
+    """
 
     def estimate(samples: Sequence[Sample]) -> Estimate:
         strata: dict[str | None, list[float]] = {}
-        for value, (_, group) in zip(numbers(samples), samples, strict=True):
+        values = numbers(samples)
+        unit = "proportion" if all(0 <= value <= 1 for value in values) else "score"
+        for value, (_, group) in zip(values, samples, strict=True):
             strata.setdefault(group, []).append(value)
-        centre = sum(sum(values) / len(values) for values in strata.values()) / len(strata)
+        centre = sum(sum(group) / len(group) for group in strata.values()) / len(strata)
         stderr = stratified_mean_stderr(list(strata.values()))
         low, high = UNDEFINED
         if stderr:  # without any spread within the groups there is nothing to learn from
             reach = t_quantile(len(samples) - len(strata)) * stderr
-            low, high = max(0.0, centre - reach), min(1.0, centre + reach)
+            low, high = centre - reach, centre + reach
+            if unit == "proportion":
+                low, high = max(0.0, low), min(1.0, high)
         method = f"Student's t interval over {len(strata)} groups, docs sampled within each"
-        return Estimate(
-            centre, low, high, stderr, len(samples), method, "proportion", higher_is_better
-        )
+        return Estimate(centre, low, high, stderr, len(samples), method, unit, higher_is_better)
 
     return Metric(name, "proportion", higher_is_better, estimate, of=of)
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from harness.difference import ALPHA, Difference
 from harness.paired import holm
@@ -77,7 +78,7 @@ def with_answer(section: Section, docs: PairedDocs) -> Section:
         group = shared_work(section, left_out)
         if group is None:
             return replace(section, answer=Answer(why=_why_none(section, left_out)))
-        measured = measured_by(section, group)
+        measured = measured_by(section, group, partial(_ids, section, group, docs))
         if not measured:
             return replace(section, answer=_unmeasured(section, group, left_out))
         leader = leading(section, group, measured)
@@ -320,6 +321,12 @@ def _places(section: Section, group: Group, row: int) -> dict[int, Place]:
         assert cell is not None
         found[place] = (cell.run_id, section.columns[place].task)
     return found
+
+
+def _ids(section: Section, group: Group, docs: PairedDocs, place: int) -> Collection[str]:
+    """The ids of a column's docs, of the first model of which they are here."""
+    of_rows = (docs.ids(_places(section, group, row)[place]) for row in group.rows)
+    return next(filter(None, of_rows), ())
 
 
 def _labels(section: Section, places: Sequence[int]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from rich.console import Console
 
-from harness.gate.decide import Outcome
+from harness.gate.decide import Outcome, must_hold
 from harness.gate.drops import Drop
 from harness.gate.limits import Limit
 from harness.report.markdown import escape
@@ -129,20 +129,22 @@ def _signed(value: float | None, unit: str) -> str:
 
 def _docs(drop: Drop) -> str:
     if drop.docs_needed is None and drop.low is None:
-        return "too few docs for a standard error"
+        return "no standard error: too few docs, or nothing varies among them"
     if drop.docs_needed is None:
         return "the drop is about the margin itself, and no number of docs tells"
     return f"about {drop.docs_needed:,} docs would settle it"
 
 
 def _wanted(outcome: Outcome) -> str:
-    waiting = [outcome.pooled] if outcome.pooled else list(outcome.tasks)
+    waiting = must_hold(outcome.pooled, outcome.tasks)
     said = [f"{clean(each.task)}: {_docs(each)}" for each in waiting if each.state == "open"]
     return "; ".join(said)
 
 
 def _limit(limit: Limit) -> str:
     held = "within" if limit.holds else "beyond"
+    source = f" ({clean(limit.source)})" if limit.source else ""
     return (
-        f"{clean(limit.name)}: {limit.value:.4g}, {held} its limit of {limit.limit:g} {limit.unit}"
+        f"{clean(limit.name)}: {limit.value:.4g}{source}, {held} its limit of "
+        f"{limit.limit:g} {limit.unit}"
     )

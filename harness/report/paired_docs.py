@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from harness.compare import StoredRun, pooled_difference
@@ -39,6 +39,10 @@ class PairedDocs:
         """Whether the docs of a result are here, and whole."""
         return self._docs(place) is not None
 
+    def ids(self, place: Place) -> Collection[str]:
+        """The ids of a result's docs; none where they are not here, or not whole."""
+        return (self._docs(place) or {}).keys()
+
     def difference(self, base: Place, model: Place) -> Difference | None:
         """The difference of the primary metric, model minus base, not adjusted.
 
@@ -63,7 +67,8 @@ class PairedDocs:
         of_base, of_model = (
             {task: self._result(place) for task, place in side.items()} for side in (base, model)
         )
-        return pooled_difference(of_base, of_model, paired)
+        found, tasks, _ = pooled_difference(of_base, of_model, paired)
+        return found, tasks
 
     def _compared(self, base: Place, model: Place) -> Difference | None:
         of_base, of_model = self._result(base), self._result(model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from harness.report.board import Cell, Column, ModelRow, Section
@@ -50,16 +50,24 @@ def shared_work(section: Section, left_out: Collection[int] = ()) -> Group | Non
     return max(groups, key=lambda g: (len(g.rows) * len(g.columns), len(g.rows)), default=None)
 
 
-def measured_by(section: Section, group: Group) -> tuple[int, ...]:
+def measured_by(
+    section: Section, group: Group, docs: Callable[[int], Collection[str]]
+) -> tuple[int, ...]:
     """The columns over which the score is; none where there is no one figure. Of tasks that ask the
     same questions in two ways the first counts.
+
+    Args:
+        section: its results.
+        group: the models, and the columns that they share.
+        docs: the ids of a column's docs.
     """
     accuracy = {
         str(place): section.columns[place].data
         for place in group.columns
         if is_accuracy(section.columns[place])
     }
-    once = tuple(int(place) for place in accuracy if place not in asked_twice(accuracy))
+    twice = asked_twice(accuracy, lambda place: docs(int(place)))
+    once = tuple(int(place) for place in accuracy if place not in twice)
     return once or (group.columns if len(group.columns) == 1 else ())
 
 

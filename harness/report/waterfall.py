@@ -30,8 +30,8 @@ def rows(waterfall: Waterfall) -> list[list[str]]:
     """A row per step, and one for the whole way; what is sure is marked with its verdict."""
     first, last = waterfall.steps[0].parent, waterfall.steps[-1].child
     return [
-        *([_name(step), *map(_cell, step.differences)] for step in waterfall.steps),
-        [f"{clean(first)} to {clean(last)}", *map(_cell, waterfall.whole)],
+        *([_name(step), *_cells(waterfall, step.differences)] for step in waterfall.steps),
+        [f"{clean(first)} to {clean(last)}", *_cells(waterfall, waterfall.whole)],
     ]
 
 
@@ -91,8 +91,14 @@ def _name(step: Step) -> str:
     return f"{clean(step.parent)} to {clean(step.child)}{skipped}"
 
 
-def _cell(each: Difference) -> str:
-    if each.p is None:
+def _cells(waterfall: Waterfall, differences: Sequence[Difference]) -> list[str]:
+    """Differences in the order of the columns: runs need not have their tasks in one order."""
+    found = {(each.task, each.metric): each for each in differences}
+    return [_cell(found.get((each.task, each.metric))) for each in waterfall.whole]
+
+
+def _cell(each: Difference | None) -> str:
+    if each is None or each.p is None:
         return ABSENT
     sure = f", {each.verdict}" if each.verdict in ("better", "worse") else ""
     return changes(each.delta) + sure

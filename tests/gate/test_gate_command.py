@@ -20,7 +20,7 @@ from harness.gate.policy import Margin
 from harness.metrics.accuracy import mean
 from harness.metrics.corpus import corpus
 from harness.metrics.divergence import per_token
-from harness.records import DataRecord, ModelRecord, Row
+from harness.records import Cost, DataRecord, ModelRecord, Row
 from harness.speed import Look, Speed
 from harness.types import Estimate
 from harness.units import NATS
@@ -332,6 +332,20 @@ def test_weights_that_are_not_here_have_no_size(
     assert "take the limit out of the policy" in err
 
 
+def test_peak_memory_is_of_the_tasks_that_both_were_asked(
+    store: Store, harness: Command, gate: Gate, policy: Path
+) -> None:
+    """What the model alone was asked took twice as much, or was answered from the journal."""
+    policy.write_text(POLICY + "limits: {peak memory: 1.1 times}\n")
+    store("tiny", RIGHT, RIGHT)
+    harness("accept", "tiny")
+    for cost in (Cost(1.0, 1, 0, 1_824_000_000), Cost(1.0, 1, 0, 1_000, stored=3)):
+        changes = {"piqa": {"cost": cost}}
+        store("other", RIGHT, RIGHT, rows={"piqa": answers(RIGHT)}, changes=changes)
+        code, out, err = gate()
+        assert code == 0 and "peak memory: 1, within its limit of 1.1 times" in out, err
+
+
 @pytest.mark.usefixtures("baseline")
 def test_speed_is_held_against_the_baselines_in_one_probe(
     store: Store, gate: Gate, policy: Path, tmp_path: Path
@@ -379,23 +393,34 @@ def test_what_each_measured_against_its_own_parent_is_not_gated_and_said(
 def test_a_divergence_from_the_baseline_may_stand_in_another_run(
     store: Store, harness: Command, gate: Gate, policy: Path, tmp_path: Path
 ) -> None:
-    """0.1 nats a token from the baseline; one from another parent is no answer to the question."""
+    """0.1 nats a token from the baseline; one from another parent is no answer to the question, nor
+    is one on the shipped samples, in another dtype or in a chat template, though it be newer.
+    """
     base = store("tiny", RIGHT, RIGHT).run.model
     harness("accept", "tiny")
     store("other", RIGHT, RIGHT)
     policy.write_text(POLICY + "limits: {divergence kl: 0.2 nats/token}\n")
     metrics = {"divergence": [per_token("kl", NATS, higher_is_better=False)]}
-    for month, parent, code in ((5, "smol (00)", 2), (6, f"tiny ({base.weights_id[:16]})", 0)):
+    tiny = f"tiny ({base.weights_id[:16]})"
+    cases: list[tuple[int, str, float, dict[str, Any], dict[str, Any]]] = [
+        (2, "smol (00)", 1.0, {}, {}),
+        (0, tiny, 1.0, {}, {}),
+        (0, tiny, 9.0, {"origin": "samples"}, {}),
+        (0, tiny, 9.0, {}, {"dtype": "float32"}),
+        (0, tiny, 9.0, {}, {"chat_template": True}),
+    ]
+    for month, (code, parent, nats, of_task, of_run) in enumerate(cases, 5):
         stored_run(
             tmp_path / "reports/runs",
             "other",
-            {"divergence": [generated_row(0, None, scores={"kl": (1.0, 10.0)}, target="")]},
+            {"divergence": [generated_row(0, None, scores={"kl": (nats, 10.0)}, target="")]},
             metrics=metrics,
-            changes={"divergence": {"others": {"parent": parent}}},
-            created=f"2026-0{month}-01T12:00:00+00:00",
+            changes={"divergence": {"others": {"parent": parent}, **of_task}},
+            created=f"2026-{month:02}-01T12:00:00+00:00",
+            **of_run,
         )
-        assert gate()[0] == code
-    assert "divergence kl from tiny" in gate()[1]
+        assert gate()[0] == code, (of_task, of_run)
+    assert f"divergence kl from {tiny}: 0.1 (run 2026-06-01-other, 1 docs), within" in gate()[1]
 
 
 def test_few_passages_leave_few_degrees_of_freedom() -> None:
@@ -421,6 +446,22 @@ def test_questions_asked_in_two_ways_are_pooled_once(
     code, out, err = gate("--json")
     assert code == 0, err
     assert json.loads(out)["pooled"]["docs"] == len(RIGHT)
+
+
+def test_a_drop_in_another_split_of_a_data_set_reaches_the_pool(
+    harness: Command, tmp_path: Path, gate: Gate
+) -> None:
+    """45 of 500 docs fell in the second split alone: 4.5 points of all 1,000, beyond 3."""
+    data = [DataRecord("facebook/anli", None, "hub", {}, "ab" * 20)]
+    for name, right in (("tiny", RIGHT), ("other", lost(45))):
+        rows = {"anli_r1": answers(RIGHT), "anli_r2": answers(right, start=500)}
+        changes = {task: {"data": data} for task in rows}
+        stored_run(tmp_path / "reports/runs", name, rows, changes=changes)
+    harness("accept", "tiny")
+    code, out, err = gate("--json")
+    pooled = json.loads(out)["pooled"]
+    assert code == 1 and (pooled["docs"], pooled["state"]) == (1000, "fails"), err
+    assert err.startswith("1,000 docs, margin 3 points: ")
 
 
 def test_docs_of_one_passage_are_not_so_many_docs(

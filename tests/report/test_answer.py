@@ -312,6 +312,17 @@ def test_questions_that_two_tasks_ask_count_once(tmp_path: Path) -> None:
     assert standings(answer) == {"b": "level"}
 
 
+def test_two_splits_of_a_data_set_count_both(tmp_path: Path) -> None:
+    anli = {"data": [DataRecord("facebook/anli", None, "hub", {}, "ab" * 20)]}
+    tasks = {"anli_r1": answers(), "anli_r2": answers()}
+    folders = [scored(tmp_path, name, tasks, of_result=anli) for name in ("one", "two")]
+    for folder in folders:
+        rows = folder.rows_path("anli_r2")
+        rows.write_text(rows.read_text().replace('"doc_id":"', '"doc_id":"other '))
+    answer = answer_of(*folders)
+    assert answer.measured == ("anli_r1", "anli_r2") and answer.docs == 800
+
+
 def test_perplexities_have_no_sum_but_one_alone_is_a_score(tmp_path: Path) -> None:
     """exp(4 nats a word) against exp(3.5), the same for all of 20 pages but for a little noise."""
 
