@@ -245,8 +245,8 @@ def _begin(work: Path, identity: str, tell: Tell) -> None:
 
 
 def _check_amounts(mixture: Mixture, gives: Sequence[int], card: DataCard) -> None:
-    """Refuse to give fewer rows than were asked for, unless that is declared; rows that a share
-    cuts off were to be given.
+    """Refuse to give fewer rows than were asked for, unless that is declared or only some rows of
+    each source were looked at; rows that a share cuts off were to be given.
     """
     short = [
         f"{source.name}: {rows:,} of {source.at_most:,} (it holds {source.rows:,}"
@@ -255,7 +255,7 @@ def _check_amounts(mixture: Mixture, gives: Sequence[int], card: DataCard) -> No
         for source, rows in zip(card.sources, gives, strict=True)
         if source.at_most is not None and rows < source.at_most
     ]
-    if short and mixture.short == "stop":
+    if short and mixture.short == "stop" and card.limit is None:
         raise DataError(
             f"{mixture.name} asks for more than its sources give:\n"
             + "\n".join(f"  {line}" for line in short)

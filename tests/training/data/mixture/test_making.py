@@ -613,3 +613,9 @@ def test_real_gsm8k_train(tmp_path: Path, real_data: Path) -> None:
     assert card.drops["contaminated"] >= 10
     in_and_out(card)
     assert len(read_examples(tmp_path / "out" / "train.jsonl")) == card.rows
+def test_a_trial_may_have_fewer_rows_than_are_to_be_taken(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.jsonl", alpaca(30))
+    card = made(mixture(Taken(source(path), 20)), tmp_path / "out", limit=4)
+    assert card.rows == 4
+
+
