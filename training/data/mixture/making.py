@@ -207,6 +207,11 @@ def _tests(mixture: Mixture, place: Place) -> tuple[TestsIndex | None, dict[str,
     sets, missing = test_sets(load_catalog(), place.data)
     for task, why in missing.items():
         place.tell(f"not held against {task}: {why}")
+    if partly := dict.fromkeys(each.task for each in sets if each.origin == "samples"):
+        place.tell(
+            f"held against the shipped samples only: {', '.join(partly)} (DATA=dir, a folder with "
+            "their data sets, has all of their test docs)"
+        )
     return TestsIndex(sets, mixture.ngram), missing
 
 

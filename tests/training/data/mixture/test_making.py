@@ -287,8 +287,12 @@ def test_a_planted_test_question_is_found_in_parquet(tmp_path: Path) -> None:
 
 def test_test_docs_that_are_not_at_hand_are_named(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", alpaca(2))
-    card = made(mixture(source(path), ngram=13), tmp_path / "out")
+    told: list[str] = []
+    place = Place(None, tmp_path / "out", None, told.append)
+    card = make(mixture(source(path), ngram=13), place, Silent())
     assert card.decontamination is not None
+    (partly,) = [line for line in told if line.startswith("held against the shipped samples only")]
+    assert "gsm8k," in partly and "stem," not in partly and "DATA=dir" in partly
     assert "bbq" in card.decontamination.unchecked
     origins = {test.task: test.origin for test in card.decontamination.tests}
     assert (origins["gsm8k"], origins["stem"]) == ("samples", "shipped")
