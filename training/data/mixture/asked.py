@@ -18,8 +18,8 @@ _CUE = re.compile(r"\s*(?:answer|solution|a)\s*:?\s*", re.I)
 
 
 def question_of(source: Source, columns: Mapping[str, Any], row: Row) -> str:
-    """A conversation's first question, as the source has it: without the wording of a template, a
-    title, the choices under it, a label or a number before it.
+    """A conversation's first question that says something, as the source has it: without the
+    wording of a template, a title, the choices under it, a label or a number before it.
 
     Args:
         source: says the layout.
@@ -27,7 +27,7 @@ def question_of(source: Source, columns: Mapping[str, Any], row: Row) -> str:
         row: what was read of it; the first one, of a conversation.
     """
     users = [message.content for message in row.prompt if message.role == "user"]
-    asked = users[0]
+    asked = next(filter(str.strip, users), users[0])
     if len(users) == 1 and (texts := _columns(source, columns)):
         asked = "\n".join(texts)
     return bare(asked)
