@@ -33,7 +33,7 @@ from training.data.mixture.tests_index import TestsIndex
 from training.data.mixture.tokenizing import Tokens, load_tokens
 from training.data.mixture.working import Meter, Tell, Worked, work_through
 
-VERSION = 2
+VERSION = 3
 """Of what is done to a row: a change that can change the rows raises it."""
 PACKAGES = ("rensa", "xxhash", "tokenizers")
 
