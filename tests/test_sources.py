@@ -239,6 +239,43 @@ def test_the_proxy_is_tried_where_there_is_one(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
+    ("variable", "written", "shown"),
+    [
+        ("HF_ENDPOINT", "http://localhost:80a", "http://localhost:80a"),
+        ("HF_ENDPOINT", "http://[::1", "http://[::1"),
+        ("HF_ENDPOINT", "localhost:8080", "localhost:8080"),
+        ("HF_ENDPOINT", "ana:pw@localhost:8080", "localhost:8080"),
+        ("https_proxy", "http://ana:pw@proxy:abc", "http://***@proxy:abc"),
+        ("https_proxy", "ana:pw@proxy:abc", "proxy:abc"),
+    ],
+)
+def test_what_is_no_address_is_said_in_words(
+    monkeypatch: pytest.MonkeyPatch, variable: str, written: str, shown: str
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setenv("HF_ENDPOINT", "https://hub.invalid")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, written)
+    said = "is no address; write http://HOST:PORT or https://HOST"
+    assert hub.unreachable() == f"{variable}={shown} {said}"
+
+
+@pytest.mark.parametrize("ref", ["", "..", "../..", "/"])
+def test_a_ref_leads_to_a_snapshot_or_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ref: str
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    repo, commit = tmp_path / "models--org--name", "0" * 40
+    (repo / "snapshots" / commit).mkdir(parents=True)
+    (repo / "refs").mkdir()
+    (repo / "refs/main").write_text(ref)
+    assert hub.cached("org/name", None) is None
+    (repo / "refs/main").write_text(commit)
+    assert hub.cached("org/name", None) == repo / "snapshots" / commit
+
+
+@pytest.mark.parametrize(
     ("spoil", "says"),
     [
         (lambda f: (f / "config.json").unlink(), "holds no config.json"),

@@ -17,6 +17,7 @@ from harness.doctor.content import Default
 from harness.doctor.finding import DEFAULT_MODEL, Finding
 from harness.openai_api.server import KEY_VARIABLE
 from harness.openai_api.within import within
+from harness.packages import run_pip
 
 PATIENCE = 3.0
 """Seconds that a server may take."""
@@ -64,12 +65,9 @@ def default_finding(default: Default) -> Finding:
 def _not_fetchable(package: str) -> str:
     """Why pip cannot find a package; empty if it can. Nothing is downloaded."""
     name, _, version = package.partition("==")
-    command = [sys.executable, "-m", "pip", "index", "versions", name]
-    command += ["--disable-pip-version-check", "--retries=0", "--timeout=5"]
+    options = ["--disable-pip-version-check", "--retries=0", "--timeout=5"]
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=PIP_PATIENCE
-        )
+        done = run_pip("index", "versions", name, *options, timeout=PIP_PATIENCE)
     except subprocess.TimeoutExpired:
         return f"no answer within {PIP_PATIENCE:g} s"
     if "No module named pip" in done.stderr:

@@ -12,7 +12,7 @@ from harness.report.wording import clean, counted, listed, short_digest
 RULES: Mapping[str, str] = {
     "not wanted": "of a kind that the mixture does not take",
     "encoding": "not UTF-8",
-    "not JSON": "not JSON, or cut off",
+    "not JSON": "not JSON, cut off, or with a value that cannot be read",
     "too large": "more than 16 MiB: passed over unread",
     "malformed": "not in the layout of its source",
     "empty": "an empty question or answer",

@@ -19,12 +19,14 @@ from pathlib import Path
 import numpy as np
 
 from harness.catalog import load_catalog
+from training.data.mixture.asked import ending_of
 from training.data.mixture.declared import Mixture, Source, Taken
 from training.data.mixture.making import Place, make
-from training.data.mixture.near import clusters, signatures
+from training.data.mixture.near import clusters, ending_signatures, signatures
 from training.data.mixture.tested_docs import test_sets
 from training.data.mixture.tests_index import TestsIndex
 from training.data.mixture.words import hashed
+from training.data.rows import Example, Message
 
 VOCABULARY = 50_000
 BATCH = 512
@@ -119,11 +121,14 @@ def _stages(source: Path, data: Path | None) -> None:
             part = slice(start, start + BATCH)
             index.hits(hashed(texts[part]), texts[part])
 
+    said = [Example((Message("user", row["instruction"]),), row["output"], "rows") for row in rows]
+
     def deduplicate() -> None:
-        found = [
-            signatures(hashed(texts[start : start + BATCH]))
-            for start in range(0, len(texts), BATCH)
-        ]
+        found = []
+        for start in range(0, len(texts), BATCH):
+            part = slice(start, start + BATCH)
+            found.append(signatures(hashed(texts[part])))
+            ending_signatures(hashed([ending_of(row) for row in said[part]]))
         clusters(np.concatenate(found), 0.8)
 
     for name, work in (("decontamination", decontaminate), ("deduplication", deduplicate)):

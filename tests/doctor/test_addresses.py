@@ -6,6 +6,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -126,6 +127,17 @@ def test_a_default_that_cannot_be_fetched_is_missing(
     finding = addresses.default_finding(ABSENT)
     assert finding.state == "missing" and reason in finding.detail
     assert "PIP_FIND_LINKS=DIR" in finding.mend
+
+
+def test_pip_is_not_a_file_of_the_working_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", ".")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    Path("pip.py").write_text("open('was-run', 'w')\n", "utf-8")
+    assert addresses.default_finding(ABSENT).state == "missing"
+    assert not Path("was-run").exists()
 
 
 def test_a_default_that_is_here_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

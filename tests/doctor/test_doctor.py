@@ -63,6 +63,16 @@ def test_what_stops_the_default_is_exit_code_one(
     assert found[what]["state"] == "missing" and file in found[what]["detail"]
 
 
+def test_an_address_that_is_none_is_a_note(
+    harness: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setenv("HF_ENDPOINT", "http://localhost:80a")
+    code, found = findings(harness)
+    assert code == 0 and found["hub"]["state"] == "note"
+    assert "HF_ENDPOINT=http://localhost:80a is no address" in found["hub"]["detail"]
+
+
 def test_a_registry_without_the_default_is_said(
     harness: Command, tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from safetensors.torch import load_file
 from harness import pickles, unpickle
 from harness.errors import RegistryError, WeightsError
 from harness.presence import presence
+from harness.quantization import declared
 from harness.sources import resolve
 from harness.zoo import Zoo, load_zoo
 from tests.tiny_checkpoint import checkpoint, pickle, safetensors
@@ -108,6 +110,34 @@ def test_tensors_that_no_loader_takes_hide_no_pickle(
         resolve(zoo.get("m"), zoo)
     (folder / "pytorch_model-00001-of-00001.bin").unlink()
     with pytest.raises(WeightsError, match=f"no loader takes weights of another name .{decoy}"):
+        resolve(zoo.get("m"), zoo)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b"[" * 200_000, b'{"w": {"data_offsets": [0, 1e999]}}'],
+    ids=["brackets without end", "a number without end"],
+)
+def test_a_header_that_no_parser_bears_is_refused(write: Write, header: bytes) -> None:
+    checkpoint(OWN)
+    (OWN / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    zoo = write("path: own")
+    with pytest.raises(
+        WeightsError, match=r"is not a safetensors file: its header is not readable"
+    ):
+        resolve(zoo.get("m"), zoo)
+
+
+def test_brackets_without_end_are_no_index_and_no_quantization(write: Write) -> None:
+    checkpoint(OWN)
+    for name in ("quantize_config.json", "quant_config.json"):
+        (OWN / name).write_bytes(b"[" * 200_000)
+    assert declared(OWN) is None
+    (OWN / "model.safetensors.index.json").write_bytes(b"[" * 200_000)
+    zoo = write("path: own")
+    with pytest.raises(
+        WeightsError, match=r"index\.json has no readable weight_map: copy it again"
+    ):
         resolve(zoo.get("m"), zoo)
 
 

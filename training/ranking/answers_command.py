@@ -12,6 +12,7 @@ from typing import get_args
 from harness.errors import DataError, HarnessError, UsageError
 from harness.openai_api.chat import Chat
 from harness.openai_api.options import at_least, not_below, prices
+from harness.openai_api.reply import SILENT
 from harness.progress import note
 from harness.report.wording import counted
 from harness.zoo import load_zoo
@@ -169,6 +170,11 @@ def _from_server(
         outcome.check()  # what an earlier call wrote stays
     for why, count in sorted(left_out.items()):
         print(f"  answers left out, {why}: {count:,}")
+    if left_out[SILENT] and not any(found):
+        raise DataError(
+            f"{terms.server.model} answered without any text: --max-tokens {sampling.max_tokens} "
+            "may be too few for a model that thinks first; ask with more"
+        )
     _write(shared.place(options.out, outcome.complete), questions, found)
     outcome.check()
     shared.remove_partial(options.out)

@@ -127,10 +127,10 @@ def read_ranking(reply: Reply, answers: int) -> tuple[int, ...] | str:
     >>> read_ranking(Reply("[0, 1]"), 2), read_ranking(Reply("I cannot rank these."), 2)
     ('an index of no answer', 'refused')
     """
+    if reply.finish == CUT_OFF:  # whether or not there was a text before the end
+        return CUT
     if reply.unusable:
         return reply.unusable
-    if reply.finish == CUT_OFF:
-        return CUT
     if not reply.text.strip():
         return EMPTY
     lists = _LIST.findall(reply.text)

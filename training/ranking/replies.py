@@ -24,7 +24,7 @@ class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         asked: the request's digest.
-        text, finish, refusal, model: as in `Reply`.
+        text, finish, refusal, model, silent: as in `Reply`.
         tokens_in, tokens_out: of all attempts, as the server counts them. Where ``estimated``, some
             are from the texts, or all that an attempt may take whose answer did not come whole.
         attempts: how often the server was asked.
@@ -41,11 +41,12 @@ class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
     refusal: str = ""
     model: str = ""
     failed: str = ""
+    silent: bool = False
 
     @property
     def reply(self) -> Reply:
         """What the server said."""
-        return Reply(self.text, self.finish, self.refusal, self.model)
+        return Reply(self.text, self.finish, self.refusal, self.model, silent=self.silent)
 
 
 class Replies:

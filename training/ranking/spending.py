@@ -40,6 +40,7 @@ def kept_of(digest: str, chat: Chat, found: Asked | ApiError) -> Kept:
         reply.finish,
         reply.refusal,
         reply.model,
+        silent=reply.silent,
     )
 
 

@@ -37,9 +37,10 @@ class Options:
     def __post_init__(self) -> None:
         if self.group_size not in ("auto", 32, 64, 128):
             raise ValueError(f"group_size is {self.group_size}; it is auto, 32, 64 or 128")
-        for name in ("calibration_texts", "calibration_length"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it is at least 1")
+        # Of a piece, each token but the first is told from those before it.
+        for name, least in (("calibration_texts", 1), ("calibration_length", 2)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}; it is at least {least}")
 
 
 def run(options: Options, work: Work) -> Made:

@@ -120,19 +120,35 @@ def test_what_is_no_answer_is_left_out_and_counted(
     questions: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = questions.with_name("a.jsonl")
-    finishes = ["stop", "error", "content_filter", "length"]
+    finishes = ["stop", "error", "content_filter", "length", "length"]
 
     def script(payload: Payload, number: int) -> Says:
         seed = payload["seed"]
-        return completion(f"Answer {seed}.", finish_reason=finishes[seed])
+        text = f"Answer {seed}." if seed < 4 else None
+        return completion(text, finish_reason=finishes[seed])
 
     with serving(script) as server:
         words = ["answers", str(questions), "--endpoint", server.url, "--model", "m"]
-        assert main([*words, "--out", str(out)]) == 0
-    assert [[answer["seed"] for answer in found["answers"]] for found in read(out)] == [[0, 3]] * 2
-    text = capsys.readouterr().out
-    assert "answers left out, broken off by the server: 2" in text
-    assert "answers left out, refused: 2" in text
+        for _ in ("asked", "kept"):
+            assert main([*words, "--answers", "5", "--out", str(out)]) == 0
+            taken = [[answer["seed"] for answer in found["answers"]] for found in read(out)]
+            assert taken == [[0, 3]] * 2
+            text = capsys.readouterr().out
+            assert "answers left out, broken off by the server: 2" in text
+            assert "answers left out, refused: 2" in text
+            assert "answers left out, without any text: 2" in text
+    assert len(server.asked) == 10
+
+
+def test_a_model_that_says_nothing_is_an_error(
+    questions: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = questions.with_name("a.jsonl")
+    with serving(lambda payload, number: completion(None, finish_reason="length")) as server:
+        words = ["answers", str(questions), "--endpoint", server.url, "--model", "m"]
+        assert main([*words, "--max-tokens", "9", "--out", str(out)]) == 1
+    assert "m answered without any text: --max-tokens 9 may be too few" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_what_is_missing_takes_the_place_of_nothing(questions: Path) -> None:

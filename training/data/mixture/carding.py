@@ -171,7 +171,8 @@ def _settings(mixture: Mixture, tokens: Tokens | None) -> dict[str, str]:
             else ""
         ),
         "personal data": ", ".join(f"{kind}: {action}" for kind, action in personal.items()),
-        "near-duplicates": f"Jaccard {mixture.near:g} of word triples or more"
+        "near-duplicates": f"Jaccard {mixture.near:g} of word triples or more, and "
+        f"{mixture.near / 2:g} of those that ask and answer"
         if mixture.near is not None
         else "not looked for",
         "test docs": f"{mixture.ngram} words in a row"

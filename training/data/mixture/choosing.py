@@ -128,6 +128,8 @@ class _Chooser:
         if not len(held) or self._near is None:
             return None
         near = similar(every.signatures[held], every.signatures[place]) >= self._near
+        # Half as near: a changed word is a larger part of a few words than of a whole row.
+        near &= similar(every.endings[held], every.endings[place]) >= self._near / 2
         return int(held[near][0]) if near.any() else None
 
 

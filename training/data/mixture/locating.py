@@ -64,6 +64,17 @@ def locate_all(mixture: Mixture, data: Path | None, tell: Tell) -> list[Located]
     return found
 
 
+def kept_files(source: Source) -> tuple[Path, ...]:
+    """The source's files in the hub's cache; none where it has not all of them.
+
+    Raises:
+        DataError: the card that lies there names files elsewhere.
+    """
+    snapshot = hub.cached(source.dataset, None, "dataset")
+    found = _cached(source, snapshot) if snapshot is not None else None
+    return found.files if found is not None else ()
+
+
 def _locate(source: Source, data: Path | None, lookup: _Hub) -> Located | None:
     if source.path:
         path = expanded(source.path)

@@ -33,7 +33,7 @@ from training.data.mixture.tests_index import TestsIndex
 from training.data.mixture.tokenizing import Tokens, load_tokens
 from training.data.mixture.working import Meter, Tell, Worked, work_through
 
-VERSION = 2
+VERSION = 3
 """Of what is done to a row: a change that can change the rows raises it."""
 PACKAGES = ("rensa", "xxhash", "tokenizers")
 
@@ -207,6 +207,11 @@ def _tests(mixture: Mixture, place: Place) -> tuple[TestsIndex | None, dict[str,
     sets, missing = test_sets(load_catalog(), place.data)
     for task, why in missing.items():
         place.tell(f"not held against {task}: {why}")
+    if partly := dict.fromkeys(each.task for each in sets if each.origin == "samples"):
+        place.tell(
+            f"held against the shipped samples only: {', '.join(partly)} (DATA=dir, a folder with "
+            "their data sets, has all of their test docs)"
+        )
     return TestsIndex(sets, mixture.ngram), missing
 
 
@@ -245,8 +250,8 @@ def _begin(work: Path, identity: str, tell: Tell) -> None:
 
 
 def _check_amounts(mixture: Mixture, gives: Sequence[int], card: DataCard) -> None:
-    """Refuse to give fewer rows than were asked for, unless that is declared; rows that a share
-    cuts off were to be given.
+    """Refuse to give fewer rows than were asked for, unless that is declared or only some rows of
+    each source were looked at; rows that a share cuts off were to be given.
     """
     short = [
         f"{source.name}: {rows:,} of {source.at_most:,} (it holds {source.rows:,}"
@@ -255,7 +260,7 @@ def _check_amounts(mixture: Mixture, gives: Sequence[int], card: DataCard) -> No
         for source, rows in zip(card.sources, gives, strict=True)
         if source.at_most is not None and rows < source.at_most
     ]
-    if short and mixture.short == "stop":
+    if short and mixture.short == "stop" and card.limit is None:
         raise DataError(
             f"{mixture.name} asks for more than its sources give:\n"
             + "\n".join(f"  {line}" for line in short)

@@ -5,7 +5,7 @@ which earlier row a row repeats, in little memory: 1,000,000 rows are 512 MB of 
 band's keys at a time.
 
 Rows with other numbers in them are no near-duplicates, however alike their words are: they are
-other exercises of one template.
+other exercises of one template. Nor are rows that ask and answer something else about one text.
 """
 
 from __future__ import annotations
@@ -23,23 +23,34 @@ from training.data.mixture.words import Texts, grams, key, starts_within
 Signatures = npt.NDArray[np.uint32]
 
 SHINGLE = 3
-PERMUTATIONS = 128
+PERMUTATIONS, ENDING_PERMUTATIONS = 128, 64
 _SEED = 42
 _RECALL = 0.9
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
-def signatures(texts: Texts) -> Signatures:
-    """One row of `PERMUTATIONS` numbers per text; zeros for one of fewer than `SHINGLE` words,
-    which is no near-duplicate of anything.
+def signatures(texts: Texts, permutations: int = PERMUTATIONS) -> Signatures:
+    """One row of so many numbers per text; zeros for one of fewer than `SHINGLE` words, which is no
+    near-duplicate of anything.
     """
     shingles = grams(texts.words, SHINGLE)[starts_within(texts.offsets, SHINGLE)]
     counts = np.maximum(np.diff(texts.offsets) - (SHINGLE - 1), 0)
     offsets = np.zeros(len(counts) + 1, np.uint64)
     np.cumsum(counts, out=offsets[1:])
-    digests = RMinHash.digest_matrix_from_flat_token_hashes(shingles, offsets, PERMUTATIONS, _SEED)
-    found = np.array(digests.to_rows(), np.uint32).reshape(len(counts), PERMUTATIONS)
+    digests = RMinHash.digest_matrix_from_flat_token_hashes(shingles, offsets, permutations, _SEED)
+    found = np.array(digests.to_rows(), np.uint32).reshape(len(counts), permutations)
     found[counts == 0] = 0
+    return found
+
+
+def ending_signatures(texts: Texts) -> Signatures:
+    """One row of `ENDING_PERMUTATIONS` numbers for what each row asks and answers. Texts of fewer
+    than `SHINGLE` words are alike if they are equal, else not at all.
+    """
+    found = signatures(texts, ENDING_PERMUTATIONS)
+    for place in np.flatnonzero(np.diff(texts.offsets) < SHINGLE):
+        words = texts.words[texts.offsets[place] : texts.offsets[place + 1]]
+        found[place] = key(" ".join(map(str, words.tolist()))) & 0xFFFFFFFF
     return found
 
 

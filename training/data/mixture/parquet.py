@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 BATCH_ROWS = 256
 _BATCH_BYTES = 32 * 2**20
 
-NOT_UTF8 = b"\xff"
-"""Stands for a row whose texts are not UTF-8: nor is it."""
+NOT_UTF8, NOT_HELD = b"\xff", b"\xfe no value"
+"""Stand for a row whose texts are not UTF-8, which they are not either; and for one with a value
+that Python does not hold: a date beyond the year 9999, a time zone that nobody knows.
+"""
 
 
 def parquet_rows(path: Path, advance: Callable[[int], None]) -> Iterator[bytes]:
@@ -61,9 +63,9 @@ def _batch_rows(file: Any) -> int:
 def _encoded(batch: pyarrow.RecordBatch) -> Iterator[bytes]:
     try:
         rows = batch.to_pylist()
-    except UnicodeDecodeError:
+    except (ValueError, OverflowError, LookupError) as error:
         if batch.num_rows == 1:
-            yield NOT_UTF8
+            yield NOT_UTF8 if isinstance(error, UnicodeDecodeError) else NOT_HELD
             return
         for place in range(batch.num_rows):
             yield from _encoded(batch.slice(place, 1))

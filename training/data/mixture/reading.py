@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from harness.errors import DataError
-from training.data.mixture.parquet import parquet_rows
+from training.data.mixture.parquet import NOT_HELD, parquet_rows
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet")
 MAX_ROW_BYTES = 16 * 2**20
@@ -42,7 +42,7 @@ class Unreadable(Exception):
     """A row that is no row.
 
     Attributes:
-        rule: ``too large``, ``encoding`` or ``not JSON``.
+        rule: ``too large``, ``encoding`` or ``not JSON``, which what stands for no JSON is, too.
     """
 
     def __init__(self, rule: str, why: str) -> None:
@@ -73,6 +73,8 @@ class RawRow:
         """
         if self.too_large:
             raise Unreadable("too large", f"is larger than {MAX_ROW_BYTES // 2**20} MiB")
+        if self.content == NOT_HELD:
+            raise Unreadable("not JSON", "holds a value that cannot be read")
         try:
             row = json.loads(self.content.decode("utf-8"))
         except UnicodeDecodeError as error:

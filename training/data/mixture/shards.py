@@ -18,11 +18,11 @@ import numpy as np
 
 from harness.errors import DataError
 from harness.storage import UNDECODABLE, explained, replacing, write_atomic
-from training.data.mixture.asked import question_of
+from training.data.mixture.asked import ending_of, question_of
 from training.data.mixture.cleaning import actions, answers_of, cleaned, text_of
 from training.data.mixture.declared import PERSONAL, Mixture
 from training.data.mixture.layouts import Row, rows_of
-from training.data.mixture.near import Signatures, figures, signatures
+from training.data.mixture.near import Signatures, ending_signatures, figures, signatures
 from training.data.mixture.personal import masked
 from training.data.mixture.reading import Unreadable
 from training.data.mixture.refused import DECIDED, Refused
@@ -68,6 +68,7 @@ class Kept:
         questions: hash of the question's words.
         figures: hash of the text's numbers.
         signatures: of the words; no columns where near-duplicates are not looked for.
+        endings: the same of what is asked and answered; see `ending_of`.
     """
 
     keys: Hashes
@@ -76,6 +77,7 @@ class Kept:
     questions: Hashes
     figures: Hashes
     signatures: Signatures
+    endings: Signatures
 
     @classmethod
     def read(cls, path: Path) -> Kept:
@@ -256,8 +258,10 @@ class _Begun:
         texts = [text_of(each.row) for each in waiting]
         words = hashed(texts)
         shared = self._shared(waiting, texts, words)
-        near = self._worker.mixture.near is not None
-        found = signatures(words) if near else np.empty((len(texts), 0), np.uint32)
+        found = endings = np.empty((len(texts), 0), np.uint32)
+        if self._worker.mixture.near is not None:
+            found = signatures(words)
+            endings = ending_signatures(hashed([ending_of(each.row) for each in waiting]))
         kept = [place for place in range(len(waiting)) if place not in shared]
         for place, (task, why) in shared.items():
             where = f"{self._source.name}, {_where(waiting[place].drawn)}"
@@ -273,6 +277,7 @@ class _Begun:
                 questions=np.array([each.question for each in rows], np.uint64),
                 figures=np.array([figures(texts[place]) for place in kept], np.uint64),
                 signatures=found[kept],
+                endings=endings[kept],
             )
         )
 
@@ -357,4 +362,5 @@ def _text_key(text: str) -> int:
 
 
 _NONE = np.empty(0, np.uint64)
-_EMPTY = Kept(_NONE, _NONE, _NONE, _NONE, _NONE, np.empty((0, 0), np.uint32))
+_UNSIGNED = np.empty((0, 0), np.uint32)
+_EMPTY = Kept(_NONE, _NONE, _NONE, _NONE, _NONE, _UNSIGNED, _UNSIGNED)

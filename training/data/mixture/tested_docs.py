@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.catalog import Catalog
-from harness.data import DataFolders, Dataset, FoundData, on_disk
+from harness.data import DataFolders, Dataset, on_disk
 from harness.errors import DataError
+from training.data.mixture.declared import Source
+from training.data.mixture.locating import kept_files
 from training.data.mixture.reading import Unreadable, raw_rows
 
 _ASK = ("question", "instruction", "prompt", "ctx", "sent_more", "sent_less")
@@ -63,10 +65,16 @@ def test_sets(catalog: Catalog, mirror: Path | None) -> tuple[list[TestSet], dic
                 continue
             seen.add(identity)
             located = on_disk(dataset, folders)
-            if located is None:
-                missing[task.name] = f"{dataset}: not in the data folder, and no samples"
+            partly = located is None or located.origin == "samples"
+            if partly and (kept := _in_hubs_cache(dataset)):
+                found.append(_test_set(task.name, dataset, "hub cache", kept))
+            elif located is None:
+                why = "not in the data folder nor the hub's cache, and no samples"
+                missing[task.name] = f"{dataset}: {why}"
             else:
-                found.append(_test_set(task.name, dataset, located))
+                files = [located.files[dataset.split]] if dataset.split in located.files else []
+                where = dataset.samples_where if located.origin != "mirror" else None
+                found.append(_test_set(task.name, dataset, located.origin, files, where))
     return found, missing
 
 
@@ -92,12 +100,27 @@ def _text(row: Mapping[str, Any], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _test_set(task: str, dataset: Dataset, found: FoundData) -> TestSet:
-    path = found.files.get(dataset.split)
+def _in_hubs_cache(dataset: Dataset) -> tuple[Path, ...]:
+    if not dataset.on_hub:
+        return ()
+    place = (dataset.name, dataset.config or "default", dataset.split)
+    folder = str(dataset.load_options.get("data_dir", ""))
+    try:
+        return kept_files(Source(dataset.name, "alpaca", "unknown", *place, hub_folder=folder))
+    except DataError:  # it leads elsewhere: no task is scored on it either
+        return ()
+
+
+def _test_set(
+    task: str,
+    dataset: Dataset,
+    origin: str,
+    paths: Sequence[Path],
+    where: tuple[str, str] | None = None,
+) -> TestSet:
     docs: list[DocTexts] = []
     files: dict[str, str] = {}
-    if path is not None:
-        where = found.dataset.samples_where if found.origin != "mirror" else None
+    for path in paths:
         for raw in raw_rows(path):
             try:
                 row = raw.columns()
@@ -108,7 +131,7 @@ def _test_set(task: str, dataset: Dataset, found: FoundData) -> TestSet:
         with path.open("rb") as file:
             name = f"{dataset.name}/{dataset.config or 'default'}/{path.name}"
             files[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return TestSet(task, found.origin, files, tuple(docs))
+    return TestSet(task, origin, files, tuple(docs))
 
 
 def _texts(value: Any) -> Iterator[str]:

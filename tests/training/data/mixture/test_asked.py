@@ -28,6 +28,7 @@ TALK = {"conversations": ["Why?", "So.", "And?", "Thus."]}
             {"template": "In {lang}: {q}", "columns": {"instruction": "q"}},
         ),
         ("alpaca", {"instruction": "And?", "output": "x", "history": [["Why?", "So."]]}, {}),
+        ("alpaca", {"instruction": "Why?", "output": "x", "history": [["", "So."]]}, {}),
         ("turns", TALK, {}),
         ("choices", {"question": "Why?", "choices": ["x", "y"], "answer": 0}, {}),
         ("choices", {"question": "Why?", "choices": ["y", "z"], "answer": 0}, {}),

@@ -287,8 +287,12 @@ def test_a_planted_test_question_is_found_in_parquet(tmp_path: Path) -> None:
 
 def test_test_docs_that_are_not_at_hand_are_named(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", alpaca(2))
-    card = made(mixture(source(path), ngram=13), tmp_path / "out")
+    told: list[str] = []
+    place = Place(None, tmp_path / "out", None, told.append)
+    card = make(mixture(source(path), ngram=13), place, Silent())
     assert card.decontamination is not None
+    (partly,) = [line for line in told if line.startswith("held against the shipped samples only")]
+    assert "gsm8k," in partly and "stem," not in partly and "DATA=dir" in partly
     assert "bbq" in card.decontamination.unchecked
     origins = {test.task: test.origin for test in card.decontamination.tests}
     assert (origins["gsm8k"], origins["stem"]) == ("samples", "shipped")
@@ -437,13 +441,52 @@ def test_other_numbers_make_another_exercise(tmp_path: Path) -> None:
     assert card.rows == 30
 
 
+def about_a_text(format: str, text: int, question: int) -> dict[str, Any]:
+    """A row that asks one of several questions about one of several long texts."""
+    asked = f"{words(300, text)}\n{words(6, (text, question))}?"
+    if format == "alpaca":
+        return {"instruction": asked, "output": words(2, ("answer", text, question))}
+    choices = [words(4, (text, question, choice)) for choice in "ABCD"]
+    return {"question": asked, "choices": choices, "answer": question % 4}
+
+
+@pytest.mark.parametrize("format", ["alpaca", "choices"])
+def test_other_questions_about_one_text_are_kept(tmp_path: Path, format: str) -> None:
+    rows = [about_a_text(format, text, question) for text in range(20) for question in range(4)]
+    path = write(tmp_path / "rows.jsonl", rows)
+    assert made(mixture(source(path, format=format)), tmp_path / "out").drops == {}
+    column = "question" if format == "choices" else "instruction"
+    changed = []
+    for place in (5, 100, 302):  # in the text and in the question
+        told = rows[place // 4][column].split(" ")
+        told[place] = "changed"
+        changed.append({**rows[place // 4], column: " ".join(told)})
+    write(path, [*rows, *changed])
+    card = made(mixture(source(path, format=format)), tmp_path / "out")
+    assert card.drops == {"near-duplicate": 3}
+
+
+@pytest.mark.parametrize("answers", [("Yes", "No"), ("No one did.", "A dog.")])
+def test_an_answer_of_a_few_words_is_compared_too(tmp_path: Path, answers: tuple[str, str]) -> None:
+    """After a long conversation that all rows share."""
+    before = [[words(300, "before"), words(20, "said")]]
+    rows = [{"instruction": "So?", "history": before, "output": answer} for answer in answers]
+    path = write(tmp_path / "rows.jsonl", [*rows, {**rows[0], "instruction": "So!"}])
+    assert made(mixture(source(path)), tmp_path / "out").drops == {"near-duplicate": 1}
+
+
 def test_only_what_is_near_a_taken_row_is_near(tmp_path: Path) -> None:
     """Each text is near the one before it and far from the first: a chain is no near-duplicate of
     its end. Each drops 6 of 200 words and adds 6: Jaccard of triples is about 0.94 for one step.
+    All ask the same about them.
     """
     told = [f"w{chr(97 + n % 26)}{'abcdefghij'[n // 26 % 10]}{'xyz'[n // 260]}" for n in range(500)]
     rows = [
-        {"instruction": " ".join(told[6 * n : 6 * n + 200]), "output": "So."} for n in range(40)
+        {
+            "instruction": " ".join([*told[6 * n : 6 * n + 200], "\n", words(12, "asked")]),
+            "output": "So.",
+        }
+        for n in range(40)
     ]
     path = write(tmp_path / "rows.jsonl", rows)
     made(mixture(source(path)), tmp_path / "out")
@@ -587,6 +630,12 @@ def test_a_trial_reads_the_first_rows_of_each_source(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.jsonl", alpaca(30))
     card = made(mixture(source(path)), tmp_path / "out", limit=4)
     assert (card.limit, card.sources[0].rows, card.rows) == (4, 4, 4)
+
+
+def test_a_trial_may_have_fewer_rows_than_are_to_be_taken(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.jsonl", alpaca(30))
+    card = made(mixture(Taken(source(path), 20)), tmp_path / "out", limit=4)
+    assert card.rows == 4
 
 
 def test_the_draw_takes_the_smallest_keys(tmp_path: Path) -> None:

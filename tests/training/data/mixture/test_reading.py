@@ -147,6 +147,32 @@ def test_a_parquet_row_that_is_too_large_or_no_utf8(tmp_path: Path) -> None:
     assert len(rows[2].content) == 1000
 
 
+def test_a_parquet_value_that_python_does_not_hold(tmp_path: Path) -> None:
+    """A time beyond the year 9999, whose row alone cannot be read; a zone that nobody knows, and
+    two fields of one name: no row can.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    times = pyarrow.array([0, 10**15], pyarrow.int64())
+    struct = pyarrow.StructArray.from_arrays([times, times], names=["x", "x"])
+    columns = {
+        "late": times.cast(pyarrow.timestamp("s")),
+        "nowhere": times.cast(pyarrow.timestamp("s", "No/Where")),
+        "twice": struct,
+    }
+    for name, column in columns.items():
+        path = tmp_path / f"{name}.parquet"
+        pyarrow.parquet.write_table(pyarrow.table({"a": ["fine", "y"], "b": column}), path)
+        rows = list(raw_rows(path))
+        if name == "late":
+            assert rows.pop(0).columns()["a"] == "fine"
+        for row in rows:
+            with pytest.raises(Unreadable, match="holds a value that cannot be read") as refused:
+                row.columns()
+            assert refused.value.rule == "not JSON"
+
+
 @pytest.mark.parametrize("harm", ["cut", "garbled", "none", "empty"])
 def test_a_broken_parquet_file_is_named(tmp_path: Path, harm: str) -> None:
     path = parquet(tmp_path / "rows.parquet", [{"a": words(50, n)} for n in range(500)])
