@@ -198,5 +198,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 def free_memory(device: torch.device) -> int:
     """Bytes that can still be taken on a device."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        # What torch keeps of freed tensors counts as taken there, and is what it takes from first.
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + kept
     return available_memory()
