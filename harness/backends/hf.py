@@ -14,7 +14,13 @@ from harness.chat_template import render_as_lm_eval
 from harness.engine.budget import measured_budget
 from harness.engine.encoding import Encoder
 from harness.engine.generation import generate_packed
-from harness.engine.model import LoadedModel, is_out_of_memory, load_model, load_tokenizer
+from harness.engine.model import (
+    LoadedModel,
+    embedding_rows,
+    is_out_of_memory,
+    load_model,
+    load_tokenizer,
+)
 from harness.engine.plain import generate_plain, score_plain
 from harness.engine.quantized import measure
 from harness.engine.scoring import score_packed
@@ -198,7 +204,8 @@ def load(options: LoadOptions) -> EngineBackend:
         spread=options.spread,
     )
     tokenizer = load_tokenizer(options.tokenizer, options.add_bos, options.trust_remote_code)
-    encoder = Encoder(tokenizer, model.causal.config, options.add_bos)
+    rows = embedding_rows(model.causal)
+    encoder = Encoder(tokenizer, model.causal.config, options.add_bos, rows)
     verdict = examine(model, encoder.max_length)
     budget = options.budget or measured_budget(verdict, encoder.max_length)
     give_back_free_memory()
