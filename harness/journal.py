@@ -301,13 +301,10 @@ def _tell_other_schemas(
 @contextlib.contextmanager
 def _locked(descriptor: int) -> Iterator[None]:
     """Hold the file against other processes; the system lets go when this one ends."""
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(ImportError, OSError):  # not every (file) system has locks
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            held.callback(fcntl.flock, descriptor, fcntl.LOCK_UN)
         yield
-        return
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)

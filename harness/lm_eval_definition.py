@@ -153,8 +153,12 @@ def _drop_absent_splits(
 
 
 def temperature(options: Mapping[str, Any]) -> float:
-    """0, greedy decoding, unless a definition asks for sampling."""
-    return float(options.get("temperature") or 0.0) if options.get("do_sample") else 0.0
+    """0, greedy decoding, unless a definition asks for sampling: as in lm-eval, a temperature does
+    where ``do_sample`` is not set.
+    """
+    warm = float(options.get("temperature") or 0.0)
+    sampled = options.get("do_sample")
+    return warm if (warm > 0 if sampled is None else sampled) else 0.0
 
 
 def _check_generation_options(config: Mapping[str, Any]) -> None:

@@ -58,7 +58,9 @@ class BarProgress:
         self._bars.stop()
 
     def start(self, task: str, docs: int, requests: int) -> None:
-        """A task begins."""
+        """A task begins, or its next round."""
+        if self._stored:  # a round that was stored whole: its bar would stay unfinished
+            self._leave_out_stored()
         self._title, self._total, self._stored = f"{task} ({docs:,} docs)", requests, 0
         self._current = self._bars.add_task(self._title, total=requests)
 

@@ -196,23 +196,36 @@ class RowWriter:
 
 
 @contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
+def held(folder: Path) -> Iterator[bool]:
     """Keep other processes from writing the same run; the system lets go when the process ends.
 
+    Yields:
+        Whether the lock is held: not where the system or the file system has none.
+
     Raises:
-        RecordError: another process holds it.
+        RecordError: another process holds it, or the folder cannot be opened.
     """
     try:
         import fcntl
     except ImportError:  # not on Windows
-        yield
+        yield False
         return
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise RecordError(f"run {folder.name} is still going in another process") from None
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise RecordError(
+            f"the folder of run {folder.name} cannot be opened: {error.strerror or error} "
+            f"({folder}); run the same command again"
+        ) from None
+    locked = True
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RecordError(f"run {folder.name} is still going in another process") from None
+        except OSError:  # not every file system has locks
+            locked = False
+        yield locked
     finally:
         os.close(descriptor)
 
@@ -221,16 +234,18 @@ def remove_unbegun(runs: Path) -> None:
     """Remove the folders of runs that were killed before anything was written into them.
 
     A link stays, as it leads to somebody's own folder. One that is younger than an hour stays, too:
-    its process may not have come to hold it yet.
+    its process may not have come to hold it yet. Where there are no locks all stay: nobody can tell
+    there whether a process is still to begin.
     """
     for path in runs.iterdir() if runs.is_dir() else ():
         with contextlib.suppress(OSError, RecordError):
             if path.is_symlink() or not path.is_dir() or _holds_run(path):
                 continue
             if _age(path) > _UNBEGUN_SECONDS:
-                with held(path):
-                    remove_parts(path)
-                    RunFolder(path).discard_if_empty()
+                with held(path) as locked:
+                    if locked:
+                        remove_parts(path)
+                        RunFolder(path).discard_if_empty()
 
 
 def _age(path: Path) -> float:

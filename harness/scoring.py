@@ -103,7 +103,7 @@ def begin(
         tell(f"{job.spec.name}: {backend.facts.remark}")
     run = new_run(folder, job, artifact, ready, command)
     if earlier is not None:
-        _check_same(earlier, run)
+        _check_same(earlier, run, tell)
         run = replace(earlier, identity=run.identity, plan=_plans(earlier.plan, run.plan))
     keep_cards(folder.path, learned_from(job.spec, job.zoo))
     run = replace(run, status="running")
@@ -223,13 +223,16 @@ def _plans(earlier: str, now: str) -> str:
     return earlier if before[-1] == now or not now else "; then ".join(filter(None, [*before, now]))
 
 
-def _check_same(earlier: Run, now: Run) -> None:
-    """Refuse to finish a run with another model or other versions than it was begun with."""
+def _check_same(earlier: Run, now: Run, tell: Tell) -> None:
+    """Refuse to finish a run with another model or other versions than it was begun with.
+
+    Another commit of the same version is told: not every commit changes what is scored.
+    """
     differences = [
         f"{name} was {getattr(then, name)!r}, is {getattr(today, name)!r}"
         for then, today, names in (
             (earlier.model, now.model, [attribute.name for attribute in fields(ModelRecord)]),
-            (earlier.environment, now.environment, ["packages", "device"]),
+            (earlier.environment, now.environment, ["harness", "packages", "device"]),
         )
         for name in names
         if getattr(then, name) != getattr(today, name)
@@ -244,4 +247,10 @@ def _check_same(earlier: Run, now: Run) -> None:
         raise RecordError(
             f"run {earlier.id} cannot be finished as it was begun: {'; '.join(differences)}. "
             "Start a new run instead of --resume"
+        )
+    commits = [run.environment.git_commit or "no commit" for run in (earlier, now)]
+    if commits[0] != commits[1]:
+        tell(
+            f"run {earlier.id} was begun with the harness at {commits[0]}, which its record keeps; "
+            f"the rest is scored at {commits[1]}"
         )

@@ -113,7 +113,7 @@ def alone(folder: Path, tell: Callable[[str], None]) -> Iterator[bool]:
     The system lets go when a process ends, however it ends.
 
     Yields:
-        Whether the lock is held: not where the system has none.
+        Whether the lock is held: not where the system or the file system has none.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -122,12 +122,15 @@ def alone(folder: Path, tell: Callable[[str], None]) -> Iterator[bool]:
         yield False
         return
     with folder.with_name(f".{folder.name}.lock").open("w") as file:
+        locked = True
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             tell(f"waiting for another process that makes {folder}")
             fcntl.flock(file, fcntl.LOCK_EX)
-        yield True
+        except OSError:  # not every file system has locks
+            locked = False
+        yield locked
 
 
 @contextlib.contextmanager

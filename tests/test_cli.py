@@ -462,12 +462,20 @@ def test_a_run_is_not_finished_under_another_registry_entry(
     code, _, err = harness("eval", "--resume", path.name)
     assert code == 1 and "add_bos was None, is True" in err and "Start a new run" in err
     tiny_zoo.write_text(entry)
+    environment = dict(record["environment"])
+    record["environment"]["harness"] = "0.0.0"
+    (path / "run.json").write_text(json.dumps(record))
+    code, _, err = harness("eval", "--resume", path.name)
+    assert code == 1 and f"harness was '0.0.0', is '{environment['harness']}'" in err
+    record["environment"] = environment | {"git_commit": "b" * 40}
+    (path / "run.json").write_text(json.dumps(record))
     code, _, err = harness("eval", "--resume", path.name, "--limit", "5")
     assert code == 2 and "leave out --limit" in err
     code, _, err = harness("eval", "--resume", path.name, "--num-fewshot", "0")
     assert code == 2 and "leave out --num-fewshot" in err
     code, out, err = harness("eval", "--resume", path.name, "--json")
     assert code == 0, err
+    assert f"was begun with the harness at {'b' * 40}, which its record keeps" in err
     assert list(json.loads(out)["results"]) == ["arc_easy", "mmlu"]
 
 

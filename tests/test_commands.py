@@ -152,6 +152,16 @@ def test_a_bar_is_of_what_the_model_is_asked(monkeypatch: pytest.MonkeyPatch) ->
         assert (f"{stored} from the journal" in bar.description) is (stored > 0)
 
 
+def test_a_round_that_was_stored_whole_has_a_full_bar() -> None:
+    progress = BarProgress()
+    for stored in (True, False):
+        progress.start("arc_easy", 30, 10)
+        progress.advance(10, stored=stored)
+    _, first, second = progress._bars.tasks
+    assert (first.completed, first.total) == (0, 0) and "10 from the journal" in first.description
+    assert (second.completed, second.total) == (10, 10) and "journal" not in second.description
+
+
 @pytest.mark.parametrize("what", ["tasks", "suites"])
 def test_a_folder_without_tasks_is_said_to_have_none(
     what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

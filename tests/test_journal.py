@@ -106,6 +106,18 @@ def test_a_question_is_asked_once(tmp_path: Path) -> None:
     assert [a.tokens_in for a in again] == [a.tokens_in for a in first], "what it took is kept"
 
 
+def test_a_file_system_without_locks_keeps_answers_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    first, asked = ask(tmp_path, SHORT)
+    again, asked_again = ask(tmp_path, SHORT)
+    assert (asked, asked_again) == (4, 0) and responses(again) == responses(first)
+
+
 def test_other_tasks_find_what_they_share(tmp_path: Path) -> None:
     ask(tmp_path, many(20))
     answers, asked = ask(tmp_path, many(30)[::-1])

@@ -241,6 +241,9 @@ def test_a_group_of_lm_evals_reads_the_index_once(monkeypatch: pytest.MonkeyPatc
         ({"until": ["x"], "max_new_tokens": 5}, None),
         ({"do_sample": False, "temperature": 0.7, "top_p": 0.9}, None),
         ({"do_sample": True, "temperature": 0.7}, None),
+        ({"temperature": 0.7}, None),
+        ({"do_sample": None, "temperature": 0.7}, None),
+        ({"temperature": 0.7, "top_p": 0.9}, "top_p"),
         ({"do_sample": True, "temperature": 0.7, "top_p": 0.9}, "top_p"),
         ({"num_beams": 4}, "num_beams"),
     ],
@@ -278,7 +281,8 @@ def test_generation_options_are_honoured_or_refused_before_anything_is_asked(
     opened = open_lm_eval_task([part], context)
     (request,) = opened.requests(opened.docs[0])
     assert isinstance(request, GenerateUntil)
-    assert request.temperature == (0.7 if options.get("do_sample") else 0.0)
+    warm = "temperature" in options and options.get("do_sample") is not False
+    assert request.temperature == (0.7 if warm else 0.0)
     assert request.max_new_tokens == options.get("max_new_tokens", 256)
 
 

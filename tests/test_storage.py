@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from harness.commands import report_command
+from harness.commands import eval_runs, report_command
+from harness.errors import RecordError
+from harness.executors.local import LOCAL
 from harness.learned import keep_cards
 from harness.run_folder import RunFolder, held, remove_unbegun
-from harness.storage import in_turn, remove_parts, replacing, write_atomic
+from harness.storage import alone, in_turn, remove_parts, replacing, write_atomic
 from tests.conftest import REPOSITORY, Command
 from tests.report.fixtures.cards import card
 
@@ -150,6 +156,78 @@ def test_folders_of_runs_that_never_began_are_removed(tmp_path: Path) -> None:
     assert (own / ".notes.123.part").exists() and (own / "rows").is_dir(), "behind a link"
     assert (tmp_path / "kept" / "notes.txt").exists()
     remove_unbegun(tmp_path / "nowhere")
+
+
+def age(*folders: Path) -> None:
+    """Let folders be two hours old."""
+    for folder in folders:
+        os.utime(folder, (time.time() - 7200,) * 2)
+
+
+def attempts(monkeypatch: pytest.MonkeyPatch, *folders: Path) -> Sequence[eval_runs.Attempt]:
+    """Runs that begin with nothing; another command begins while the first is scored."""
+
+    def finish(begun: Any, progress: Any) -> Any:
+        age(*(folder for folder in folders if folder.exists()))
+        remove_unbegun(folders[0].parent)
+        return begun
+
+    monkeypatch.setattr(eval_runs, "begin", lambda job, folder, *_: folder.path)
+    monkeypatch.setattr(eval_runs, "finish", finish)
+    job: Any = SimpleNamespace(spec=SimpleNamespace(name="tiny"), title="quick")
+    return [eval_runs.Attempt(job, RunFolder(folder), None) for folder in folders]
+
+
+def test_models_that_wait_for_their_turn_keep_their_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        RunFolder(folder).create()
+    tried = attempts(monkeypatch, *folders)
+    eval_runs.score_all(tried, LOCAL, None)
+    finished: list[Any] = [each.finished for each in tried]
+    assert finished == folders, "it is there when its turn comes"
+
+
+def test_a_folder_that_is_gone_does_not_keep_others_from_being_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    RunFolder(tmp_path / "there").create()
+    tried = attempts(monkeypatch, tmp_path / "gone", tmp_path / "there")
+    eval_runs.score_all(tried, LOCAL, None)
+    assert isinstance(tried[0].error, RecordError)
+    assert "the folder of run gone cannot be opened: No such file" in str(tried[0].error)
+    finished: Any = tried[1].finished
+    assert finished == tmp_path / "there"
+
+
+def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system without them, such as Lustre without ``-o flock``."""
+
+    def refuse(descriptor: object, how: int) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+
+def test_a_file_system_without_locks_is_worked_on_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    RunFolder(tmp_path / "run").create()
+    no_locks(monkeypatch)
+    with held(tmp_path / "run") as locked:
+        assert not locked
+        age(tmp_path / "run")
+        remove_unbegun(tmp_path)
+    assert (tmp_path / "run").is_dir(), "nobody can tell whether it is still to begin"
+    with alone(tmp_path / "made", print) as locked:
+        assert not locked
+
+
+def test_what_a_run_raises_is_not_taken_for_another_process(tmp_path: Path) -> None:
+    with pytest.raises(BlockingIOError, match="the run's own"), held(tmp_path):
+        raise BlockingIOError("the run's own")
 
 
 def test_cards_of_a_run_that_never_began_go_with_it(tmp_path: Path) -> None:

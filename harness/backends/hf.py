@@ -14,12 +14,19 @@ from harness.chat_template import render_as_lm_eval
 from harness.engine.budget import measured_budget
 from harness.engine.encoding import Encoder
 from harness.engine.generation import generate_packed
-from harness.engine.model import LoadedModel, load_model, load_tokenizer
+from harness.engine.model import (
+    LoadedModel,
+    embedding_rows,
+    is_out_of_memory,
+    load_model,
+    load_tokenizer,
+)
 from harness.engine.plain import generate_plain, score_plain
 from harness.engine.quantized import measure
 from harness.engine.scoring import score_packed
 from harness.engine.selftest import Plan, Score, Verdict, examine
 from harness.engine.shared import score_shared
+from harness.errors import WeightsError
 from harness.memory import give_back_free_memory, peak_resident, reset_peak_resident
 from harness.types import Answer, GenerateUntil, Question, Request, Unanswered
 
@@ -100,7 +107,23 @@ class EngineBackend:
         return self._encoder.encode(requests)
 
     def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
-        """Refusals first, then log-likelihoods of all kinds together, then generations."""
+        """Refusals first, then log-likelihoods of all kinds together, then generations.
+
+        Raises:
+            WeightsError: memory does not suffice, as little as is asked at a time.
+        """
+        try:
+            yield from self._answer(questions)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            said = str(error).splitlines()[0]
+            raise WeightsError(
+                f"out of memory, with as little at a time as can be: {said}; free some on "
+                f"{self.facts.device}, or ask a smaller or a quantized model"
+            ) from None
+
+    def _answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
         scored: dict[int, Question] = {}
         generated: dict[int, Question] = {}
         for index, question in enumerate(questions):
@@ -181,7 +204,8 @@ def load(options: LoadOptions) -> EngineBackend:
         spread=options.spread,
     )
     tokenizer = load_tokenizer(options.tokenizer, options.add_bos, options.trust_remote_code)
-    encoder = Encoder(tokenizer, model.causal.config, options.add_bos)
+    rows = embedding_rows(model.causal)
+    encoder = Encoder(tokenizer, model.causal.config, options.add_bos, rows)
     verdict = examine(model, encoder.max_length)
     budget = options.budget or measured_budget(verdict, encoder.max_length)
     give_back_free_memory()

@@ -20,10 +20,10 @@ from lm_eval.models.huggingface import HFLM
 
 from harness.backends.backend import Backend, BackendFacts, LmEvalModel, LoadOptions
 from harness.chat_template import render_as_lm_eval
-from harness.engine.model import load_model
+from harness.engine.model import free_memory, load_model
 from harness.engine.quantized import check, measure
 from harness.errors import HarnessError, WeightsError
-from harness.memory import available_memory, peak_resident, reset_peak_resident
+from harness.memory import peak_resident, reset_peak_resident
 from harness.quantization import declared
 from harness.types import (
     Answer,
@@ -259,11 +259,9 @@ class LmEvalBackend:
 
     def _batch_size(self, length: int) -> int:
         """Rows of ``length`` tokens whose logits fit into a third of the free memory."""
-        free = available_memory()
-        if self._lm.device.type == "cuda":
-            free = torch.cuda.mem_get_info(self._lm.device)[0]
+        free = free_memory(self._lm.device)
         rows = free // 3 // (length * self._vocabulary * LOGIT_BYTES)
-        return max(1, min(MAX_BATCH, int(rows)))
+        return max(1, min(MAX_BATCH, rows))
 
 
 def load(options: LoadOptions) -> Backend:

@@ -46,10 +46,16 @@ def score_all(attempts: Sequence[Attempt], executor: Executor, journals: Path | 
     """
     with ExitStack() as opened:
         owned = [(attempt, opened.enter_context(ExitStack())) for attempt in attempts]
-        if executor.ahead:
-            for attempt, own in owned:
-                _begin(attempt, executor, journals, own)
+        # All of them before the first model is asked: a folder that nobody holds and nothing was
+        # written into is removed by another command once it is an hour old.
         for attempt, own in owned:
+            with _noted(attempt):
+                own.enter_context(held(attempt.folder.path))
+        free = [(attempt, own) for attempt, own in owned if attempt.error is None]
+        if executor.ahead:
+            for attempt, own in free:
+                _begin(attempt, executor, journals, own)
+        for attempt, own in free:
             if not executor.ahead:
                 _begin(attempt, executor, journals, own)
             _finish(attempt, several=len(attempts) > 1)
@@ -58,7 +64,6 @@ def score_all(attempts: Sequence[Attempt], executor: Executor, journals: Path | 
 
 def _begin(attempt: Attempt, executor: Executor, journals: Path | None, own: ExitStack) -> None:
     with _noted(attempt):
-        own.enter_context(held(attempt.folder.path))
         attempt.begun = begin(
             attempt.job,
             attempt.folder,

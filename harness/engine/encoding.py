@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from lm_eval.models.utils import resolve_max_length
 from transformers import PreTrainedTokenizerBase
 
@@ -38,19 +40,24 @@ class Encoder:
         tokenizer: the model's.
         config: the model's configuration.
         add_bos: whether prompts begin with BOS; ``None`` leaves it to the tokenizer.
+        rows: how many tokens the model has an embedding of; ``None`` where that is not known.
 
     Raises:
         WeightsError: the tokenizer has no token to begin with.
     """
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, config: Any, add_bos: bool | None
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        config: Any,
+        add_bos: bool | None,
+        rows: int | None = None,
     ) -> None:
         self.tokenizer: Any = tokenizer
         self.max_length: int = resolve_max_length(config, tokenizer, default=_DEFAULT_MAX_LENGTH)
         if add_bos is None and "gemma" in getattr(config, "model_type", ""):
             add_bos = True  # as lm-eval: without it these models answer noise
-        self._add_bos = add_bos
+        self._add_bos, self._rows = add_bos, rows
         bos = self.tokenizer.bos_token_id
         self.prefix_token: Any = bos if bos is not None else self.tokenizer.eos_token_id
         if self.prefix_token is None:
@@ -67,7 +74,23 @@ class Encoder:
             (r.continuation for r in requests if isinstance(r, LogLikelihood) and not r.context),
             add_special_tokens=False,
         )
-        return [self._question(request, texts, bare) for request in requests]
+        return [self._checked(self._question(request, texts, bare)) for request in requests]
+
+    def _checked(self, question: Question) -> Question:
+        """Refuse a token that the model has no row for, which its embedding would fail at.
+
+        By the token, not by the tokenizer's size: many a tokenizer has more than is ever used.
+        """
+        if self._rows is None or question.refused is not None:
+            return question
+        most = max(int(np.max(tokens)) for tokens in question.tokens)
+        if most < self._rows:
+            return question
+        refused = (
+            f"the tokenizer makes token {most}, the model has {self._rows} rows: it is of another "
+            "model, or the model was not resized for its added tokens"
+        )
+        return replace(question, refused=refused)
 
     def _question(
         self, request: Request, texts: dict[str, Tokens], bare: dict[str, Tokens]

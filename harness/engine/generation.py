@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +57,17 @@ def generate_packed(
         questions: by index; none refused.
         budget: tokens of a pass over prompts.
     """
+    while questions:
+        questions = yield from _generate_together(model, tokenizer, questions, budget)
+
+
+def _generate_together(
+    model: LoadedModel, tokenizer: Any, questions: Mapping[int, Question], budget: int
+) -> Generator[Answer, None, Mapping[int, Question]]:
+    """`generate_packed` as far as memory suffices; returns the questions that are to begin anew.
+
+    They do so when this has returned: the keys and values of its rows are free then.
+    """
     rows = {
         index: _Row(index, question, question.request)
         for index, question in questions.items()
@@ -74,9 +85,7 @@ def generate_packed(
             prompts.release(prompt)
         if batch.rows:
             yield from batch.step()
-    if batch.evicted:
-        again = {row.index: row.question for row in batch.evicted}
-        yield from generate_packed(model, tokenizer, again, budget)
+    return {row.index: row.question for row in batch.evicted}
 
 
 def score_stepwise(
@@ -147,10 +156,11 @@ class _Batch:
         self.rows.append(row)
         try:
             self._layout.fill(len(self.rows) - 1, parts, row.prompt)
+            predicted = self._predicted(len(self.rows) - 1, state[None])
         except RuntimeError as error:
             self._evict(len(self.rows) - 1, error)
             return
-        yield from self._grow(len(self.rows) - 1, state[None])
+        yield from self._grow(len(self.rows) - 1, predicted)
 
     @torch.inference_mode()
     def step(self) -> Iterator[Answer]:
@@ -161,11 +171,12 @@ class _Batch:
             positions = self._layout.step(len(self.rows))
             with using(self._layout):
                 states = self._model.states(ids[None], position_ids=positions[None])[0]
+            predicted = self._predicted(0, states)
         except RuntimeError as error:
             self._layout.take_back(len(self.rows))
             self._evict(len(self.rows) // 2, error)
             return
-        yield from self._grow(0, states)
+        yield from self._grow(0, predicted)
 
     def _evict(self, left: int, error: RuntimeError) -> None:
         """Go on with the first ``left`` rows only, if memory is what was wanting."""
@@ -181,9 +192,9 @@ class _Batch:
         self.slots = left
         self._layout.shrink(left)
 
-    def _grow(self, first: int, states: Tensor) -> Iterator[Answer]:
+    def _grow(self, first: int, predicted: Tensor) -> Iterator[Answer]:
         """Give the rows from ``first`` on their next token; the finished ones leave."""
-        for row, token in zip(self.rows[first:], self._choose(first, states), strict=True):
+        for row, token in zip(self.rows[first:], self._choose(first, predicted), strict=True):
             row.tokens.append(token)
         for slot in reversed(range(first, len(self.rows))):
             row = self.rows[slot]
@@ -195,16 +206,23 @@ class _Batch:
                 yield self._answer(row)
 
     @torch.inference_mode()
-    def _choose(self, first: int, states: Tensor) -> list[int]:
-        rows = self.rows[first:]
-        choosers = [self._choosers[row.index] for row in rows]
-        if all(chooser.greedy for chooser in choosers):
-            best: list[int] = self._model.head.greedy(states).tolist()
+    def _predicted(self, first: int, states: Tensor) -> Tensor:
+        """What the next tokens are chosen from: the best token of each row, or all its logits.
+
+        Apart from the choice, as it may be made again with less memory, and a sample is drawn once.
+        """
+        greedy = all(self._choosers[row.index].greedy for row in self.rows[first:])
+        return self._model.head.greedy(states) if greedy else self._model.head.logits(states)
+
+    @torch.inference_mode()
+    def _choose(self, first: int, predicted: Tensor) -> list[int]:
+        if predicted.dim() == 1:
+            best: list[int] = predicted.tolist()
             return best
-        logits = self._model.head.logits(states)
+        rows = self.rows[first:]
         return [
-            chooser.choose(row.question.tokens[0], row.tokens, line)
-            for chooser, row, line in zip(choosers, rows, logits, strict=True)
+            self._choosers[row.index].choose(row.question.tokens[0], row.tokens, line)
+            for row, line in zip(rows, predicted, strict=True)
         ]
 
     def _affordable(self, parts: KeyValueParts) -> int:

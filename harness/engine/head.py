@@ -112,7 +112,8 @@ class LinearHead:
         inputs = states.float()
         best = torch.full((len(states),), -torch.inf, device=states.device)
         total = torch.zeros(len(states), device=states.device)
-        target = torch.zeros(len(rows), device=states.device)
+        # What no chunk holds stays so: a token without a row cannot follow.
+        target = torch.full((len(rows),), -torch.inf, device=states.device)
         for low in range(0, len(self.weight), VOCABULARY_CHUNK):
             high = min(low + VOCABULARY_CHUNK, len(self.weight))
             logits = self._logits(inputs, low, high)

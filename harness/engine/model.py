@@ -190,6 +190,15 @@ def _linear_head(causal: Any) -> LinearHead | None:
     return LinearHead(layer.weight.detach(), layer.bias, scale / divisor, softcap)
 
 
+def embedding_rows(causal: Any) -> int | None:
+    """How many tokens a model has an embedding of; ``None`` where it does not say."""
+    try:
+        rows = getattr(causal.get_input_embeddings(), "num_embeddings", None)
+    except Exception:  # a model's own code: any kind
+        return None
+    return rows if isinstance(rows, int) else None
+
+
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether torch failed for want of memory, on any device."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
@@ -198,5 +207,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 def free_memory(device: torch.device) -> int:
     """Bytes that can still be taken on a device."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        # What torch keeps of freed tensors counts as taken there, and is what it takes from first.
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + kept
     return available_memory()

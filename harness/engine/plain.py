@@ -86,6 +86,7 @@ def generate_plain(
 
     Greedy prompts are padded on the left, as in lm-eval; without ``pad`` they run one by one.
     Samples are drawn one by one, each with a seed of its own: they do not depend on the batch.
+    A batch that runs out of memory is halved.
     """
     stopping = Stopping(model.causal.generation_config, tokenizer)
     batches: dict[GenerateUntil, list[tuple[int, Question]]] = {}
@@ -97,9 +98,16 @@ def generate_plain(
     for request, items in batches.items():
         items.sort(key=lambda item: -len(item[1].tokens[0]))
         together = GENERATED_TOGETHER if pad else 1
-        for start in range(0, len(items), together):
-            batch = items[start : start + together]
-            rows = _generate(model, stopping, request, [question for _, question in batch])
+        while items:
+            batch = items[:together]
+            try:
+                rows = _generate(model, stopping, request, [question for _, question in batch])
+            except RuntimeError as error:
+                if not is_out_of_memory(error) or len(batch) == 1:
+                    raise
+                together = len(batch) // 2
+                continue
+            del items[: len(batch)]
             for (index, question), tokens in zip(batch, rows, strict=True):
                 text = Generation(stopping.text(request, tokens), question.truncated)
                 yield Answer(index, text, len(question.tokens[0]), len(tokens))
@@ -122,15 +130,17 @@ def _generate(
     # A model that scores packed still generates with the attention that it came with.
     attention = model.causal.config._attn_implementation
     model.causal.set_attn_implementation(model.attention)
-    output = model.causal.generate(
-        input_ids=ids.to(model.device),
-        attention_mask=seen.to(model.device),
-        max_new_tokens=request.max_new_tokens,
-        pad_token_id=min(stopping.end_tokens, default=0),
-        stopping_criteria=[_Ends(stopping, request, longest)],
-        **options,
-    )
-    model.causal.set_attn_implementation(attention)
+    try:
+        output = model.causal.generate(
+            input_ids=ids.to(model.device),
+            attention_mask=seen.to(model.device),
+            max_new_tokens=request.max_new_tokens,
+            pad_token_id=min(stopping.end_tokens, default=0),
+            stopping_criteria=[_Ends(stopping, request, longest)],
+            **options,
+        )
+    finally:
+        model.causal.set_attn_implementation(attention)
     rows: list[list[int]] = output[:, longest:].tolist()
     return [stopping.cut(request, row) for row in rows]
 

@@ -53,6 +53,7 @@ def score_packed(
         now = passes[0]
         try:
             states, layout = model.run(now, store)
+            waiting.add(states, *_rows(now, layout, wanted, spans))
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -60,7 +61,6 @@ def score_packed(
             continue
         store.drop(now.done)
         passes.popleft()
-        waiting.add(states, *_rows(now, layout, wanted, spans))
         if waiting.enough or (waiting.any and not passes):
             yield from sums.add(*waiting.score())
 
@@ -109,7 +109,23 @@ class _Unprojected:
         rows, targets, numbers = np.concatenate(self._rows, axis=1)
         states = torch.cat(self._states)
         self._states, self._rows, self._count = [], [], 0
-        return numbers, *score_rows(self._model, states, rows, targets)
+        return numbers, *_in_parts(self._model, states, rows, targets)
+
+
+def _in_parts(
+    model: LoadedModel, states: Tensor, rows: Rows, targets: Rows
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """`score_rows`, half of the states at a time where memory runs out; each predicts something."""
+    try:
+        return score_rows(model, states, rows, targets)
+    except RuntimeError as error:
+        if not is_out_of_memory(error) or len(states) == 1:
+            raise
+    half = len(states) // 2
+    border = int(np.searchsorted(rows, half))
+    first = _in_parts(model, states[:half], rows[:border], targets[:border])
+    second = _in_parts(model, states[half:], rows[border:] - half, targets[border:])
+    return np.concatenate([first[0], second[0]]), np.concatenate([first[1], second[1]])
 
 
 def _behead(wanted: Wanted, node: Node, count: int) -> Node:

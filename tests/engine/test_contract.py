@@ -34,7 +34,7 @@ from harness.types import (
     Unanswered,
     WindowLogLikelihood,
 )
-from tests.engine.architectures import ARCHITECTURES, CONTEXT, save_checkpoint
+from tests.engine.architectures import ARCHITECTURES, CONTEXT, WORDS, save_checkpoint
 from tests.engine.plain import TIE, Plain
 
 BACKEND = "hf"
@@ -392,6 +392,33 @@ def test_what_cannot_be_asked_is_unanswered_and_the_rest_stands(subject: Subject
             assert isinstance(response, Unanswered) and response.reason
         else:
             same(request, response, subject.plain.answer(request))
+
+
+def test_a_token_that_the_model_has_no_row_for_is_refused(
+    tmp_path: Path, checkpoint: Callable[[str], Path]
+) -> None:
+    """A tokenizer of another model's. As a text's last token, which no model is fed, it would get
+    a number; that the tokenizer has such a token refuses nothing.
+    """
+    rows = WORDS - 1
+    save_checkpoint(tmp_path, "llama", lambda model: model.resize_token_embeddings(rows))
+    short, whole = (load(BACKEND, "llama", path) for path in (tmp_path, checkpoint("llama")))
+    last = short.plain.tokenizer.decode([rows])
+    requests: list[Request] = [
+        LogLikelihood("a", last),
+        LogLikelihood(last, " b"),
+        GenerateUntil(last, (), 2),
+        RollingLogLikelihood(last),
+        WindowLogLikelihood((1, rows)),
+        LogLikelihood("a", " b"),
+        GenerateUntil("a", (), 2),
+    ]
+    assert not any(isinstance(response, Unanswered) for response in ask(whole.backend, requests))
+    *strange, pair, text = ask(short.backend, requests)
+    for response in strange:
+        assert isinstance(response, Unanswered)
+        assert response.reason.startswith(f"the tokenizer makes token {rows}, the model has {rows}")
+    assert isinstance(pair, LogProb) and isinstance(text, Generation)
 
 
 def test_questions_of_every_kind_in_any_order(simple: Subject) -> None:

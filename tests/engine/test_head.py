@@ -50,6 +50,15 @@ def test_chunks_add_up_to_the_whole(
     assert greedy.tolist() == (logits.argmax(1)[rows] == targets).tolist()
 
 
+def test_a_token_without_a_row_cannot_follow() -> None:
+    """Not 0 minus the log-sum, which would be a plausible number."""
+    torch.manual_seed(0)
+    head = LinearHead(torch.randn(31, 16))
+    logprobs, greedy = head.score(torch.randn(1, 16), torch.tensor([0, 0]), torch.tensor([30, 31]))
+    assert logprobs.isfinite().tolist() == [True, False] and logprobs[1] == -torch.inf
+    assert not greedy[1]
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_the_shortlist_finds_what_float32_finds(dtype: torch.dtype) -> None:
     """Also where 16-bit logits tie: 40 near-equal columns are more than the shortlist holds."""

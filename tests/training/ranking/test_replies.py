@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 from pathlib import Path
 
 import pytest
@@ -86,6 +88,16 @@ def test_two_processes_do_not_write_to_one_file(path: Path) -> None:
         open_replies(path, print),
     ):
         pass
+
+
+def test_a_file_system_without_locks_keeps_replies_too(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int, how: int) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert set(kept(path)[0]) == {"aa", "bb"}
 
 
 def test_looking_makes_no_file(tmp_path: Path) -> None:
