@@ -51,7 +51,7 @@ class Delta:
     Attributes:
         parent: label of the parent's row.
         run_id: the run that the parent's answers are from.
-        estimate: model minus parent, in the metric's own unit, with its paired 95% interval.
+        estimate: model minus parent, in the column's unit, with its paired 95% interval.
         p: of the test that made the interval.
         p_holm: ``p`` adjusted for all deltas of the section; ``None`` for a metric without a better
             end.
@@ -146,7 +146,7 @@ class Rival:
 
     Attributes:
         label: of its row.
-        delta: its score minus the highest, with its paired 95% interval.
+        delta: its score minus the highest, in the answer's unit, with its paired 95% interval.
         p: of the test that made the interval.
         p_holm: ``p`` adjusted for every pair of the models that are compared.
         standing: see `harness.report.answer.standing`.

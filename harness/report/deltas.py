@@ -83,7 +83,7 @@ def _delta(section: Section, parent: int, at: _At, difference: Difference) -> De
     return Delta(
         parent=row.label,
         run_id=cell.run_id,
-        estimate=difference.delta,
+        estimate=replace(difference.delta, unit=section.columns[at[1]].unit),
         p=difference.p,
         p_holm=difference.p_holm,
         verdict=difference.verdict,

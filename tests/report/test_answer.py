@@ -307,6 +307,38 @@ def test_a_share_that_aims_at_its_middle_has_no_best(tmp_path: Path) -> None:
     assert (delta.verdict, delta.p_holm) == ("not tested", None)
 
 
+def test_one_column_is_read_in_one_unit_whatever_a_pair_has(tmp_path: Path) -> None:
+    """Two models whose F1 happens to be 0 or 1 on every doc, beside one that has halves."""
+    folders = []
+    for name, values in {
+        "base": [float(place < 60) for place in range(200)],
+        "tuned": [float(place < 90) for place in range(200)],
+        "third": [0.5 * (place < 50) for place in range(200)],
+    }.items():
+        unit = "score" if name == "third" else "proportion"
+        value = sum(values) / 200
+        estimate = ends(value, value - 0.06, value + 0.06, unit=unit, n=200)
+        lineage = ("base",) if name == "base" else ("base", name)
+        made = run(name, [result("drop", estimate, "f1")], id=name, lineage=lineage)
+        rows = [choice_row(place, True, scores={"f1": each}) for place, each in enumerate(values)]
+        folders.append(stored(tmp_path / name, made, {"drop": rows}))
+    section = board_of(*folders).benchmarks
+    assert [column.unit for column in section.columns] == ["score"]
+    answer = section.answer
+    assert answer is not None and (answer.leader, answer.unit) == ("tuned", "score")
+    assert [(each.label, each.delta.unit) for each in answer.rivals] == [
+        ("base", "score"),
+        ("third", "score"),
+    ]
+    assert "f1 0.450 over 200 docs. The closest, base, is at −0.150, " in said(section)
+    deltas = {row.label: cell.delta for row in section.rows for cell in row.cells if cell}
+    assert {
+        label: (round(delta.estimate.value or 0, 3), delta.estimate.unit)
+        for label, delta in deltas.items()
+        if delta
+    } == {"third": (-0.175, "score"), "tuned": (0.15, "score")}
+
+
 def test_questions_that_two_tasks_ask_count_once(tmp_path: Path) -> None:
     """The same 400 questions by likelihood and as written answers: 400 docs, not 800."""
     arc = {"data": [DataRecord("allenai/ai2_arc", "ARC-Easy", "mirror", {"test.jsonl": "ab" * 32})]}
