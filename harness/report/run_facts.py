@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import urllib.parse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.learned import kept_card
@@ -23,6 +23,7 @@ from harness.report.wording import (
     speed,
 )
 from harness.run_folder import RunFolder
+from harness.types import Estimate
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,18 @@ def metrics_of(result: TaskResult) -> list[str]:
     """The task's metric keys, the primary one first."""
     others = [key for key in result.estimates if key != result.primary]
     return [*([result.primary] if result.primary in result.estimates else []), *others]
+
+
+def groups_of(result: TaskResult) -> list[tuple[str, Estimate | None]]:
+    """The task's groups with their primary figure, all in the task's unit: one whose docs all
+    happen to be 0 or 1 was recorded as a proportion, whatever the others are.
+    """
+    whole = result.estimates.get(result.primary)
+    figures = {group: each.get(result.primary) for group, each in result.groups.items()}
+    return [
+        (group, replace(own, unit=whole.unit) if own and whole else own)
+        for group, own in figures.items()
+    ]
 
 
 def methods(run: Run) -> list[str]:

@@ -19,6 +19,7 @@ from harness.report.ordered_rows import OrderedRows
 from harness.report.run_facts import (
     card_facts,
     data_facts,
+    groups_of,
     methods,
     metrics_of,
     model_facts,
@@ -264,6 +265,7 @@ def _first(
         "methods": methods(run),
         "noises": noises(run),
         "metrics_of": metrics_of,
+        "groups_of": groups_of,
         "tasks": tasks,
         "any_docs": any(task.sheet.contents.docs for task in tasks),
     }
