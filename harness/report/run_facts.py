@@ -80,6 +80,7 @@ def run_facts(run: Run) -> list[Fact]:
     packages = ", ".join(f"{name} {version}" for name, version in sorted(at.packages.items()))
     configs = ", ".join(f"{task}: {name}" for task, name in asked.dataset_configs.items())
     facts = [
+        Fact("Scored again from", clean(run.rescored_from or ""), code=True),
         Fact("Repeat with", clean(typed(run.command, Path.cwd())), code=True),
         Fact("Suite", clean(asked.suite or "")),
         Fact("Limit", "" if asked.limit is None else f"{asked.limit:,} per task"),
@@ -94,7 +95,9 @@ def run_facts(run: Run) -> list[Fact]:
             "Time",
             f"{seconds(total.seconds)} for {counted(len(run.results), 'task')}, "
             f"{speed(total.tokens_per_second)} tokens/s, "
-            f"{seconds(run.load_seconds)} to load",
+            f"{seconds(run.load_seconds)} to load"
+            # What was not asked took no time: the figure is not the model's.
+            + (f", {counted(total.stored, 'answer')} from the journal" if total.stored else ""),
         ),
         Fact(
             "Machine",

@@ -1,8 +1,11 @@
 """What a run's page says of the run beside its docs."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
+from harness.records import Cost
+from harness.run_folder import RunFolder
 from tests.report.fixtures.pages import first_page
 from tests.report.fixtures.runs import choice_row, ends, proportion, result, run, stored
 
@@ -21,3 +24,17 @@ def test_all_groups_of_a_task_are_in_its_unit(tmp_path: Path) -> None:
     assert '<span class="label">f1</span>' in table
     figures = re.findall(r'<td data-value="[\d.]+">([^<]+)</td><td>([^<]+)', table)
     assert figures == [("0.500", "0.000 to 1.000"), ("0.250", "0.200 to 0.300")]
+
+
+def test_what_was_not_asked_is_said_beside_the_time(tmp_path: Path) -> None:
+    """400 answers are from the journal: 0.6 s are not what the model takes."""
+    stored_cost = Cost(0.6, 0, 0, None, stored=400)
+    made = run("smol", [result("arc_easy", proportion(0.5, 100), cost=stored_cost)], id="again")
+    made = replace(made, rescored_from="20260301-120000-first")
+    page = first_page(RunFolder(tmp_path), made)
+    assert "<dt>Scored again from</dt><dd><code>20260301-120000-first</code></dd>" in page
+    assert "0.6 s for 1 task, – tokens/s, 1.4 s to load, 400 answers from the journal</dd>" in page
+    assert '100<span class="sub">400 answers from the journal</span></td>' in page
+    asked = run("smol", [result("arc_easy", proportion(0.5, 100))])
+    page = first_page(RunFolder(tmp_path), asked)
+    assert "from the journal" not in page and "Scored again" not in page
