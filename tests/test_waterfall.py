@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from harness.compare import StoredRun, compare_runs
+from harness.difference import Difference
 from harness.report.waterfall import head, named, rows
 from harness.report.waterfall_figure import waterfall_svg
 from harness.report.wording import ABSENT
-from harness.waterfall import Waterfall, between, waterfall
+from harness.types import Estimate
+from harness.waterfall import Step, Waterfall, between, waterfall
 from tests.compared import answers, stored_run
 from tests.conftest import Command
 
@@ -104,6 +106,22 @@ def test_the_picture_shows_every_step_and_is_the_same_each_time(all_four: list[S
     for text in (*LINEAGE, "arc_easy", "hellaswag", "+15.0", "−20.0"):
         assert text in texts, text
     assert drawn == waterfall_svg(found)
+
+
+def test_the_picture_labels_a_step_in_its_metrics_unit() -> None:
+    """0.02 bits a byte are a sure loss, and no 0.0."""
+
+    def changed(by: float) -> Difference:
+        delta = Estimate(by, by - 0.01, by + 0.01, None, 60, "bootstrap", "bits/byte", False)
+        return Difference("wikitext2", "bits_per_byte", True, 0.9, 0.9 + by, delta, "bootstrap")
+
+    steps = (
+        Step("tiny", "sft", (), (changed(0.031),)),
+        Step("sft", "dpo", (), (changed(-0.02),)),
+    )
+    drawn = waterfall_svg(Waterfall(steps, (changed(0.011),), 2))
+    texts = "".join(ElementTree.fromstring(drawn).itertext())
+    assert "+0.031" in texts and "−0.020" in texts
 
 
 @pytest.mark.usefixtures("all_four")

@@ -49,6 +49,7 @@ _COLUMNS: tuple[tuple[str, Kind, Callable[[_Line], Value]], ...] = (
     ("chat_template", "truth", lambda line: line.run.model.chat_template),
     ("on_samples", "truth", lambda line: line.result.on_samples),
     ("prompt_digest", "text", lambda line: line.result.prompt_digest),
+    ("others", "text", lambda line: _others(line.result)),
     ("noise_docs", "whole", lambda line: noise.docs if (noise := line.result.noise) else None),
     (
         "noise_changed",
@@ -84,6 +85,11 @@ def estimates_table(runs: Sequence[Run]) -> Table:
     columns = tuple(Column(name, kind) for name, kind, _ in _COLUMNS)
     rows = (tuple(read(line) for _, _, read in _COLUMNS) for line in _lines(runs))
     return Table(columns, rows)
+
+
+def _others(result: TaskResult) -> str | None:
+    """Who else was asked, each by role: figures of one task by two judges are two things."""
+    return "; ".join(f"{role}: {who}" for role, who in sorted(result.others.items())) or None
 
 
 def _lines(runs: Sequence[Run]) -> Iterator[_Line]:

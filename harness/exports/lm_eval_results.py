@@ -154,6 +154,7 @@ def _ours(run: Run) -> Results:
         "chat_template": run.model.chat_template,
         "on_samples": [task for task, result in run.results.items() if result.on_samples],
         "prompt_digests": {task: result.prompt_digest for task, result in run.results.items()},
+        "others": {task: result.others for task, result in run.results.items() if result.others},
         "unscored": {task: result.unscored for task, result in run.results.items()},
         "estimates": {task: result.estimates for task, result in run.results.items()},
     }

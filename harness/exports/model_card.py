@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from harness.exports.table import known
 from harness.records import DataRecord, Run, TaskResult
 from harness.report import markdown, wording
-from harness.report.work import Work, is_limited, work_of
+from harness.report.work import Work, distinguishing, is_limited, work_of
 from harness.types import Estimate
 
 if TYPE_CHECKING:
@@ -35,12 +35,30 @@ class _Shown:
     run: Run
     result: TaskResult
 
+    @property
+    def ran_as(self) -> tuple[str, str]:
+        """How the weights were run: another dtype or backend may answer otherwise."""
+        return self.run.model.dtype, self.run.settings.backend
+
+    @property
+    def asked(self) -> str:
+        """What was asked, and who besides the model: ``0-shot, first 100 docs, reference smol``."""
+        docs = wording.counted(self.result.docs, "doc")
+        if is_limited([self.result]):  # spread evenly over a task's groups, else the first ones
+            groups = len(self.result.groups)
+            docs = f"{docs} over {groups} groups" if groups else f"first {docs}"
+        others = {role: who.partition(" (")[0] for role, who in sorted(self.result.others.items())}
+        # A judge's role is its name.
+        names = [who if who == role else f"{role} {who}" for role, who in others.items()]
+        return ", ".join([f"{self.result.num_fewshot}-shot", docs, *map(wording.clean, names)])
+
 
 def model_card(runs: Sequence[Run], splits: Mapping[str, str]) -> ModelCard:
     """Write the results of one model as a card: YAML front matter, and a paragraph about it.
 
-    Of several results of the same work the newest stands. What was scored on the shipped samples
-    is no benchmark result and is left out, as are values that are undefined.
+    Of several results of the same work in one dtype behind one backend the newest stands. What was
+    scored on the shipped samples is no benchmark result and is left out, as are values that are
+    undefined.
 
     Args:
         runs: of one model, the newest first.
@@ -50,9 +68,10 @@ def model_card(runs: Sequence[Run], splits: Mapping[str, str]) -> ModelCard:
 
     shown, left_out = _shown(runs)
     found = []
-    for each in shown:
+    for each, apart in zip(shown, _told_apart(shown), strict=True):
         for metric, estimate in each.result.estimates.items():
-            made = _eval_result(each, metric, estimate, splits.get(each.result.task))
+            name = _metric_name(each, metric, estimate, apart)
+            made = _eval_result(each, metric, estimate, splits.get(each.result.task), name)
             if made is None:
                 left_out.append(f"{_words(each.result.task, metric)}: its value is undefined")
             else:
@@ -76,19 +95,27 @@ def _digest(text: str) -> str:
 
 
 def _shown(runs: Sequence[Run]) -> tuple[list[_Shown], list[str]]:
-    newest: dict[Work, _Shown] = {}
+    newest: dict[tuple[Work, tuple[str, str]], _Shown] = {}
     samples: dict[str, None] = {}
     for run in runs:
         for result in run.results.values():
             if result.on_samples:
                 samples[f"{wording.clean(result.task)}: scored on the shipped samples"] = None
             else:
-                newest.setdefault(work_of(run, result), _Shown(run, result))
+                found = _Shown(run, result)
+                newest.setdefault((work_of(run, result), found.ran_as), found)
     return list(newest.values()), list(samples)
 
 
+def _told_apart(shown: Sequence[_Shown]) -> list[list[str]]:
+    """What the name of each result needs beside what was asked to be no other result's."""
+    names = [f"{each.result.task}\n{each.result.primary}\n{each.asked}" for each in shown]
+    others = [", ".join(who for _, who in sorted(each.result.others.items())) for each in shown]
+    return distinguishing(names, [*zip(*(each.ran_as for each in shown), strict=True), others])
+
+
 def _eval_result(
-    shown: _Shown, metric: str, estimate: Estimate, split: str | None
+    shown: _Shown, metric: str, estimate: Estimate, split: str | None, name: str
 ) -> EvalResult | None:
     """One metric; ``None`` where it has no value.
 
@@ -104,18 +131,18 @@ def _eval_result(
     configs = {data.config for data in result.data}
     first = result.data[0] if result.data else None
     config = configs.pop() if len(configs) == 1 else None
-    name = first.dataset if first else result.task
+    dataset = first.dataset if first else result.task
     return EvalResult(
         task_type="text-generation",
         task_name="Text Generation",
-        dataset_type=name,
-        dataset_name=f"{name} ({config})" if config else name,
+        dataset_type=dataset,
+        dataset_name=f"{dataset} ({config})" if config else dataset,
         dataset_config=config,
         dataset_split=split if first and first.origin != "shipped" else None,
         dataset_revision=_revision(result.data),
         metric_type=metric.partition(",")[0],
         metric_value=value,
-        metric_name=_metric_name(result, metric, estimate),
+        metric_name=name,
         metric_args={
             "task": result.task,
             "task_version": result.version,
@@ -132,6 +159,9 @@ def _eval_result(
             "stderr": known(estimate.stderr),
             "method": estimate.method,
             "filter": metric.partition(",")[2] or None,
+            "others": dict(result.others) or None,
+            "dtype": shown.run.model.dtype,
+            "backend": shown.run.settings.backend,
             "weights_id": shown.run.model.weights_id,
             "harness": f"lineup-harness {shown.run.environment.harness}",
         },
@@ -143,16 +173,12 @@ def _revision(data: Sequence[DataRecord]) -> str | None:
     return revisions.pop() if len(revisions) == 1 else None
 
 
-def _metric_name(result: TaskResult, metric: str, estimate: Estimate) -> str:
+def _metric_name(shown: _Shown, metric: str, estimate: Estimate, apart: Sequence[str]) -> str:
     """What a reader of the card's table sees: the work, the metric, its interval in its unit."""
-    docs = wording.counted(result.docs, "doc")
-    if is_limited([result]):  # spread evenly over a task's groups, else the first ones
-        docs = f"{docs} over {len(result.groups)} groups" if result.groups else f"first {docs}"
     low, high = known(estimate.low), known(estimate.high)
     between = "undefined" if low is None or high is None else f"{low:.4g} to {high:.4g}"
-    return (
-        f"{_words(result.task, metric)}, {result.num_fewshot}-shot, {docs}; 95% interval {between}"
-    )
+    parts = [_words(shown.result.task, metric), shown.asked, *map(wording.clean, apart)]
+    return f"{', '.join(parts)}; 95% interval {between}"
 
 
 def _words(task: str, metric: str) -> str:

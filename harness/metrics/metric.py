@@ -1,4 +1,4 @@
-"""The Metric type."""
+"""The Metric type, and which metrics have a better end."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from harness.types import Estimate, Statistic
 
 Sample = tuple[Statistic, str | None]
 """One scored unit: its statistic and its group (MMLU's subject), or ``None``."""
+
+_AIM_BETWEEN = ("pct_stereotype", "amb_bias_score", "disamb_bias_score")
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,14 @@ class Metric:
     def key(self) -> str:
         """The key in `Score.values` that this metric reduces."""
         return self.of or self.name
+
+
+def is_ordered(metric: str) -> bool:
+    """Whether more, or less, of a metric is better, by its key; of a bias score both ends are bad.
+
+    BBQ's scores of one category and means over groups are named after their metric.
+    """
+    return not metric.startswith(_AIM_BETWEEN)
 
 
 def nothing_scored(unit: str, higher_is_better: bool) -> Estimate:

@@ -130,11 +130,10 @@ def decided(
     sign = 1 if against[0].overall.delta.higher_is_better else -1
     ordered = sorted(against, key=lambda each: -sign * (each.overall.delta.value or 0.0))
     better = _surely_better(against)
-    rivals = [_rival(section, each, p_holm.get(each.row), better) for each in ordered]
+    column = section.columns[measured[0]]
+    rivals = [_rival(section, each, p_holm.get(each.row), better, column.unit) for each in ordered]
     by_label = {row.label: row for row in section.rows}
     first = section.rows[leader]
-    shown = against[0].overall.delta
-    column = section.columns[measured[0]]
     return Answer(
         columns=_labels(section, group.columns),
         measured=_labels(section, measured),
@@ -142,8 +141,8 @@ def decided(
         leader=first.label,
         score=score(section, first, measured),
         metric="" if is_accuracy(column) else column.metric,
-        unit=shown.unit,
-        higher_is_better=shown.higher_is_better,
+        unit=column.unit,
+        higher_is_better=column.higher_is_better,
         rivals=tuple(rivals),
         smaller=_smaller(first, rivals, by_label),
         faster=_faster(first, rivals, by_label),
@@ -167,14 +166,19 @@ def _surely_better(against: Sequence[Against]) -> set[tuple[int, int]]:
 
 
 def _rival(
-    section: Section, each: Against, p_holm: float | None, better: Collection[tuple[int, int]]
+    section: Section,
+    each: Against,
+    p_holm: float | None,
+    better: Collection[tuple[int, int]],
+    unit: str,
 ) -> Rival:
     labels = {place: section.columns[place].label for place in each.tasks}
     worse_on = [labels[place] for place, own in each.tasks.items() if _side(own) < 0]
     better_on = [labels[place] for place in each.tasks if (each.row, place) in better]
     return Rival(
         label=section.rows[each.row].label,
-        delta=each.overall.delta,
+        # A pair whose values all happen to be 0 or 1 was compared as proportions.
+        delta=replace(each.overall.delta, unit=unit),
         p=each.overall.p,
         p_holm=p_holm,
         standing=standing(each.overall, p_holm, worse_on),

@@ -51,9 +51,10 @@ class Delta:
     Attributes:
         parent: label of the parent's row.
         run_id: the run that the parent's answers are from.
-        estimate: model minus parent, in the metric's own unit, with its paired 95% interval.
+        estimate: model minus parent, in the column's unit, with its paired 95% interval.
         p: of the test that made the interval.
-        p_holm: ``p`` adjusted for all deltas of the section.
+        p_holm: ``p`` adjusted for all deltas of the section; ``None`` for a metric without a better
+            end.
         verdict: by ``p_holm``, at 5%.
     """
 
@@ -73,7 +74,8 @@ class Cell:
         estimate: in the column's unit; ``None`` where the run recorded none under the primary
             metric's name.
         limit: as the column's.
-        surely_best: better than every other model of the column, by `surely_best`.
+        surely_best: better than every other model of the column, by `surely_best`; never of a
+            metric without a better end.
         noise: ``None`` where it was not measured.
         delta: from the parent's result in the same column; ``None`` where there is none, or the
             docs of either are not here.
@@ -144,7 +146,7 @@ class Rival:
 
     Attributes:
         label: of its row.
-        delta: its score minus the highest, with its paired 95% interval.
+        delta: its score minus the highest, in the answer's unit, with its paired 95% interval.
         p: of the test that made the interval.
         p_holm: ``p`` adjusted for every pair of the models that are compared.
         standing: see `harness.report.answer.standing`.

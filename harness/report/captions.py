@@ -43,8 +43,8 @@ HOW_TO_READ = (
     "A figure is the estimate with its 95% interval. Where nothing is marked, no model is surely "
     "better than all the others, which does not mean that they are equal: a paired comparison of "
     "two models on the same docs can tell smaller differences apart. Intervals are not corrected "
-    "for the number of models. A column with unscored docs, or with an interval that is undefined "
-    "or without width, marks nothing.",
+    "for the number of models. A column with unscored docs, with an interval that is undefined or "
+    "without width, or of a bias score whose aim lies between its ends, marks nothing.",
     "Results stand in one column only if they are of the same work: task version, data, docs, "
     "prompts, shots and chat template. The newest result counts.",
     "Under a figure stands what the model changed from its parent: the paired difference on the "

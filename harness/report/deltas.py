@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from harness.difference import Difference, judged
+from harness.metrics.metric import is_ordered
 from harness.paired import holm
 from harness.report.board import Delta, ModelRow, Section
 from harness.report.paired_docs import PairedDocs
@@ -17,9 +18,10 @@ _At = tuple[int, int]
 def with_deltas(section: Section, docs: PairedDocs) -> Section:
     """Put the paired difference from the parent's result of the same column into every cell.
 
-    Verdicts go by p adjusted for all deltas of the section. A cell has none where its parent has no
-    result in the column, the docs of either are not here, or the difference has no interval:
-    figures are never subtracted from each other.
+    Verdicts go by p adjusted for all deltas of the section that are better or worse: a bias score
+    whose aim lies between its ends changes, and no more is said of it. A cell has no delta where
+    its parent has no result in the column, the docs of either are not here, or the difference has
+    no interval: figures are never subtracted from each other.
     """
     found = {
         (line, place): (parent, difference)
@@ -28,7 +30,11 @@ def with_deltas(section: Section, docs: PairedDocs) -> Section:
         if (parent := _parent(section, row, place, docs)) is not None
         and (difference := _difference(section, (parent, place), (line, place), docs)) is not None
     }
-    tested = [at for at, (_, difference) in found.items() if difference.p is not None]
+    tested = [
+        at
+        for at, (_, difference) in found.items()
+        if difference.p is not None and is_ordered(section.columns[at[1]].metric)
+    ]
     adjusted = holm([found[at][1].p or 0.0 for at in tested])
     deltas = {at: _delta(section, parent, at, each) for at, (parent, each) in found.items()}
     for at, p_holm in zip(tested, adjusted, strict=True):
@@ -77,7 +83,7 @@ def _delta(section: Section, parent: int, at: _At, difference: Difference) -> De
     return Delta(
         parent=row.label,
         run_id=cell.run_id,
-        estimate=difference.delta,
+        estimate=replace(difference.delta, unit=section.columns[at[1]].unit),
         p=difference.p,
         p_holm=difference.p_holm,
         verdict=difference.verdict,

@@ -12,7 +12,7 @@ from harness.gate.limits import Limit
 from harness.report.markdown import escape
 from harness.report.markdown import table as markdown_table
 from harness.report.terminal import say, table
-from harness.report.wording import UNDEFINED, clean, metric_name, number
+from harness.report.wording import UNDEFINED, change, clean, metric_name, number
 
 HEAD = ("task", "metric", "docs", "changed", "baseline", "model", "drop", "margin", "")
 STATES: Mapping[str, str] = {
@@ -20,7 +20,6 @@ STATES: Mapping[str, str] = {
     "holds": "within its margin",
     "open": "too few docs to tell",
 }
-_WIDE = ("proportion", "score", "of 100", "bleu")
 _ALONE = 8
 
 
@@ -112,19 +111,11 @@ def _row(drop: Drop) -> list[str]:
         UNDEFINED if drop.changed is None else f"{drop.changed:,}",
         number(drop.base, drop.unit),
         number(drop.model, drop.unit),
-        f"{_signed(drop.drop, drop.unit)} "
-        f"({_signed(drop.low, drop.unit)} to {_signed(drop.high, drop.unit)})",
-        _signed(drop.margin, drop.unit).lstrip("+"),
+        f"{change(drop.drop, drop.unit)} "
+        f"({change(drop.low, drop.unit)} to {change(drop.high, drop.unit)})",
+        change(drop.margin, drop.unit).removeprefix("+"),
         STATES[drop.state] + (f": {_docs(drop)}" if drop.state == "open" else ""),
     ]
-
-
-def _signed(value: float | None, unit: str) -> str:
-    """A drop with its sign; a share in points."""
-    if value is None:
-        return UNDEFINED
-    size = 100 * value if unit == "proportion" else value
-    return f"{size:+.2f}" if unit in _WIDE else f"{size:+.3g}"
 
 
 def _docs(drop: Drop) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from harness.metrics.metric import is_ordered
 from harness.records import Cost, Run, TaskResult
 from harness.report.board import Cell, Column, Costs, Leaderboard, ModelRow, Section
 from harness.report.newest import created as _created
@@ -256,6 +257,8 @@ def _cell(entry: _Entry | None, column: Column) -> Cell | None:
 def _with_best(rows: Sequence[ModelRow], columns: Sequence[Column]) -> list[ModelRow]:
     best = [
         surely_best([row.cells[position] for row in rows], column.higher_is_better)
+        if is_ordered(column.metric)
+        else None
         for position, column in enumerate(columns)
     ]
     return [

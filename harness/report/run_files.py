@@ -55,10 +55,13 @@ class _Drawn:
 
 
 def changed(folder: RunFolder) -> int:
-    """When the newest of a run's files was changed, in nanoseconds of the file system's clock."""
+    """When the newest of a run's files was changed, in nanoseconds of the file system's clock.
+
+    A file that is removed, such as its marks, changes the folder that it was in.
+    """
     rows = folder.path / "rows"
-    files = (folder.path / "run.json", marks_path(folder), rows, *rows.glob("*.jsonl"))
-    return max(map(_modified, files))
+    files = (folder.path / "run.json", marks_path(folder), *rows.glob("*.jsonl"))
+    return max(map(_modified, (folder.path, rows, *files)))
 
 
 def write_run_pages(

@@ -8,30 +8,28 @@ import shlex
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from harness.errors import RecordError
-from harness.learned import kept_card
 from harness.marks import Mark, by_doc, read_marks
 from harness.records import Run, TaskResult
 from harness.report.beside import Beside, answers_beside
-from harness.report.captions import noise_layouts, noise_words
-from harness.report.data_pages import card_page
 from harness.report.doc_sheets import Contents, DrawnDocs, Sheet
 from harness.report.html import render, run_page
-from harness.report.leaderboard import total_cost
 from harness.report.ordered_rows import OrderedRows
+from harness.report.run_facts import (
+    card_facts,
+    data_facts,
+    groups_of,
+    methods,
+    metrics_of,
+    model_facts,
+    noises,
+    run_facts,
+)
 from harness.report.token_borders import Borders
-from harness.report.typed import typed
 from harness.report.wording import (
     clean,
     counted,
-    metric_name,
-    parameters,
-    seconds,
-    short_digest,
-    size,
-    speed,
 )
 from harness.run_folder import RunFolder
 
@@ -99,16 +97,6 @@ class TaskDocs:
         """The pages for which a list on the first page has room."""
         row = len(KINDS) * (len(self.pages[-1].href) + 70)
         return self.pages[: max(LISTED_BYTES // row, 2)]
-
-
-@dataclass(frozen=True)
-class Fact:
-    """A line of the header."""
-
-    name: str
-    text: str
-    code: bool = False
-    href: str = ""
 
 
 @dataclass(frozen=True)
@@ -269,14 +257,15 @@ def _first(
         "parents_docs": any(task.sheet.contents.beside for task in tasks),
         "many_pages": any(len(task.pages) > 1 for task in tasks),
         "marks": marks,
-        "model_facts": [*_model_facts(run), *_card_facts(folder, run)],
-        "run_facts": _run_facts(run),
-        "data_facts": _data_facts(run),
+        "model_facts": [*model_facts(run), *card_facts(folder, run)],
+        "run_facts": run_facts(run),
+        "data_facts": data_facts(run),
         "sampled": [clean(name) for name, each in run.results.items() if each.on_samples],
         "missing": [clean(task) for task in run.settings.tasks if task not in run.results],
-        "methods": _methods(run),
-        "noises": _noises(run),
+        "methods": methods(run),
+        "noises": noises(run),
         "metrics_of": metrics_of,
+        "groups_of": groups_of,
         "tasks": tasks,
         "any_docs": any(task.sheet.contents.docs for task in tasks),
     }
@@ -297,113 +286,3 @@ def _marks(folder: RunFolder) -> tuple[list[Mark], str]:
         return read_marks(folder), ""
     except RecordError as error:
         return [], f"The marks of this run cannot be shown: {clean(str(error))}."
-
-
-def _model_facts(run: Run) -> list[Fact]:
-    model = run.model
-    kind = [model.family, model.stage, model.quantization]
-    facts = [
-        Fact("Kind", " · ".join(clean(part) for part in kind if part and part != "none")),
-        Fact("Lineage", " → ".join(map(clean, model.lineage))),
-        Fact("Source", clean(model.source + (f" @ {model.revision}" if model.revision else ""))),
-        Fact("Weights", clean(model.weights_id), code=True),
-        Fact(
-            "Size",
-            f"{parameters(model.parameters)} parameters, {size(model.disk_bytes)} on disk, "
-            f"{size(model.memory_bytes)} in memory",
-        ),
-        Fact("Dtype", clean(model.dtype)),
-        Fact("Chat template", "used" if model.chat_template else "not used"),
-        Fact("Custom code", "the checkpoint's own code was run" if model.trust_remote_code else ""),
-        Fact("Licence", clean(model.licence)),
-        Fact("Notes", clean(model.notes)),
-    ]
-    return [fact for fact in facts if fact.text]
-
-
-def _card_facts(folder: RunFolder, run: Run) -> list[Fact]:
-    """What the model and its ancestors learned from, with the way to each card that is kept."""
-    return [
-        Fact(
-            "Learned from",
-            f"{clean(mixture)}, data card {short_digest(digest)}",
-            href=f"../{urllib.parse.quote(card_page(mixture, digest))}"
-            if kept_card(folder.path, digest)
-            else "",
-        )
-        for mixture, digest in run.model.data_cards.items()
-    ]
-
-
-def _run_facts(run: Run) -> list[Fact]:
-    asked, at = run.settings, run.environment
-    total = total_cost(run.results.values())
-    packages = ", ".join(f"{name} {version}" for name, version in sorted(at.packages.items()))
-    configs = ", ".join(f"{task}: {name}" for task, name in asked.dataset_configs.items())
-    facts = [
-        Fact("Repeat with", clean(typed(run.command, Path.cwd())), code=True),
-        Fact("Suite", clean(asked.suite or "")),
-        Fact("Limit", "" if asked.limit is None else f"{asked.limit:,} per task"),
-        Fact(
-            "Shots", "as each task defines" if asked.num_fewshot is None else str(asked.num_fewshot)
-        ),
-        Fact("Backend", clean(f"{asked.backend}, {asked.dtype}, seed {asked.seed}")),
-        Fact("Batches", clean(run.plan)),
-        Fact("Data", clean(asked.data or "")),
-        Fact("Data set config", clean(configs)),
-        Fact(
-            "Time",
-            f"{seconds(total.seconds)} for {counted(len(run.results), 'task')}, "
-            f"{speed(total.tokens_per_second)} tokens/s, "
-            f"{seconds(run.load_seconds)} to load",
-        ),
-        Fact(
-            "Machine",
-            clean(
-                f"{at.device}; {at.processor}, {at.threads} of {at.cores} cores, "
-                f"{size(at.memory_bytes)}; {at.platform}"
-            ),
-        ),
-        Fact("Versions", clean(f"harness {at.harness}, Python {at.python}, {packages}")),
-        Fact("Commit", clean(at.git_commit or ""), code=True),
-    ]
-    return [fact for fact in facts if fact.text]
-
-
-def _data_facts(run: Run) -> list[tuple[str, str, str, str]]:
-    """Task, data set, file and digest, one line per file."""
-    return [
-        (clean(result.task), clean(f"{data.dataset} {data.config or ''}"), clean(name), digest)
-        for result in run.results.values()
-        for data in result.data
-        for name, digest in [
-            *data.files.items(),
-            *([("revision", data.revision)] if data.revision else []),
-        ]
-    ]
-
-
-def metrics_of(result: TaskResult) -> list[str]:
-    """The task's metric keys, the primary one first."""
-    others = [key for key in result.estimates if key != result.primary]
-    return [*([result.primary] if result.primary in result.estimates else []), *others]
-
-
-def _methods(run: Run) -> list[str]:
-    """How the intervals were made: one line per method, with the metrics it served."""
-    served: dict[str, set[str]] = {}
-    for result in run.results.values():
-        for key, estimate in result.estimates.items():
-            served.setdefault(estimate.method, set()).add(metric_name(key))
-    return [
-        f"{', '.join(sorted(names))}: {clean(method)}" for method, names in served.items() if method
-    ]
-
-
-def _noises(run: Run) -> list[str]:
-    """What another batch layout changed, one line per task that was asked again."""
-    return [
-        f"{clean(result.task)}: {noise_words(result.noise)} ({noise_layouts(result.noise)})"
-        for result in run.results.values()
-        if result.noise is not None
-    ]

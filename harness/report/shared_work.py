@@ -6,10 +6,9 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from harness.metrics.metric import is_ordered
 from harness.report.board import Cell, Column, ModelRow, Section
 from harness.same_work import asked_twice
-
-_AIM_BETWEEN = ("pct_stereotype",)
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ def shared_work(section: Section, left_out: Collection[int] = ()) -> Group | Non
         section: its results.
         left_out: rows that count as having no results.
     """
-    ordered = [place for place, each in enumerate(section.columns) if is_ordered(each)]
+    ordered = [place for place, each in enumerate(section.columns) if is_ordered(each.metric)]
     has = {
         line: frozenset(
             place for place in ordered if line not in left_out and counts(row.cells[place])
@@ -98,11 +97,6 @@ def _fullest(columns: Sequence[Column], places: Collection[int]) -> tuple[int, .
         if task not in best or columns[place].docs > columns[best[task]].docs:
             best[task] = place
     return tuple(sorted(best.values()))
-
-
-def is_ordered(column: Column) -> bool:
-    """Whether more, or less, of its figure is better; of a bias score both ends are bad."""
-    return column.metric not in _AIM_BETWEEN
 
 
 def counts(cell: Cell | None) -> bool:

@@ -26,7 +26,7 @@ from harness.report.captions import (
     is_probed,
     noise_words,
 )
-from harness.report.run_page import metrics_of
+from harness.report.run_facts import metrics_of
 from harness.report.wording import (
     ABSENT,
     brief_changes,

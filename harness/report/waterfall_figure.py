@@ -7,7 +7,7 @@ from typing import Any
 from harness.difference import Difference
 from harness.report.figures import BLUE, GREY, INK, ORANGE, name_in_figure, svg_of
 from harness.report.waterfall import comparable
-from harness.report.wording import metric_heading
+from harness.report.wording import brief_change, metric_heading
 from harness.waterfall import Waterfall
 
 _COLUMNS = 2
@@ -45,7 +45,7 @@ def _panel(axis: Any, waterfall: Waterfall, whole: Difference, labels: bool) -> 
         axis.plot([level + low, level + high], [row, row], color=INK, linewidth=1.4)
         axis.plot([level, level], [row - 1, row + 0.3], color=INK, linewidth=0.6, linestyle=":")
         axis.annotate(
-            f"{value:+.1f}".replace("-", "−"),
+            brief_change(delta.value, whole.delta.unit),
             (max(level + high, level), row),
             textcoords="offset points",
             xytext=(4, -3),

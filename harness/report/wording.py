@@ -129,6 +129,17 @@ def brief_changes(delta: Estimate) -> str:
     return changes(delta, least=-1)
 
 
+def brief_change(value: float | None, unit: str) -> str:
+    """Write a difference without its interval, no finer than a value: ``−0.4``.
+
+    Finer only where it would read as 0 and is not.
+    """
+    zeros = (change(0.0, unit, finer) for finer in range(-1, 4))
+    written = [change(value, unit, finer) for finer in range(-1, 4)]
+    told = (each for each, zero in zip(written, zeros, strict=True) if each != zero)
+    return next(told, written[0])
+
+
 def _reads_as_0(delta: Estimate, finer: int) -> bool:
     zero = change(0.0, delta.unit, finer)
     return any(end and change(end, delta.unit, finer) == zero for end in (delta.low, delta.high))

@@ -86,6 +86,12 @@ def test_intervals_and_identity_stand_beside() -> None:
     assert list(ours["estimates"]["gsm8k"]) == [STRICT]
 
 
+def test_who_else_was_asked_stands_beside() -> None:
+    judged = result("exchange", ARC, "reward", others={"judge-a": "judge-a (0123)"})
+    ours = read_back(run("smol", [judged, result("arc_easy", ARC)]))["lineup"]
+    assert ours["others"] == {"exchange": {"judge-a": "judge-a (0123)"}}
+
+
 def test_no_path_and_no_command_of_the_machine_is_written() -> None:
     made = complete()
     made = replace(

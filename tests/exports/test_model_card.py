@@ -76,6 +76,33 @@ def test_of_the_same_work_the_newest_stands() -> None:
     ]
 
 
+def test_what_tells_two_results_apart_stands_at_the_metric() -> None:
+    """Two judges; one judge with other weights; one work in two dtypes: six results."""
+    asked = [
+        {"judge-a": "judge-a (01)"},
+        {"judge-b": "judge-b (02)"},
+        {"judge-b": "judge-b (03)"},
+        {"reference": "smol-sft (04)"},
+    ]
+    runs = [run("smol", [result("exchange", ARC, "reward", others=others)]) for others in asked]
+    runs += [
+        run("smol", [result("arc_easy", ARC)], dtype=dtype, created=created)
+        for dtype, created in (("int8", "2026-05-02"), ("float32", "2026-05-01"))
+    ]
+    found = parsed(runs).data.eval_results
+    assert [each.metric_name.partition(";")[0] for each in found] == [
+        "exchange reward, 0-shot, 100 docs, judge-a",
+        "exchange reward, 0-shot, 100 docs, judge-b, judge-b (02)",
+        "exchange reward, 0-shot, 100 docs, judge-b, judge-b (03)",
+        "exchange reward, 0-shot, 100 docs, reference smol-sft",
+        "arc_easy acc, 0-shot, 100 docs, int8",
+        "arc_easy acc, 0-shot, 100 docs, float32",
+    ]
+    assert [each.metric_args.get("others") for each in found] == [*asked, None, None]
+    assert [each.metric_args["dtype"] for each in found[4:]] == ["int8", "float32"]
+    assert {each.metric_args["backend"] for each in found} == {"lm_eval"}
+
+
 def test_a_revision_is_the_data_sets_commit() -> None:
     at = DataRecord("org/set", None, "hub", {}, "c0ffee")
     shipped = DataRecord("stem", "template", "shipped", {"stem.jsonl": "ab"})

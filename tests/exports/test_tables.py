@@ -17,7 +17,8 @@ from harness.exports.docs import docs_table
 from harness.exports.estimates import estimates_table
 from harness.exports.parquet_file import write_parquet
 from harness.exports.table import Column, Table, Value
-from tests.exports.stored import HOSTILE, STRICT, complete, hostile, written
+from tests.exports.stored import ARC, HOSTILE, STRICT, complete, hostile, written
+from tests.report.fixtures.runs import result, run
 
 
 def lines(table: Table) -> list[dict[str, Value]]:
@@ -53,6 +54,16 @@ def test_one_row_per_run_task_and_metric() -> None:
     assert arc["seconds"] == 21.0 and arc["tokens_per_second"] == pytest.approx(9600 / 21)
     assert [line["on_samples"] for line in found] == [False, False, False, True, False]
     assert [line["primary"] for line in found][1:3] == [True, False]
+
+
+def test_figures_of_two_judges_are_told_apart() -> None:
+    by = [{"judge": "a (01)"}, {"reference": "smol (02)", "judge": "b (03)"}, {}]
+    made = [run("smol", [result("exchange", ARC, "reward", others=others)]) for others in by]
+    assert [line["others"] for line in lines(estimates_table(made))] == [
+        "judge: a (01)",
+        "judge: b (03); reference: smol (02)",
+        None,
+    ]
 
 
 def test_what_is_undefined_is_no_value() -> None:

@@ -69,6 +69,18 @@ class Browser:
         self._cdp("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
 
     @contextlib.contextmanager
+    def another_window(self) -> Iterator[None]:
+        """A second window beside the first, which stays as it is; closed at the end."""
+        first = self._call("GET", self._session + "/window")
+        made = self._call("POST", self._session + "/window/new", {"type": "tab"})
+        self._call("POST", self._session + "/window", {"handle": made["handle"]})
+        try:
+            yield
+        finally:
+            self._call("DELETE", self._session + "/window")
+            self._call("POST", self._session + "/window", {"handle": first})
+
+    @contextlib.contextmanager
     def before_pages(self, script: str) -> Iterator[None]:
         """Run a script in every page before the page's own."""
         made = self._cdp("Page.addScriptToEvaluateOnNewDocument", source=script)

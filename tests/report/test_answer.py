@@ -287,7 +287,7 @@ def test_nothing_right_is_nothing_to_ship(tmp_path: Path) -> None:
 def test_a_share_that_aims_at_its_middle_has_no_best(tmp_path: Path) -> None:
     """Of CrowS-Pairs' share half is no preference: 5% is no better than 50%."""
     folders = []
-    for name, right in (("a", 0.05), ("b", 0.5)):
+    for name, right in (("b", 0.5), ("a", 0.05)):
         made = accuracy("crows_pairs", [place < 400 * right for place in range(400)])
         estimate = replace(made.estimates["acc"], higher_is_better=False)
         made = replace(made, primary="pct_stereotype", estimates={"pct_stereotype": estimate})
@@ -295,9 +295,48 @@ def test_a_share_that_aims_at_its_middle_has_no_best(tmp_path: Path) -> None:
             choice_row(place, True, scores={"pct_stereotype": float(place < 400 * right)})
             for place in range(400)
         ]
-        folders.append(stored(tmp_path / name, run(name, [made], id=name), {"crows_pairs": rows}))
+        lineage = ("b",) if name == "b" else ("b", "a")
+        record = run(name, [made], id=name, lineage=lineage)
+        folders.append(stored(tmp_path / name, record, {"crows_pairs": rows}))
     section = board_of(*folders).benchmarks
     assert section.answer is not None and section.answer.leader is None
+    cells = [row.cells[0] for row in section.rows]
+    assert [cell is not None and cell.surely_best for cell in cells] == [False, False]
+    (delta,) = [cell.delta for cell in cells if cell is not None and cell.delta is not None]
+    assert delta.estimate.value == pytest.approx(-0.45) and delta.p is not None and delta.p < 0.001
+    assert (delta.verdict, delta.p_holm) == ("not tested", None)
+
+
+def test_one_column_is_read_in_one_unit_whatever_a_pair_has(tmp_path: Path) -> None:
+    """Two models whose F1 happens to be 0 or 1 on every doc, beside one that has halves."""
+    folders = []
+    for name, values in {
+        "base": [float(place < 60) for place in range(200)],
+        "tuned": [float(place < 90) for place in range(200)],
+        "third": [0.5 * (place < 50) for place in range(200)],
+    }.items():
+        unit = "score" if name == "third" else "proportion"
+        value = sum(values) / 200
+        estimate = ends(value, value - 0.06, value + 0.06, unit=unit, n=200)
+        lineage = ("base",) if name == "base" else ("base", name)
+        made = run(name, [result("drop", estimate, "f1")], id=name, lineage=lineage)
+        rows = [choice_row(place, True, scores={"f1": each}) for place, each in enumerate(values)]
+        folders.append(stored(tmp_path / name, made, {"drop": rows}))
+    section = board_of(*folders).benchmarks
+    assert [column.unit for column in section.columns] == ["score"]
+    answer = section.answer
+    assert answer is not None and (answer.leader, answer.unit) == ("tuned", "score")
+    assert [(each.label, each.delta.unit) for each in answer.rivals] == [
+        ("base", "score"),
+        ("third", "score"),
+    ]
+    assert "f1 0.450 over 200 docs. The closest, base, is at −0.150, " in said(section)
+    deltas = {row.label: cell.delta for row in section.rows for cell in row.cells if cell}
+    assert {
+        label: (round(delta.estimate.value or 0, 3), delta.estimate.unit)
+        for label, delta in deltas.items()
+        if delta
+    } == {"third": (-0.175, "score"), "tuned": (0.15, "score")}
 
 
 def test_questions_that_two_tasks_ask_count_once(tmp_path: Path) -> None:

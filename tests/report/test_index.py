@@ -16,6 +16,7 @@ from harness.report import write_leaderboard
 from harness.report.html import run_page
 from harness.report.html_index import index_html
 from harness.report.index import Page, Pages, build_index, pages_in
+from tests.conftest import REPOSITORY
 from tests.report.fixtures.runs import (
     HOSTILE_NAME,
     choice_row,
@@ -104,10 +105,12 @@ def test_every_link_of_every_page_leads_to_a_file_wherever_the_site_lies(tmp_pat
     ):
         assert main([*command, "--reports", str(reports)]) == 0
     (reports / "compare" / "100%--a#b?.md").write_text("")
+    (reports / "data").mkdir()
+    (reports / "data" / "mixture.html").write_text("<title>A mixture</title>")
     assert main(["report", "--reports", str(reports)]) == 0
     shutil.rmtree(reports / "runs")
     site = reports.rename(tmp_path / "elsewhere")
-    checked = 0
+    checked, places = 0, set()
     for page in site.rglob("*.html"):
         for link in links(page):
             target, _, fragment = link.partition("#")
@@ -117,7 +120,12 @@ def test_every_link_of_every_page_leads_to_a_file_wherever_the_site_lies(tmp_pat
             if fragment:
                 assert f'id="{fragment}"' in aim.read_text("utf-8"), f"{page.name}: {link}"
             checked += 1
+            places.add(aim.resolve().relative_to(site.resolve()).parts[0])
     assert checked > 100
+    told = (REPOSITORY / "docs" / "pages.md").read_text("utf-8")
+    (copied,) = re.findall(r"from any static host once (.*?) are copied there", told, re.DOTALL)
+    folders = {f"`{place}/`" for place in places if (site / place).is_dir()}
+    assert {"`data/`", "`html/`"} <= folders <= set(re.findall("`[^`]+`", copied))
     named = {urllib.parse.unquote(link) for link in links(site / "index.html")}
     assert named >= {
         "leaderboard.html",

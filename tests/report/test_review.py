@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.marks import Mark, write_marks
+from harness.marks import Mark, marks_path, write_marks
 from harness.report import write_leaderboard
 from harness.report.html import run_page
 from harness.run_folder import RunFolder
@@ -78,6 +78,20 @@ def test_damaged_rows_of_the_parent_cost_only_its_answers(reports: Path) -> None
     folders = [RunFolder(reports / "runs" / name) for name in ("parent", "child")]
     page = write_leaderboard(folders, reports)[f"html/{run_page(NAMED.id)}"].read_text("utf-8")
     assert "dpo says 0" in page and 'class="side"' not in page
+
+
+def test_marks_that_are_removed_leave_the_page(tmp_path: Path) -> None:
+    folder = stored(tmp_path / "runs" / "child", CHILD, {"gsm8k": answers("dpo", "r" * 6)})
+    doc = answers("dpo", "r" * 6)[0].doc_id
+    at = "2026-03-01T12:00:00Z"
+    write_marks(folder, [Mark("gsm8k", doc, "unsafe", "a telling note", "Ana", at)])
+
+    def page() -> str:
+        return write_leaderboard([folder], tmp_path)[f"html/{run_page(CHILD.id)}"].read_text()
+
+    assert "a telling note" in page()
+    marks_path(folder).unlink()
+    assert "a telling note" not in page()
 
 
 def test_notes_of_reviewers_are_text(tmp_path: Path) -> None:

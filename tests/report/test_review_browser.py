@@ -96,6 +96,42 @@ def test_marks_outlive_the_page(chromium: Browser, page: Path) -> None:
     assert "Marks stay in this browser" in help_line(chromium)
 
 
+def test_two_reviewers_at_one_browser_download_their_own(
+    chromium: Browser, page: Path, reports: Path
+) -> None:
+    """Ana marks two docs, the first before she writes her name; Ben marks one of them otherwise."""
+    chromium.download_to(reports)
+    chromium.press("j", "g")
+    sign(chromium, "Ana")
+    chromium.press("j", "u")
+    chromium.run("document.querySelector('.download').click()")
+    assert [each["mark"] for each in taken(reports, "Ana")] == ["good", "unsafe"]
+    sign(chromium, "Ben")
+    assert tags(chromium) == [""] * 6
+    assert said(chromium) == "0 docs marked here, 2 of other reviewers left out."
+    chromium.press("b")
+    chromium.run("document.querySelector('.download').click()")
+    assert [each["mark"] for each in taken(reports, "Ben")] == ["bad"]
+    assert said(chromium).endswith("1 doc marked here, 2 of other reviewers left out.")
+    sign(chromium, "Ana")
+    assert tags(chromium)[:3] == ["good", "unsafe", ""]
+    chromium.open(page)
+    assert tags(chromium)[:3] == ["good", "unsafe", ""]
+
+
+def test_two_windows_keep_each_others_marks(chromium: Browser, page: Path) -> None:
+    with chromium.another_window():
+        chromium.open(page)
+        chromium.press("j", "g", "n", *"why", ESCAPE)
+    assert chromium.until("return document.querySelector('.doc .tags').textContent === 'good'")
+    assert said(chromium).startswith("Marked in another window: 1 doc")
+    chromium.press("j", "j", "b")
+    chromium.open(page)
+    assert tags(chromium)[:3] == ["good", "bad", ""]
+    chromium.press("j")
+    assert chromium.run("return document.querySelector('.marking textarea').value") == "why"
+
+
 def test_marks_work_where_a_page_may_keep_nothing(
     chromium: Browser, page: Path, reports: Path
 ) -> None:
@@ -249,6 +285,15 @@ def help_line(chromium: Browser) -> str:
     return str(chromium.run("return document.querySelector('.keyhelp').textContent"))
 
 
+def sign(chromium: Browser, name: str) -> None:
+    """Write a reviewer's name, as one who then leaves the field."""
+    chromium.run(
+        "const field = document.querySelector('.reviewer');"
+        "field.value = arguments[0]; field.dispatchEvent(new Event('change'));",
+        name,
+    )
+
+
 def choose(chromium: Browser, by: str, value: str) -> None:
     chromium.run(
         "const list = document.querySelector(`select[data-by=${arguments[0]}]`);"
@@ -256,6 +301,17 @@ def choose(chromium: Browser, by: str, value: str) -> None:
         by,
         value,
     )
+
+
+def taken(folder: Path, reviewer: str) -> list[dict[str, str]]:
+    """The marks of the file that was downloaded in that name, which is then removed."""
+    path = downloaded(folder)
+    told = json.loads(path.read_text("utf-8"))
+    path.unlink()
+    assert told["reviewer"] == reviewer
+    assert {tuple(each) for each in told["marks"]} == {("task", "doc_id", "mark", "note", "at")}
+    found: list[dict[str, str]] = told["marks"]
+    return found
 
 
 def downloaded(folder: Path) -> Path:

@@ -35,6 +35,22 @@ def test_a_figure_is_a_value_with_its_interval() -> None:
     assert wording.figure(None) == "n/a"
 
 
+@pytest.mark.parametrize(
+    ("value", "unit", "written"),
+    [
+        (0.118, "proportion", "+11.8"),
+        (-0.0004, "proportion", "−0.04"),
+        (0.031, "bits/byte", "+0.031"),
+        (-0.0002, "bits/byte", "−0.0002"),
+        (0.0, "bits/byte", "0.000"),
+        (1e-12, "score", "0.000"),
+        (None, "score", "n/a"),
+    ],
+)
+def test_a_small_change_does_not_read_as_none(value: float | None, unit: str, written: str) -> None:
+    assert wording.brief_change(value, unit) == written
+
+
 def test_lm_eval_keys_name_metric_and_filter() -> None:
     assert wording.metric_name("exact_match,strict-match") == "exact_match (strict-match)"
     assert wording.metric_name("acc_norm,none") == "acc_norm"

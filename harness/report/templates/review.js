@@ -25,52 +25,63 @@ for (const bar of document.querySelectorAll(".review")) {
     task: JSON.parse(doc.closest("[data-task]").dataset.task),
     doc_id: JSON.parse(doc.dataset.doc),
   });
-  const marks = new Map(); // doc element to its mark, as it goes into the file
+  const marks = new Map(); // doc element to its mark here
   let unsaved = false;
+  let refused = !kept; // marks are in this page only
+
+  // A mark is of the name under which it was made; one without a name is of whoever downloads it.
+  const name = () => reviewer.value.trim();
+  const own = ({ by }) => by === "" || by === name();
 
   const byPlace = new Map(docs.map((doc) => [JSON.stringify(placeOf(doc)), doc]));
-  const docOf = ({ task, doc_id }) => byPlace.get(JSON.stringify({ task, doc_id }));
-  const stored = () =>
-    JSON.parse(kept.getItem(place) ?? "[]")
-      .map(({ task, doc_id, mark, note, at }) => ({ task, doc_id, mark, note, at }))
-      .filter(
-        ({ task, doc_id, mark, note, at }) =>
-          [task, doc_id, note, at].every((text) => typeof text === "string") &&
-          [...VERDICTS, "note"].includes(mark),
-      );
-  // A run has several pages, and one place for the marks of all: read anew, for another window may
-  // have written there.
-  const elsewhere = () => {
+  const placed = ({ task, doc_id }) => JSON.stringify({ task, doc_id });
+  const docOf = (entry) => byPlace.get(placed(entry));
+  const stored = () => {
     try {
-      return stored().filter((entry) => !docOf(entry));
+      return JSON.parse(kept.getItem(place) ?? "[]")
+        .map(({ task, doc_id, mark, note, at, by = "" }) => ({ task, doc_id, mark, note, at, by }))
+        .filter(
+          ({ task, doc_id, mark, note, at, by }) =>
+            [task, doc_id, note, at, by].every((text) => typeof text === "string") &&
+            [...VERDICTS, "note"].includes(mark),
+        );
     } catch {
-      return [];
+      return []; // nothing kept, or nothing that this page wrote
     }
   };
+  // A run has several pages and reviewers, and one place for all marks: read anew, for another
+  // window may have written there.
+  const elsewhere = () => stored().filter((entry) => !docOf(entry) || !own(entry));
   const all = () => [...elsewhere(), ...marks.values()];
+  const others = () => all().filter((entry) => !own(entry)).length;
 
   const restore = () => {
+    if (refused) return;
+    const before = [...marks.keys()];
+    marks.clear();
+    for (const entry of stored()) if (docOf(entry) && own(entry)) marks.set(docOf(entry), entry);
+    for (const doc of new Set([...before, ...marks.keys()])) draw(doc);
+  };
+  const keep = (key, value) => {
     try {
-      for (const entry of stored()) if (docOf(entry)) marks.set(docOf(entry), entry);
-      reviewer.value = kept.getItem("harness reviewer") ?? "";
+      kept.setItem(key, value);
     } catch {
-      // Nothing kept, or nothing that this page wrote: start with nothing.
+      refused = true; // full, or not allowed: the marks are in this page, and can be downloaded
     }
   };
-  const keep = () => {
-    try {
-      kept.setItem(place, JSON.stringify(all()));
-      kept.setItem("harness reviewer", reviewer.value);
-    } catch {
-      // Full or refused: the marks are in this page, and in the file that is downloaded.
-    }
+  // Only what was changed here: what another window wrote of other docs stays.
+  const keepMark = (doc) => {
+    const rest = stored().filter((entry) => docOf(entry) !== doc || !own(entry));
+    const entry = marks.get(doc);
+    keep(place, JSON.stringify(entry ? [...rest, entry] : rest));
   };
   const say = (words = "") => {
     const count = marks.size === 1 ? "1 doc marked here" : `${marks.size} docs marked here`;
-    const others = elsewhere().length;
-    const beside = others ? `, ${others} on other pages` : "";
+    const further = elsewhere().filter(own).length;
+    const beside = further ? `, ${further} on other pages` : "";
     const left = unsaved ? ", not downloaded yet" : "";
-    said.value = `${words ? `${words} ` : ""}${count}${beside}${left}.`;
+    const apart = others() ? `, ${others()} of other reviewers left out` : "";
+    said.value = `${words ? `${words} ` : ""}${count}${beside}${left}${apart}.`;
   };
 
   // A doc's tag and buttons follow its mark.
@@ -88,12 +99,14 @@ for (const bar of document.querySelectorAll(".review")) {
     doc.dataset.mark = both.size ? [...both].join(" ") : "none";
     for (const button of doc.querySelectorAll("[data-mark]:is(button)"))
       button.setAttribute("aria-pressed", String(entry?.mark === button.dataset.mark));
+    const field = doc.querySelector(".marking textarea");
+    if (field && field !== document.activeElement) field.value = entry?.note ?? "";
   };
   const set = (doc, mark, note) => {
     if (mark === "note" && !note.trim()) marks.delete(doc);
-    else marks.set(doc, { ...placeOf(doc), mark, note, at: new Date().toISOString() });
+    else marks.set(doc, { ...placeOf(doc), mark, note, at: new Date().toISOString(), by: name() });
     unsaved = marks.size > 0;
-    keep();
+    keepMark(doc);
     draw(doc);
   };
   const toggle = (doc, mark) => {
@@ -107,7 +120,6 @@ for (const bar of document.querySelectorAll(".review")) {
     if (slot.childElementCount) return;
     slot.append(markers.content.cloneNode(true));
     const note = slot.querySelector("textarea");
-    note.value = marks.get(doc)?.note ?? "";
     note.addEventListener("input", () => set(doc, marks.get(doc)?.mark ?? "note", note.value));
     note.addEventListener("change", () => say()); // not at every letter: it is read aloud
     for (const button of slot.querySelectorAll("button"))
@@ -201,21 +213,21 @@ for (const bar of document.querySelectorAll(".review")) {
   );
 
   bar.querySelector(".download").addEventListener("click", () => {
-    const name = reviewer.value.trim();
-    reviewer.setAttribute("aria-invalid", String(!name));
-    const found = all();
-    if (!name || !found.length) {
-      (name ? bar.querySelector(".download") : reviewer).focus();
-      say(name ? "There is nothing to download:" : "Write your name first.");
+    reviewer.setAttribute("aria-invalid", String(!name()));
+    // One mark a doc: of one made before there was a name and one after it, the later.
+    const found = [...new Map(all().filter(own).map((entry) => [placed(entry), entry])).values()];
+    if (!name() || !found.length) {
+      (name() ? bar.querySelector(".download") : reviewer).focus();
+      say(name() ? "There is nothing to download:" : "Write your name first.");
       return;
     }
     const file = {
       kind: "harness marks",
       schema: 1,
       run,
-      reviewer: name,
+      reviewer: name(),
       saved: new Date().toISOString(),
-      marks: found,
+      marks: found.map(({ by, ...mark }) => mark),
     };
     const text = JSON.stringify(file, null, 1) + "\n";
     const link = document.createElement("a");
@@ -223,16 +235,29 @@ for (const bar of document.querySelectorAll(".review")) {
     link.download = `marks-${run.replace(/[^\w.-]+/g, "-").slice(0, 80)}.json`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+    for (const entry of marks.values()) entry.by ||= name();
+    if (!refused)
+      keep(place, JSON.stringify(stored().map((entry) => ({ ...entry, by: entry.by || name() }))));
     unsaved = false;
     say("Downloaded:");
   });
-  reviewer.addEventListener("change", keep);
+  reviewer.addEventListener("change", () => {
+    keep("harness reviewer", reviewer.value);
+    restore();
+    say();
+  });
+  // A browser tells a window of what another one keeps.
+  addEventListener("storage", ({ key }) => {
+    if (key !== place && key !== null) return;
+    restore();
+    say("Marked in another window:");
+  });
   addEventListener("beforeunload", (event) => {
-    if (!kept && unsaved) event.preventDefault();
+    if (refused && unsaved) event.preventDefault();
   });
 
+  reviewer.value = kept?.getItem("harness reviewer") ?? "";
   restore();
-  for (const doc of marks.keys()) draw(doc);
   const help = document.querySelector(".keyhelp");
   help.hidden = false;
   help.querySelector(".kept").textContent = kept
