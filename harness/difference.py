@@ -19,6 +19,7 @@ import numpy as np
 
 from harness import paired
 from harness.choices import chosen
+from harness.metrics.metric import is_ordered
 from harness.pairing import Pair
 from harness.records import NoiseFloor, TaskResult
 from harness.reduction import SUMMED, Floats, is_of_docs, reduced, scored_pairs
@@ -194,6 +195,7 @@ def judged(difference: Difference, p_holm: float) -> Difference:
     if p_holm < ALPHA and difference.delta.value is not None:
         rose = difference.delta.value > 0
         verdict = "better" if rose == difference.delta.higher_is_better else "worse"
+        verdict = verdict if is_ordered(difference.metric) else "changed"
     return replace(difference, p_holm=p_holm, verdict=verdict)
 
 

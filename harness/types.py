@@ -22,8 +22,9 @@ n-grams that add up to corpus BLEU; or whatever
 JSON value a corpus metric of lm-eval aggregates, such as ``(reference, prediction)``."""
 
 
-Verdict = Literal["better", "worse", "no difference seen", "not tested"]
-"""What a paired test says of a difference."""
+Verdict = Literal["better", "worse", "changed", "no difference seen", "not tested"]
+"""What a paired test says of a difference; ``changed`` where neither end of a metric is the better
+one."""
 
 
 @dataclass(frozen=True, slots=True)

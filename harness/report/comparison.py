@@ -42,15 +42,17 @@ def sides(comparison: Comparison) -> str:
 
 
 def by_task(comparison: Comparison) -> str:
-    """Say on which tasks the model is better or worse, by their primary metrics."""
+    """Say on which tasks the model is better or worse, by their primary metrics; and which changed
+    where neither is the better side.
+    """
     primary = [each for each in comparison.differences if each.primary]
     said = [
         f"{verdict} on {', '.join(clean(task) for task in tasks)}"
-        for verdict in ("worse", "better")
+        for verdict in ("worse", "better", "changed")
         if (tasks := [each.task for each in primary if each.verdict == verdict])
     ]
     unseen = sum(each.verdict == "no difference seen" for each in primary)
-    untested = len(primary) - unseen - sum(each.verdict in ("worse", "better") for each in primary)
+    untested = sum(each.verdict == "not tested" for each in primary)
     if unseen:
         said.append(f"no difference seen on {unseen} of {counted(len(primary), 'task')}")
     if untested:

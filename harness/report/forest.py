@@ -14,6 +14,7 @@ from harness.compare import Comparison
 from harness.difference import Difference
 from harness.gate.decide import is_accuracy
 from harness.gate.policy import Policy, TaskPolicy
+from harness.metrics.metric import is_ordered
 from harness.report.wording import changes, clean, metric_heading, metric_name
 
 
@@ -78,7 +79,8 @@ def forest(comparison: Comparison, policy: Policy | None) -> Forest | None:
     together: dict[tuple[str, bool, str], list[Line]] = {}
     for each in filter(_drawable, shown):
         unit, better = each.delta.unit, each.delta.higher_is_better
-        key = (unit, better, "" if unit == "proportion" else each.metric)
+        together_with_others = unit == "proportion" and is_ordered(each.metric)
+        key = (unit, better, "" if together_with_others else each.metric)
         line = Line(each, each is pooled, _margin(each, policy, of_all=each is pooled))
         together.setdefault(key, []).append(line)
     if not together:
@@ -142,6 +144,8 @@ def margin_words(found: Forest) -> str:
 
 def direction(panel: Panel) -> str:
     """Which side of a panel is the better one."""
+    if not any(is_ordered(line.difference.metric) for line in panel.lines):
+        return "neither side is better"
     return "right of 0 is better" if panel.higher_is_better else "left of 0 is better"
 
 

@@ -72,8 +72,9 @@ def _of_lead(comparison: Comparison, lead: Difference) -> str:
     else:
         way = "higher" if (delta.value or 0.0) > 0 else "lower"
         size = _size(delta.value, delta.unit)
+        than = "changed from" if lead.verdict == "changed" else f"is {lead.verdict} than"
         said = (
-            f"{model} is {lead.verdict} than {base}: its {what} {where} {docs} is {size} {way} "
+            f"{model} {than} {base}: its {what} {where} {docs} is {size} {way} "
             f"(95% interval {change_interval(delta)}; {sure})"
         )
     return said + _but(comparison, lead)
@@ -104,11 +105,16 @@ def _by_tasks(comparison: Comparison) -> str:
         if of_way:
             tasks = ", ".join(_named(each, len(of_way) <= _NAMED) for each in of_way)
             said.append(f"{way} than {base} on {tasks}" if not said else f"{way} on {tasks}")
+    moved = [each for each in primary if each.verdict == "changed"]
     unsure = [each for each in primary if each.verdict == "no difference seen"]
     untested = sum(each.verdict == "not tested" for each in primary)
     parts = [f"{model} is {' and '.join(said)}"] if said else []
+    if moved:
+        tasks = ", ".join(_named(each, len(moved) <= _NAMED) for each in moved)
+        whose = "it changed" if said else f"{model} changed from {base}"
+        parts.append(f"{whose} on {tasks}")
     if unsure:
-        whose = "no difference" if said else f"No difference between {model} and {base}"
+        whose = "no difference" if parts else f"No difference between {model} and {base}"
         parts.append(f"{whose} was seen on {counted(len(unsure), 'task')}")
     if untested:
         parts.append(f"{counted(untested, 'task')} could not be tested")

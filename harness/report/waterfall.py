@@ -100,7 +100,7 @@ def _cells(waterfall: Waterfall, differences: Sequence[Difference]) -> list[str]
 def _cell(each: Difference | None) -> str:
     if each is None or each.p is None:
         return ABSENT
-    sure = f", {each.verdict}" if each.verdict in ("better", "worse") else ""
+    sure = f", {each.verdict}" if each.verdict in ("better", "worse", "changed") else ""
     return changes(each.delta) + sure
 
 

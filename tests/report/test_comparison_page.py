@@ -14,16 +14,18 @@ import pytest
 
 from harness.compare import Comparison, StoredRun, compare_runs
 from harness.distance import Distance
+from harness.metrics.accuracy import mean
 from harness.records import NoiseFloor
+from harness.report.comparison import by_task
 from harness.report.comparison_page import ComparisonPage, Part, comparison_page, distance_part
 from harness.report.costs import Costs, cost_rows, cost_words, costs_of
 from harness.report.html_comparison import comparison_html, flip_bar
 from harness.report.verdict import tone, verdict
 from harness.speed import Look, Speed
 from harness.types import Estimate
-from tests.compared import answers, documents, stored_run
+from tests.compared import METRICS, answers, documents, stored_run
 from tests.conftest import Command
-from tests.report.fixtures.runs import HOSTILE_NAME
+from tests.report.fixtures.runs import HOSTILE_NAME, choice_row
 from tests.test_compare import BASE, MODEL
 
 NATS = [-30.0 - 0.1 * place for place in range(20)]
@@ -74,6 +76,35 @@ def test_where_lower_is_better_more_is_worse(tmp_path: Path) -> None:
     assert re.match(
         r"b is worse than a: its word_perplexity on wikitext2 \(20 docs\) is [\d.]+ higher ", said
     ), said
+
+
+def test_a_bias_score_changes_and_is_neither_better_nor_worse(tmp_path: Path) -> None:
+    """45 of 50 stereotypes become 5: 80 points; the aim of the score is its middle."""
+    bias = mean("pct_stereotype", higher_is_better=False)
+    sides = [
+        {
+            "crows_pairs": [
+                choice_row(place, True, scores={bias.name: float(place < chosen)})
+                for place in range(50)
+            ]
+        }
+        for chosen in (45, 5)
+    ]
+    alone = compared(tmp_path / "alone", *sides, metrics={"crows_pairs": [bias]})
+    assert [each.verdict for each in alone.differences] == ["changed"]
+    assert tone(alone) == "unsure"
+    assert verdict(alone, Costs()).startswith(
+        "b changed from a: its pct_stereotype on crows_pairs (50 docs) is 80.00 points lower"
+    )
+    texts = {"wikitext2": documents(NATS)}
+    metrics = {"crows_pairs": [bias], "wikitext2": METRICS["wikitext2"]}
+    both = compared(tmp_path / "both", sides[0] | texts, sides[1] | texts, metrics=metrics)
+    assert re.fullmatch(
+        r"b changed from a on crows_pairs \(pct_stereotype −80\.00 points, 95% interval .*\); no "
+        r"difference was seen on 1 task\.",
+        verdict(both, Costs()),
+    ), verdict(both, Costs())
+    assert by_task(both) == "changed on crows_pairs; no difference seen on 1 of 2 tasks"
 
 
 def test_a_task_that_goes_another_way_than_the_pool_is_in_the_sentence(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from harness.compare import Comparison, compare_runs
 from harness.gate.policy import Margin, Policy, TaskPolicy
 from harness.metrics.perplexity import perplexity
 from harness.report.figures import name_in_figure
-from harness.report.forest import Forest, caption, described, forest
+from harness.report.forest import Forest, caption, described, direction, forest
 from harness.report.forest_figure import forest_svg
 from tests.compared import METRICS, answers, documents, stored_run
 from tests.report.fixtures.runs import HOSTILE_NAME
@@ -79,6 +79,17 @@ def test_another_metric_of_the_same_unit_has_an_axis_of_its_own(tmp_path: Path) 
         "word_perplexity ↓",
         "byte_perplexity ↓",
     ]
+
+
+def test_a_bias_score_has_a_panel_with_no_better_side(tmp_path: Path) -> None:
+    comparison = mixed(tmp_path)
+    arc = next(each for each in comparison.differences if each.task == "arc_easy")
+    bias = replace(arc, task="crows_pairs", metric="pct_stereotype")
+    found = forest(replace(comparison, differences=(*comparison.differences, bias)), None)
+    assert found is not None
+    said = {panel.title: direction(panel) for panel in found.panels}
+    assert said["acc, in points ↑"] == "right of 0 is better"
+    assert said["pct_stereotype, in points ↑"] == "neither side is better"
 
 
 def test_margins_are_those_of_the_policy_for_accuracy_alone(tmp_path: Path) -> None:
