@@ -105,6 +105,16 @@ def _check_servers(jobs: Sequence[Job], options: argparse.Namespace) -> None:
             f"--executor {options.executor}: {', '.join(served)} is asked of a server, which has "
             "its own workers: leave --executor out"
         )
+    terms = [
+        f"--{name.replace('_', '-')}"
+        for name in (*server_options.TERMS, *server_options.COST)
+        if getattr(options, name) is not None
+    ]
+    if terms and not served:
+        raise UsageError(
+            f"{', '.join(terms)}: only the backend api (--base-url) is asked on these terms, not "
+            f"{jobs[0].settings.backend}: leave them out"
+        )
     if options.served_model and len(jobs) > 1:
         raise UsageError("--served-model names one model: score them one by one with --model")
 
