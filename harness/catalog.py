@@ -133,7 +133,8 @@ def _tasks_in(path: Path) -> Iterator[Task]:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except HarnessError:
+    except HarnessError as error:
+        error.args = (f"{path}{_line_in(path, error)}: {error}",)
         raise
     except Exception as error:  # a task file is the user's code: anything can be raised
         line = _line_in(path, error)

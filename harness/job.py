@@ -64,7 +64,8 @@ def make_job(
         terms: how the server of the settings is asked; without them as by default.
 
     Raises:
-        UsageError: a name is unknown, or settings contradict each other.
+        UsageError: a name is unknown, a definition of lm-eval's too, or settings contradict each
+            other.
         DataError: a task's data is nowhere.
     """
     check_backend(settings.backend)
@@ -80,6 +81,7 @@ def make_job(
         choices = tuple(choice for choice in choices if not choice[0].parent)
     for task, _ in choices:
         _check_role(spec, task)
+        task.check_definitions()
         for dataset in task.datasets:
             find(dataset, folders)
     others = others_of(spec, zoo, [task for task, _ in choices], settings.reference)

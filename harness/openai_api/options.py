@@ -29,9 +29,7 @@ def add_terms(group: argparse._ArgumentGroup) -> None:
         metavar="NAME",
         help=f"environment variable that holds the key (default: {KEY_VARIABLE}, if it is set)",
     )
-    group.add_argument(
-        "--at-once", type=at_least(1), metavar="N", help="requests at a time (8)"
-    )
+    group.add_argument("--at-once", type=at_least(1), metavar="N", help="requests at a time (8)")
     group.add_argument(
         "--timeout",
         type=seconds,
