@@ -74,7 +74,9 @@ help: ## Show this list
 
 setup: .venv/.installed ## Install everything into .venv
 
-EVAL = $(BIN)/harness eval --model "$$MODEL" $(call flag,SUITE,--suite) $(call flag,TASKS,--tasks) \
+# MODEL has a default, which gives way to several.
+ONE = $(if $(or $(filter MODEL,$(GIVEN)),$(if $(filter --models --models=%,$(ARGS)),,y)),--model "$$MODEL")
+EVAL = $(BIN)/harness eval $(ONE) $(call flag,SUITE,--suite) $(call flag,TASKS,--tasks) \
 	$(call flag,LIMIT,--limit) $(call flag,DATA,--data) $(call flag,MODELS,--models-dir) \
 	$(call flag,DTYPE,--dtype) $(call flag,BACKEND,--backend) $(call flag,BASE_URL,--base-url) \
 	$(call flag,NUM_FEWSHOT,--num-fewshot) $(call flag,NOISE_FLOOR,--noise-floor) \

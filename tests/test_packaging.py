@@ -291,6 +291,13 @@ def test_make_takes_a_servers_address_from_the_command_line_alone(
         assert told.stdout.strip() == shown
 
 
+def test_make_hands_several_models_on_in_place_of_the_default() -> None:
+    several, both = make("eval", "ARGS=--models a,b"), make("eval", "MODEL=a", "ARGS=--models b")
+    assert "harness eval --model " not in several.stdout and "--models a,b" in several.stdout
+    assert 'harness eval --model "$MODEL"' in both.stdout, "harness refuses the two together"
+    assert 'harness eval --model "$MODEL"' in make("eval", "ARGS=--models-dir d").stdout
+
+
 def test_make_refuses_a_misspelt_option() -> None:
     """Make itself takes any variable; SUTIE=card would silently score the default suite."""
     refused = make("help", "SUTIE=card")

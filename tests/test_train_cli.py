@@ -83,8 +83,16 @@ def test_wrong_use_is_exit_code_two(
     assert "unknown model 'tund': did you mean 'tuned'" in capsys.readouterr().err
     assert main(["tuned", "--zoo", zoo, "--data", str(tmp_path / "gone")]) == 2
     assert "gone does not exist; DATA=DIR" in capsys.readouterr().err
-    with pytest.raises(SystemExit, match="2"):
-        main([])
+    for words, said in (
+        ([], "required: MODEL (see `harness-train --help`)"),
+        (["tuned", "--plann"], "unknown option --plann: did you mean '--plan'?"),
+        (["tuned", "root"], "'root' is one too many: harness-train takes one name"),
+        (["tuned", "--data", ""], "--data is empty: a value is missing"),
+        (["data", "--limti", "3"], "unknown option --limti: did you mean '--limit'"),
+    ):
+        assert main(words) == 2
+        err = capsys.readouterr().err
+        assert err.startswith("harness-train: ") and said in err and "usage:" not in err
 
 
 def test_a_misspelt_option_is_named_with_file_and_line(

@@ -20,6 +20,7 @@ from types import FrameType
 from harness.credentials import struck_out
 from harness.errors import HarnessError, Interrupted, UsageError
 from harness.lineage import built_folder
+from harness.parser import Parser
 from harness.plain_text import defused_output, printable
 from harness.progress import note
 from harness.recipe import all_options
@@ -60,12 +61,12 @@ def _run(arguments: list[str]) -> int:
     if arguments and arguments[0] in COMMANDS:
         command = import_module(COMMANDS[arguments[0]])
         return int(command.run(arguments[1:]))
-    options = _parser().parse_args(arguments)
+    options = _parser().parse(arguments)
     return _needs(options) if options.needs else _train(options)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="harness-train", description=__doc__)
+def _parser() -> Parser:
+    parser = Parser(prog="harness-train", description=__doc__)
     parser.add_argument("model", metavar="MODEL", help="a name in model_zoo.yaml")
     parser.add_argument("--zoo", type=Path, metavar="FILE", help="the registry to read")
     parser.add_argument("--models", type=Path, metavar="DIR", help="holds org/name/ of hub models")

@@ -157,6 +157,11 @@ def _all_stopped(attempts: Sequence[Attempt], options: argparse.Namespace) -> st
 
 def _model_names(options: argparse.Namespace, earlier: Run | None) -> list[str]:
     if options.models is None:
+        if "," in (options.model or ""):
+            raise UsageError(
+                f"--model {options.model}: one model is named here; several: harness eval --models "
+                f"{options.model} (make: ARGS='--models {options.model}')"
+            )
         return [earlier.model.name if earlier else options.model or DEFAULT_MODEL]
     if options.model:
         raise UsageError("--model and --models exclude each other: choose one")

@@ -46,6 +46,25 @@ def stored_runs(runs: Path) -> list[StoredRun]:
     return sorted(stored, key=lambda each: (each.run.created, each.run.id), reverse=True)
 
 
+def check_known(
+    names: Sequence[str], stored: Sequence[StoredRun], zoo: Zoo, options: argparse.Namespace
+) -> None:
+    """Look all names up, before one of them is told that it has no run.
+
+    Raises:
+        UnknownName: there is neither a run nor a model of that name.
+        RecordError: the run cannot be read.
+    """
+    runs = runs_folder(options)
+    models = {*zoo.models, *(each.run.model.name for each in stored)}
+    known = {*models, *(id for each in stored for id in (each.run.id, each.folder.path.name))}
+    for name in names:
+        if name not in known:
+            if RunFolder(runs / name).path in list_runs(runs):
+                RunFolder(runs / name).read()  # raises: it is not among those that could be read
+            raise UnknownName("model or run", name, known, f"the registry and {runs}")
+
+
 def runs_of(
     name: str, stored: Sequence[StoredRun], zoo: Zoo, options: argparse.Namespace
 ) -> list[StoredRun]:
@@ -69,12 +88,7 @@ def runs_of(
     complete = [each for each in of_model if each.run.status == "complete"]
     if complete:
         return complete
-    if not of_model and name not in zoo.models:
-        if RunFolder(runs / name).path in list_runs(runs):
-            RunFolder(runs / name).read()  # raises: it is not among those that could be read
-        models = {*zoo.models, *(each.run.model.name for each in stored)}
-        known = {*models, *(each.folder.path.name for each in stored)}
-        raise UnknownName("model or run", name, known, f"the registry and {runs}")
+    check_known([name], stored, zoo, options)
     done = next((each.run for each in stored if each.run.status == "complete"), None)
     command = f"make eval MODEL={shlex.quote(name)}" if done is None else _make_eval(name, done)
     raise RecordError(f"{name} has no complete run under {runs}. This makes one: {command}")
