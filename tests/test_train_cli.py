@@ -121,8 +121,8 @@ def test_needs_are_words_for_a_makefile(
     assert capsys.readouterr().out == "train build\n"
     assert main(["tuned", "--zoo", zoo]) == 1
     err = capsys.readouterr().err
-    assert "tuned cannot be built: trl is not installed. `make train MODEL=tuned`" in err
-    assert "`pip install 'lineup-harness[train]'`" in err
+    assert "tuned cannot be built: trl is not installed: `make train MODEL=tuned` installs" in err
+    assert "as does make .venv/.installed-train" in err
 
 
 def test_what_make_asks_first_imports_no_torch(zoo: str) -> None:

@@ -17,6 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 
+from harness.checkout import how_to_eval
 from harness.credentials import struck_out
 from harness.errors import HarnessError, Interrupted, UsageError
 from harness.lineage import built_folder
@@ -102,8 +103,8 @@ def _train(options: argparse.Namespace) -> int:
     if not todo:
         if wanted.spec.step is None and wanted.presence.state != "present":
             raise UsageError(
-                f"{wanted.spec.name} is not made by a step: `make eval MODEL={wanted.spec.name}` "
-                "fetches it"
+                f"{wanted.spec.name} is not made by a step: "
+                f"`{how_to_eval(wanted.spec.name)}` fetches it"
             )
         print(f"{wanted.spec.name} is present: nothing to build.")
         return 0

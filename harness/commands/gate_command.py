@@ -14,6 +14,7 @@ import msgspec
 
 from harness.asking import Spent, ask_about, scored_rows
 from harness.catalog import load_catalog
+from harness.checkout import how_to_accept
 from harness.commands.eval_command import journals_folder, runs_folder
 from harness.commands.stored import advice_for, runs_of, stored_runs, tell_of_newer
 from harness.compare import StoredRun
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
             raise
         raise RecordError(
             f"{error}\nThe baseline is damaged. Restore it (git checkout -- {place}), or make one "
-            f"anew: make accept-baseline MODEL={options.baseline}"
+            f"anew: {how_to_accept(options.baseline)}"
         ) from None
     _publish(outcome, options)
     return outcome.exit_code

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from harness.checkout import how_to_eval, in_checkout
 from harness.commands.eval_command import runs_folder
 from harness.compare import StoredRun
 from harness.errors import RecordError, UnknownName, UsageError
@@ -90,7 +91,7 @@ def runs_of(
         return complete
     check_known([name], stored, zoo, options)
     done = next((each.run for each in stored if each.run.status == "complete"), None)
-    command = f"make eval MODEL={shlex.quote(name)}" if done is None else _make_eval(name, done)
+    command = how_to_eval(name) if done is None else _make_eval(name, done)
     raise RecordError(f"{name} has no complete run under {runs}. This makes one: {command}")
 
 
@@ -142,9 +143,10 @@ def _one_reference(base: Run, model: Run, unlike: set[str]) -> str:
     root = base.model.lineage[0]
     common = root if root == model.model.lineage[0] and root not in names else NO_REFERENCE
     if common == NO_REFERENCE and PARENT in unlike:
+        named = "REFERENCE=MODEL" if in_checkout() else "--reference MODEL"
         return (
             "What both descend from is one of the two, or nothing: name a third model that both "
-            "can be held against, with REFERENCE=MODEL, or compare the other tasks with --tasks"
+            f"can be held against, with {named}, or compare the other tasks with --tasks"
         )
     first = _make_eval(names[0], base, run_as=base, reference=common)
     second = _make_eval(names[1], base, run_as=model, reference=common)
@@ -154,7 +156,7 @@ def _one_reference(base: Run, model: Run, unlike: set[str]) -> str:
 def _make_eval(
     model: str, like: Run, run_as: Run | None = None, reference: str | None = None
 ) -> str:
-    """The `make eval` that asks a model what another run asked.
+    """The command that asks a model what another run asked: `make eval` in a checkout.
 
     Args:
         model: its name.
@@ -163,8 +165,12 @@ def _make_eval(
         reference: what it is held against instead of the other run's reference.
     """
     asked = replace(like.settings, reference=reference or like.settings.reference)
+    options = asking(model, asked, run_as.settings if run_as else None)
+    if not in_checkout():
+        words = [word for each in options if each not in _DEFAULTS for word in each if word]
+        return shlex.join(["harness", "eval", *words])
     variables, arguments = {}, []
-    for option, value in asking(model, asked, run_as.settings if run_as else None):
+    for option, value in options:
         if (name := _VARIABLES.get(option)) is None:
             arguments += [option, value] if value else [option]
         elif (option, value) not in _DEFAULTS:
