@@ -104,11 +104,16 @@ compare: .venv/.installed ## Say whether MODEL (or several: A,B) is better or wo
 		echo "compare: name two models: make compare BASE=smol MODEL=smol-dpo" >&2; exit 2; fi
 	@$(BIN)/harness compare $(call flag,TASKS,--tasks) $(ARGS) -- "$$BASE" "$$MODEL"
 
+# A folder that the shell exports is for other targets; one that was typed is handed on, and refused
+# without --sequential.
+LOOKS = $(if $(filter --sequential,$(ARGS))$(filter DATA MODELS,$(GIVEN)),$(call flag,DATA,--data) \
+	$(call flag,MODELS,--models-dir))
+
 gate: .venv/.installed ## Say whether MODEL may take the place of the committed baseline BASE
 	@if [ -z "$$BASE" ]; then \
 		echo "gate: name a baseline: make gate BASE=smol-dpo MODEL=smol-dpo-int4" >&2; exit 2; fi
 	@$(BIN)/harness gate --baseline "$$BASE" --model "$$MODEL" $(call flag,PROFILE,--profile) \
-		$(call flag,DATA,--data) $(call flag,MODELS,--models-dir) $(ARGS)
+		$(LOOKS) $(ARGS)
 
 accept-baseline: .venv/.installed ## Make MODEL's newest run its baseline; BECAUSE says why a figure may fall
 	@$(BIN)/harness accept $(call flag,BECAUSE,--lower) $(ARGS) -- "$$MODEL"

@@ -159,6 +159,11 @@ def test_data_that_is_shipped_whole_is_not_marked_as_samples(
         (["eval", "--model", "tiny", "--noise-floor", "x"], 2, ["--noise-floor", "'x'"]),
         (["eval", "--model", "tiny", "--data", "/nowhere"], 2, ["no such folder"]),
         (
+            ["eval", "--model", "tiny", "--models-dir", "/nowhere", "--samples", "--check"],
+            2,
+            ["the models folder /nowhere does not exist"],
+        ),
+        (
             ["eval", "--model", "tiny", "--tasks", "arc_easy"],
             1,
             ["allenai/ai2_arc/ARC-Easy/test.jsonl"],

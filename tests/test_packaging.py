@@ -333,3 +333,7 @@ def test_an_option_from_the_shell_is_no_mistake(monkeypatch: pytest.MonkeyPatch)
     """Somebody who exports DATA once means it for the targets that read it."""
     monkeypatch.setenv("DATA", "dir")
     assert "does not take" not in make("compare", "BASE=a", "MODEL=b").stderr
+    gate = ("gate", "BASE=a", "MODEL=b")
+    assert "--data" not in make(*gate).stdout, "no run is scored, so that none is read"
+    for more in ("DATA=dir", "ARGS=--sequential"):
+        assert '--data "$DATA"' in make(*gate, more).stdout

@@ -95,6 +95,21 @@ def test_wrong_use_is_exit_code_two(
         assert err.startswith("harness-train: ") and said in err and "usage:" not in err
 
 
+def test_a_plan_that_cannot_be_is_shown_and_refused(
+    zoo: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is missing of the packages is no reason: `make train` installs them."""
+    monkeypatch.setattr("training.extras._installed", lambda name: False)
+    assert main(["tuned", "--plan", "--zoo", zoo]) == 0
+    Path(zoo).write_text(ZOO.replace("beta: 0.3", "data: nosuch"), "utf-8")
+    capsys.readouterr()
+    assert main(["tuned", "--plan", "--zoo", zoo]) == 2
+    out, err = capsys.readouterr()
+    assert "data: nosuch\n" in out and "1 model to build" in out and "'nosuch'" in err
+    assert main(["tuned", "--plan", "--zoo", zoo, "--models", "/nowhere"]) == 2
+    assert "the models folder /nowhere does not exist" in capsys.readouterr().err
+
+
 def test_a_misspelt_option_is_named_with_file_and_line(
     zoo: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

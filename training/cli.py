@@ -23,12 +23,13 @@ from harness.errors import HarnessError, Interrupted, UsageError
 from harness.lineage import built_folder
 from harness.parser import Parser
 from harness.plain_text import defused_output, printable
+from harness.presence import models_folder
 from harness.progress import note
 from harness.recipe import all_options
 from harness.report.wording import counted
 from harness.sources import resolve
 from harness.zoo import Step, Zoo, load_zoo
-from training.build import Site, build, check_plan
+from training.build import Site, build, check_plan, check_steps
 from training.data_folder import data_folder
 from training.estimate import roughly
 from training.extras import extras_of, loading_kinds, missing
@@ -88,7 +89,7 @@ def _parser() -> Parser:
 
 def _train(options: argparse.Namespace) -> int:
     zoo = load_zoo(options.zoo)
-    data = data_folder(options.data)
+    data, _ = data_folder(options.data), models_folder(options.models)
     plan = _plan(options, zoo, data)
     if not options.plan:
         for station in plan:
@@ -109,7 +110,8 @@ def _train(options: argparse.Namespace) -> int:
         print(f"{wanted.spec.name} is present: nothing to build.")
         return 0
     print(f"{counted(len(todo), 'model')} to build: {_how_long(todo, _start(plan))}.", flush=True)
-    if options.plan:
+    if options.plan:  # what is not installed, `make train` installs
+        check_steps(plan, data)
         return 0
     build(plan, Site(zoo, options.models, data, note))
     return 0

@@ -27,7 +27,7 @@ from harness.job import Job, make_job
 from harness.openai_api import options as server_options
 from harness.openai_api.server import make_server
 from harness.openai_api.spending import Spending
-from harness.presence import presence
+from harness.presence import models_folder, presence
 from harness.progress import note
 from harness.records import Run, Settings
 from harness.run_folder import RunFolder, remove_unbegun
@@ -55,6 +55,8 @@ def run(options: argparse.Namespace) -> int:
         terms = _terms(settings, options, spending)
         jobs.append(make_job(spec, zoo, catalog, settings, options.models_dir, terms))
     _check_servers(jobs, options)
+    if any(job.terms is None and not job.spec.served for job in jobs):
+        models_folder(options.models_dir)
     if options.check:
         return 0
     if options.missing:

@@ -42,6 +42,7 @@ from harness.zoo import load_zoo
 
 def run(options: argparse.Namespace) -> int:
     """Run the command: 0 go on, 1 it fails, 2 wrong use, 3 too few docs."""
+    _check_asked(options)
     policy = load_policy(options.policy, options.profile)
     baselines = Path(options.reports) / "baselines"
     try:
@@ -56,6 +57,17 @@ def run(options: argparse.Namespace) -> int:
         ) from None
     _publish(outcome, options)
     return outcome.exit_code
+
+
+def _check_asked(options: argparse.Namespace) -> None:
+    """Refuse folders that nothing would be read from: they are believed to be."""
+    given = [name for name in ("data", "models_dir") if getattr(options, name) is not None]
+    if given and not options.sequential:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError(
+            f"{flags}: only --sequential asks the model and reads a folder for it; otherwise runs "
+            "are compared as they were scored: add it, or leave the folder out"
+        )
 
 
 def _held_against_baseline(baselines: Path, policy: Policy, options: argparse.Namespace) -> Outcome:
