@@ -298,6 +298,28 @@ def test_make_hands_several_models_on_in_place_of_the_default() -> None:
     assert 'harness eval --model "$MODEL"' in make("eval", "ARGS=--models-dir d").stdout
 
 
+def test_every_variable_is_documented() -> None:
+    """What make takes, and what the packages read from the environment."""
+    page = (REPOSITORY / "docs/commands.md").read_text("utf-8")
+    (line,) = re.findall(r"(?m)^OPTIONS := (.*)$", (REPOSITORY / "Makefile").read_text("utf-8"))
+    options = [*line.split(), "ARGS"]
+    assert [name for name in options if f"| `{name}=` |" not in page] == []
+    sources = [*(REPOSITORY / "harness").rglob("*.py"), *(REPOSITORY / "training").rglob("*.py")]
+    read = {
+        name for path in sources for name in re.findall(r"HARNESS_[A-Z]+", path.read_text("utf-8"))
+    }
+    assert len(read) > 5
+    assert [name for name in sorted(read) if f"| `{name}` |" not in page] == []
+
+
+def test_the_example_workflow_keeps_what_its_pages_link_to() -> None:
+    from harness.report.index import COMPARISONS, INDEX, LEADERBOARD, METHOD
+
+    kept = (REPOSITORY / ".github/workflows/gate.yml").read_text("utf-8").splitlines()
+    for name in (INDEX, LEADERBOARD, METHOD, COMPARISONS, "html"):
+        assert f"            reports/{name}" in kept
+
+
 def test_make_refuses_a_misspelt_option() -> None:
     """Make itself takes any variable; SUTIE=card would silently score the default suite."""
     refused = make("help", "SUTIE=card")
