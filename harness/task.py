@@ -18,14 +18,12 @@ one file::
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
-from pathlib import Path
 
 from harness.answers_task import MAX_NEW_TOKENS, STOPS, Measure, Wording, open_answers_task
 from harness.data import Dataset
-from harness.errors import UnknownName, UsageError
+from harness.errors import UsageError
 from harness.open_task import ClusterOf, OpenTask, TaskContext
 
 LM_EVAL_PREFIX = "lm-eval:"
@@ -81,21 +79,6 @@ class Task:
                 'Dataset("org/name", split="test")'
             )
 
-    def check_definitions(self) -> None:
-        """Find lm-eval's definitions that word it, before anything is fetched or imported.
-
-        Raises:
-            UnknownName: there is no such file.
-        """
-        spec = find_spec("lm_eval")
-        if spec is None or spec.origin is None:
-            return  # said by whatever imports it
-        folder = Path(spec.origin).parent / "tasks"
-        for path in self.definitions:
-            if not (folder / path).is_file():
-                kind = f"definition of the task {self.name}"
-                raise UnknownName(kind, path, _definitions_near(folder, path), str(folder))
-
     def with_config(self, config: str) -> Task:
         """The same task on another configuration of its data set (``--dataset-config``).
 
@@ -134,15 +117,6 @@ class Suite:
     tasks: tuple[TaskChoice, ...]
     samples: bool = False
     source: str = field(default="", compare=False)
-
-
-def _definitions_near(folder: Path, path: str) -> Iterator[str]:
-    """Those beside where one was looked for, or, where that folder is not, of all folders."""
-    beside = (folder / path).parent
-    found = beside.glob("*.yaml") if beside.is_dir() else folder.glob("*/*.yaml")
-    return (
-        str(each.relative_to(folder) if each.is_relative_to(folder) else each) for each in found
-    )
 
 
 def lm_eval_task(

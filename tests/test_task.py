@@ -94,9 +94,10 @@ def test_a_slip_is_named_before_anything_is_fetched(
 
 def test_the_shipped_definitions_are_lm_evals(harness: Command) -> None:
     from harness.catalog import load_catalog
+    from harness.job import check_definitions
 
     tasks = load_catalog(REPOSITORY / "tasks").tasks
     for task in tasks.values():
-        task.check_definitions()
+        check_definitions(task)
     assert len(tasks["mmlu"].definitions) == 57
     assert tasks["divergence_wikitext2"].definitions == tasks["wikitext2"].definitions
