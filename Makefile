@@ -74,7 +74,9 @@ help: ## Show this list
 
 setup: .venv/.installed ## Install everything into .venv
 
-EVAL = $(BIN)/harness eval --model "$$MODEL" $(call flag,SUITE,--suite) $(call flag,TASKS,--tasks) \
+# MODEL has a default, which gives way to several.
+ONE = $(if $(or $(filter MODEL,$(GIVEN)),$(if $(filter --models --models=%,$(ARGS)),,y)),--model "$$MODEL")
+EVAL = $(BIN)/harness eval $(ONE) $(call flag,SUITE,--suite) $(call flag,TASKS,--tasks) \
 	$(call flag,LIMIT,--limit) $(call flag,DATA,--data) $(call flag,MODELS,--models-dir) \
 	$(call flag,DTYPE,--dtype) $(call flag,BACKEND,--backend) $(call flag,BASE_URL,--base-url) \
 	$(call flag,NUM_FEWSHOT,--num-fewshot) $(call flag,NOISE_FLOOR,--noise-floor) \
@@ -102,11 +104,16 @@ compare: .venv/.installed ## Say whether MODEL (or several: A,B) is better or wo
 		echo "compare: name two models: make compare BASE=smol MODEL=smol-dpo" >&2; exit 2; fi
 	@$(BIN)/harness compare $(call flag,TASKS,--tasks) $(ARGS) -- "$$BASE" "$$MODEL"
 
+# A folder that the shell exports is for other targets; one that was typed is handed on, and refused
+# without --sequential.
+LOOKS = $(if $(filter --sequential,$(ARGS))$(filter DATA MODELS,$(GIVEN)),$(call flag,DATA,--data) \
+	$(call flag,MODELS,--models-dir))
+
 gate: .venv/.installed ## Say whether MODEL may take the place of the committed baseline BASE
 	@if [ -z "$$BASE" ]; then \
 		echo "gate: name a baseline: make gate BASE=smol-dpo MODEL=smol-dpo-int4" >&2; exit 2; fi
 	@$(BIN)/harness gate --baseline "$$BASE" --model "$$MODEL" $(call flag,PROFILE,--profile) \
-		$(call flag,DATA,--data) $(call flag,MODELS,--models-dir) $(ARGS)
+		$(LOOKS) $(ARGS)
 
 accept-baseline: .venv/.installed ## Make MODEL's newest run its baseline; BECAUSE says why a figure may fall
 	@$(BIN)/harness accept $(call flag,BECAUSE,--lower) $(ARGS) -- "$$MODEL"

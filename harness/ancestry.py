@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from harness.checkout import how_to_train
 from harness.errors import WeightsError
 from harness.presence import presence
 from harness.sources import resolve
@@ -68,7 +69,7 @@ def check_ancestry(spec: ModelSpec, zoo: Zoo, models_dir: Path | None = None) ->
         raise WeightsError(
             f"{spec.name}: {first}. Put the former {first.parent.name} back, or build "
             f"{first.child.name} and what follows from it again: "
-            f"`make train MODEL={spec.name} ARGS=--force`"
+            f"`{how_to_train(spec.name, force=True)}`"
         )
 
 

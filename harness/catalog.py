@@ -9,11 +9,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from harness.errors import HarnessError, RegistryError, UnknownName, UsageError, closest
+from harness.errors import HarnessError, UnknownName, UsageError
 from harness.progress import note
 from harness.task import LM_EVAL_PREFIX, Suite, Task, TaskChoice
+
+if TYPE_CHECKING:
+    from harness.strict_yaml import Table
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -64,8 +67,12 @@ class Catalog:
         return self._lm_eval[name]
 
     def suite(self, name: str) -> Suite:
-        """A suite by name; raises UnknownName with the closest names."""
+        """A suite by name; raises UnknownName with the closest names, or UsageError for a file that
+        has the suffix of none.
+        """
         if name not in self.suites:
+            if (unread := self.folder / "suites" / f"{name}.yml").is_file():
+                raise UsageError(f"{unread} is not read: name it {name}.yaml, as all suites are")
             raise UnknownName("suite", name, self.suites, str(self.folder / "suites"))
         return self.suites[name]
 
@@ -133,7 +140,8 @@ def _tasks_in(path: Path) -> Iterator[Task]:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except HarnessError:
+    except HarnessError as error:
+        error.args = (f"{path}{_line_in(path, error)}: {error}",)
         raise
     except Exception as error:  # a task file is the user's code: anything can be raised
         line = _line_in(path, error)
@@ -156,50 +164,36 @@ def _line_in(path: Path, error: BaseException) -> str:
 
 
 def _read_suite(path: Path, tasks: Mapping[str, Task]) -> Suite:
-    import yaml
+    from harness.strict_yaml import parse
 
-    from harness.strict_yaml import check_bounds, read_text
-
-    text = read_text(path)
-    try:
-        check_bounds(text, path)
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:  # a date that no calendar has, endless digits
-        raise RegistryError(f"{path}: broken YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict) or not isinstance(content.get("tasks"), list):
-        raise RegistryError(f"{path}: a suite is a mapping with a list under `tasks`")
-    _check_keys(content, {"about", "tasks", "samples"}, str(path))
-    choices = tuple(_read_choice(item, path, tasks) for item in content["tasks"])
-    about, samples = str(content.get("about", "")), content.get("samples", False)
-    if not isinstance(samples, bool):
-        raise RegistryError(f"{path}: `samples` is true or false, got {samples!r}")
-    return Suite(path.stem, about, choices, samples, str(path))
-
-
-def _read_choice(item: Any, path: Path, tasks: Mapping[str, Task]) -> TaskChoice:
-    if isinstance(item, str):
-        item = {"task": item}
-    if not isinstance(item, dict) or not isinstance(item.get("task"), str):
-        shown = repr(item)[:60]
-        raise RegistryError(f"{path}: a task is a name or a mapping with `task`, got {shown}")
-    _check_keys(
-        item, {attribute.name for attribute in fields(TaskChoice)}, f"{path}: {item['task']}"
-    )
-    for key, least in (("num_fewshot", 0), ("limit", 1)):
-        value = item.get(key)
-        if value is not None and (
-            not isinstance(value, int) or isinstance(value, bool) or value < least
-        ):
-            raise RegistryError(
-                f"{path}: {item['task']}: `{key}` is a whole number, {least} or more, got {value!r}"
+    top = parse(path)
+    top.only(("about", "tasks", "samples"))
+    choices: dict[str, TaskChoice] = {}
+    for entry in top.entries("tasks", "task", "a task of the suite"):
+        choice = _read_choice(entry, tasks)
+        if choice.task in choices:
+            raise entry.error(
+                "task",
+                f"{choice.task} is named twice: one run holds one result a task: make two suites",
             )
-    name = item["task"]
+        choices[choice.task] = choice
+    if not choices:
+        raise top.error("tasks", "the list is empty: name a task (`harness list tasks`)")
+    about, samples = top.text("about", ""), top.flag("samples", False)
+    return Suite(path.stem, about, tuple(choices.values()), samples, str(path))
+
+
+def _read_choice(entry: Table, tasks: Mapping[str, Task]) -> TaskChoice:
+    entry.only(attribute.name for attribute in fields(TaskChoice))
+    name = entry.text("task")
     if not name.startswith(LM_EVAL_PREFIX) and name not in tasks:
-        raise UnknownName("task", name, tasks, str(path))
-    return TaskChoice(**item)
+        raise UnknownName("task", name, tasks, entry.at("task"))
+    primary = entry.text("primary") if "primary" in entry else None
+    return TaskChoice(name, _number(entry, "num_fewshot", 0), _number(entry, "limit", 1), primary)
 
 
-def _check_keys(content: Mapping[str, Any], known: set[str], where: str) -> None:
-    for key in content:
-        if key not in known:
-            raise RegistryError(f"{where}: unknown key {key!r}{closest(str(key), known)}")
+def _number(entry: Table, key: str, least: int) -> int | None:
+    value = entry.scalar(key) if key in entry else None
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= least):
+        return value
+    raise entry.error(key, f"{value!r} is no whole number of {least} or more")

@@ -11,34 +11,16 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
 
 from harness import __version__
 from harness.credentials import struck_out
 from harness.errors import HarnessError, UsageError, closest
 from harness.options import COMMANDS, OPTIONS
+from harness.parser import Parser
 from harness.plain_text import defused_output, half_pair, printable
 
 _OUTPUT_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 """How writing to an open file without a name fails; our own files are named in the error."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse, but a mistyped option is answered with the nearest ones."""
-
-    def error(self, message: str) -> NoReturn:
-        marker = "unrecognized arguments: "
-        if message.startswith(marker):
-            message = self._not_taken(message.removeprefix(marker).split()[0])
-        raise UsageError(f"{message} (see `{self.prog} --help`)")
-
-    def _not_taken(self, word: str) -> str:
-        names = any(action.nargs in ("*", "+") for action in self._get_positional_actions())
-        if names and not word.startswith("-"):
-            return f"{word!r} stands apart from the other names: put all of them before the options"
-        word = word.split("=")[0]
-        known = [option for action in self._actions for option in action.option_strings]
-        return f"unknown option {word}{closest(word, known)}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -104,7 +86,7 @@ def _drop_output() -> None:
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = _Parser(
+    parser = Parser(
         prog="harness",
         description="Is this language model better, worse or the same as the one before it?",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -115,24 +97,25 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=f"harness {__version__}")
     parser.add_argument("command", metavar="COMMAND", help="one of the commands below")
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    if not arguments:
+        parser.error(f"a command is missing: {', '.join(COMMANDS)}")
+    _check_order(arguments, parser)
     chosen = parser.parse_args(arguments)
     if chosen.command not in COMMANDS:
         raise UsageError(
             f"unknown command {chosen.command!r}{closest(chosen.command, COMMANDS)} "
             "(see `harness --help`)"
         )
-    sub = _Parser(prog=f"harness {chosen.command}", description=COMMANDS[chosen.command])
+    sub = Parser(prog=f"harness {chosen.command}", description=COMMANDS[chosen.command])
     OPTIONS[chosen.command](sub)
-    _check_options(sub, chosen.rest)
-    return sub.parse_args(chosen.rest, argparse.Namespace(command=chosen.command))
+    return sub.parse(chosen.rest, argparse.Namespace(command=chosen.command))
 
 
-def _check_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    """Name a mistyped option before argparse complains that the option it stands for is missing."""
-    known = [option for action in parser._actions for option in action.option_strings]
-    for word in words:
-        name = word.partition("=")[0]
-        if name == "--":
-            return
-        if name.startswith("--") and not any(option.startswith(name) for option in known):
-            parser.error(f"unrecognized arguments: {word}")
+def _check_order(arguments: Sequence[str], parser: Parser) -> None:
+    """Refuse a command's options where they stand before it."""
+    first, *rest = arguments
+    command = next((word for word in rest if word in COMMANDS), None)
+    if first.startswith("-") and command and first not in ("-h", "--help", "--version"):
+        parser.error(
+            f"{first} stands before the command: write it behind, `harness {command} ... {first}`"
+        )

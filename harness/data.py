@@ -298,8 +298,11 @@ def _nothing_serves(dataset: Dataset, folders: DataFolders, no_hub: str) -> str:
     file = f"{relative}/{dataset.split}.jsonl"
     others = [f" or {each.name}/{each.config}/{each.split}.jsonl" for each in _served(dataset)[1:]]
     advice = f"A mirror with {file}{''.join(others)} (or .jsonl.gz) would serve: --data DIR"
-    if folders.mirror is not None and (there := _configs_in(folders.mirror, name)):
-        advice += f" ({folders.mirror}/{name} has the configs {', '.join(there)})"
+    if (mirror := folders.mirror) is not None:
+        if splits := _split_files(_mirror_folder(dataset, mirror)):
+            advice += f" ({mirror}/{relative} has the splits {', '.join(sorted(splits))})"
+        elif there := _configs_in(mirror, name):
+            advice += f" ({mirror}/{name} has the configs {', '.join(there)})"
     if dataset.samples is not None:
         advice += "; or score the shipped samples instead: --samples"
     return f"no data for {dataset}: {'; '.join(looked)}. {advice}"

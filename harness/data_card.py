@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from harness.checkout import how_to_mix
 from harness.errors import DataError
 from harness.storage import UNDECODABLE, write_atomic
 
@@ -231,7 +232,7 @@ def decode_card(content: bytes, name: str) -> DataCard:
     Raises:
         DataError: it is damaged, or of another version.
     """
-    again = "`make data MIXTURE=NAME` makes the mixture again"
+    again = f"`{how_to_mix('NAME')}` makes the mixture again"
     try:
         schema = msgspec.json.decode(content, type=dict[str, Any]).get("schema")
         if schema != SCHEMA:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.backends.backend import check_backend, check_dtype, check_head
 from harness.catalog import Catalog
 from harness.data import DataFolders, data_folders, find
-from harness.errors import UsageError
+from harness.errors import UnknownName, UsageError
 from harness.others import PARENT, REFERENCE, others_of, parent_of
 from harness.records import Settings
 from harness.task import Task, TaskChoice
@@ -64,7 +65,8 @@ def make_job(
         terms: how the server of the settings is asked; without them as by default.
 
     Raises:
-        UsageError: a name is unknown, or settings contradict each other.
+        UsageError: a name is unknown, a definition of lm-eval's too, or settings contradict each
+            other.
         DataError: a task's data is nowhere.
     """
     check_backend(settings.backend)
@@ -80,6 +82,7 @@ def make_job(
         choices = tuple(choice for choice in choices if not choice[0].parent)
     for task, _ in choices:
         _check_role(spec, task)
+        check_definitions(task)
         for dataset in task.datasets:
             find(dataset, folders)
     others = others_of(spec, zoo, [task for task, _ in choices], settings.reference)
@@ -128,6 +131,31 @@ def _check_role(spec: ModelSpec, task: Task) -> None:
             f"{task.name} is asked of reward models, and {spec.name} is a {spec.stage} model: "
             "reward_accuracy is the task for it"
         )
+
+
+def check_definitions(task: Task) -> None:
+    """Find lm-eval's definitions that word a task, before anything is fetched or imported.
+
+    Raises:
+        UnknownName: there is no such file.
+    """
+    spec = find_spec("lm_eval")
+    if spec is None or spec.origin is None:
+        return  # said by whatever imports it
+    folder = Path(spec.origin).parent / "tasks"
+    for path in task.definitions:
+        if not (folder / path).is_file():
+            kind = f"definition of the task {task.name}"
+            raise UnknownName(kind, path, _definitions_near(folder, path), str(folder))
+
+
+def _definitions_near(folder: Path, path: str) -> Iterator[str]:
+    """Those beside where one was looked for, or, where that folder is not, of all folders."""
+    beside = (folder / path).parent
+    found = beside.glob("*.yaml") if beside.is_dir() else folder.glob("*/*.yaml")
+    return (
+        str(each.relative_to(folder) if each.is_relative_to(folder) else each) for each in found
+    )
 
 
 def _choices(settings: Settings, catalog: Catalog) -> tuple[tuple[Task, TaskChoice], ...]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from harness.checkout import how_to_train
 from harness.data_card import DataCard
 from harness.errors import WeightsError
 from harness.prepared import cache_folder
@@ -123,13 +124,13 @@ def read_lineage(folder: Path, model: str) -> Lineage | None:
         if schema != SCHEMA:
             raise WeightsError(
                 f"{model}: {path} has schema {schema!r}, this version reads {SCHEMA}: it counts as "
-                f"not built. `make train MODEL={model}` builds it again"
+                f"not built. `{how_to_train(model)}` builds it again"
             )
         return msgspec.json.decode(content, type=Lineage)
     except UNDECODABLE as error:
         raise WeightsError(
             f"{model}: {path} is damaged ({error}): it counts as not built. "
-            f"`make train MODEL={model}` builds it again"
+            f"`{how_to_train(model)}` builds it again"
         ) from None
 
 

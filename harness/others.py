@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from harness.backends.backend import Backend
+from harness.checkout import how_to_train
 from harness.errors import UsageError, WeightsError
 from harness.journal import Journal, open_journal
 from harness.presence import presence
@@ -211,7 +212,7 @@ def obtain(
         if spec.source is None and presence(spec, zoo, models_dir).state != "present":
             role = f"the {name}" if name in (REFERENCE, PARENT) else "the judge"
             raise WeightsError(
-                f"{role} {spec.name} is not built: `make train MODEL={spec.name}` builds it"
+                f"{role} {spec.name} is not built: `{how_to_train(spec.name)}` builds it"
             )
         found[name] = Other(spec, resolve(spec, zoo, models_dir, tell))
         for remark in found[name].artifact.notes:

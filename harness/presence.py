@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness import hub, packages, pickles, prepared, weights
+from harness.checkout import how_to_eval, how_to_train, in_checkout
 from harness.errors import UsageError, WeightsError
 from harness.lineage import Lineage, built_folder, other_recipes, read_lineage
 from harness.origin import Source
@@ -48,9 +49,10 @@ def presence(spec: ModelSpec, zoo: Zoo, models_dir: Path | None = None) -> Prese
     """
     if spec.source is None:
         return _built(spec, zoo)
-    fetch = f"`make eval MODEL={spec.name}` fetches it"
+    fetch = f"`{how_to_eval(spec.name)}` fetches it"
     if spec.source.kind == "server":
-        return Presence("absent", f"a server has it: `make eval MODEL={spec.name} BASE_URL=URL`")
+        address = "BASE_URL=URL" if in_checkout() else "--base-url URL"
+        return Presence("absent", f"a server has it: `{how_to_eval(spec.name)} {address}`")
     if spec.source.kind == "package":
         folder = packages.kept_folder(spec.source)
         if not folder.is_dir():
@@ -132,7 +134,7 @@ def has_tokenizer(spec: ModelSpec, folder: Path) -> bool:
 
 
 def _built(spec: ModelSpec, zoo: Zoo) -> Presence:
-    folder, how = built_folder(spec, zoo), f"`make train MODEL={spec.name}` builds it"
+    folder, how = built_folder(spec, zoo), f"`{how_to_train(spec.name)}` builds it"
     damage = None
     try:
         lineage = read_lineage(folder, spec.name)

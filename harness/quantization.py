@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.checkout import how_to_install
 from harness.errors import WeightsError
 
 PACKAGES: Mapping[str, Mapping[str, str]] = {
@@ -71,8 +72,8 @@ def require(found: Declared, folder: Path) -> None:
         extra = needed[missing[0]]
         raise WeightsError(
             f"the model in {folder} is quantized by {found.scheme}, and {' and '.join(missing)}, "
-            f"which {'load' if len(missing) > 1 else 'loads'} it, is not installed: `make "
-            f".venv/.installed-{extra}`, or pip install 'lineup-harness[{extra}]'"
+            f"which {'load' if len(missing) > 1 else 'loads'} it, is not installed: "
+            f"{how_to_install(extra)}"
         )
 
 

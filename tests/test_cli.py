@@ -129,6 +129,17 @@ def test_data_that_is_shipped_whole_is_not_marked_as_samples(
     [
         (["evl"], 2, ["unknown command 'evl'", "'eval'"]),
         (["eval", "--modle", "x"], 2, ["--modle", "'--model'"]),
+        ([], 2, ["a command is missing: eval, compare,"]),
+        (["--json", "list", "models"], 2, ["--json stands before", "`harness list ... --json`"]),
+        (["eval", "arc_easy"], 2, ["'arc_easy' belongs to no option", "--tasks"]),
+        (["list", "models", "tasks"], 2, ["'tasks' is one too many: harness list takes one name"]),
+        (["explain", "a", "b", "c"], 2, ["'c' is one too many: harness explain takes 2 names"]),
+        (["eval", "--model", "tiny,other"], 2, ["--models tiny,other", "make: ARGS="]),
+        *(
+            (["eval", option, ""], 2, [f"{option} is empty: a value is missing"])
+            for option in ("--resume", "--model", "--models", "--tasks", "--suite", "--data")
+        ),
+        (["eval", "--model="], 2, ["--model is empty: a value is missing"]),
         (
             ["eval", "--model", "tiny-stf"],
             2,
@@ -147,6 +158,11 @@ def test_data_that_is_shipped_whole_is_not_marked_as_samples(
         (["eval", "--model", "tiny", "--noise-floor", "0"], 2, ["--noise-floor", "at least 1"]),
         (["eval", "--model", "tiny", "--noise-floor", "x"], 2, ["--noise-floor", "'x'"]),
         (["eval", "--model", "tiny", "--data", "/nowhere"], 2, ["no such folder"]),
+        (
+            ["eval", "--model", "tiny", "--models-dir", "/nowhere", "--samples", "--check"],
+            2,
+            ["the models folder /nowhere does not exist"],
+        ),
         (
             ["eval", "--model", "tiny", "--tasks", "arc_easy"],
             1,

@@ -170,6 +170,7 @@ def test_mistakes_are_explained(harness: Command, runs: Path) -> None:
     stored_run(runs, "tiny", {"arc_easy": answers(BASE)}, id="broken-off", status="interrupted")
     for arguments, code, message in (
         (["tiny", "othr"], 2, r"unknown model or run 'othr': did you mean 'other'\?"),
+        (["tiny-sft", "othr"], 2, r"unknown model or run 'othr'"),
         (["tiny", "tiny"], 2, "'tiny' is named 2 times"),
         (["tiny", "2026-03-01-tiny"], 2, "'tiny' and '2026-03-01-tiny' are the same run"),
         (["tiny", "broken-off"], 2, "finish it first, with `harness eval --resume broken-off`"),

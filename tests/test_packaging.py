@@ -291,6 +291,35 @@ def test_make_takes_a_servers_address_from_the_command_line_alone(
         assert told.stdout.strip() == shown
 
 
+def test_make_hands_several_models_on_in_place_of_the_default() -> None:
+    several, both = make("eval", "ARGS=--models a,b"), make("eval", "MODEL=a", "ARGS=--models b")
+    assert "harness eval --model " not in several.stdout and "--models a,b" in several.stdout
+    assert 'harness eval --model "$MODEL"' in both.stdout, "harness refuses the two together"
+    assert 'harness eval --model "$MODEL"' in make("eval", "ARGS=--models-dir d").stdout
+
+
+def test_every_variable_is_documented() -> None:
+    """What make takes, and what the packages read from the environment."""
+    page = (REPOSITORY / "docs/commands.md").read_text("utf-8")
+    (line,) = re.findall(r"(?m)^OPTIONS := (.*)$", (REPOSITORY / "Makefile").read_text("utf-8"))
+    options = [*line.split(), "ARGS"]
+    assert [name for name in options if f"| `{name}=` |" not in page] == []
+    sources = [*(REPOSITORY / "harness").rglob("*.py"), *(REPOSITORY / "training").rglob("*.py")]
+    read = {
+        name for path in sources for name in re.findall(r"HARNESS_[A-Z]+", path.read_text("utf-8"))
+    }
+    assert len(read) > 5
+    assert [name for name in sorted(read) if f"| `{name}` |" not in page] == []
+
+
+def test_the_example_workflow_keeps_what_its_pages_link_to() -> None:
+    from harness.report.index import COMPARISONS, INDEX, LEADERBOARD, METHOD
+
+    kept = (REPOSITORY / ".github/workflows/gate.yml").read_text("utf-8").splitlines()
+    for name in (INDEX, LEADERBOARD, METHOD, COMPARISONS, "html"):
+        assert f"            reports/{name}" in kept
+
+
 def test_make_refuses_a_misspelt_option() -> None:
     """Make itself takes any variable; SUTIE=card would silently score the default suite."""
     refused = make("help", "SUTIE=card")
@@ -326,3 +355,7 @@ def test_an_option_from_the_shell_is_no_mistake(monkeypatch: pytest.MonkeyPatch)
     """Somebody who exports DATA once means it for the targets that read it."""
     monkeypatch.setenv("DATA", "dir")
     assert "does not take" not in make("compare", "BASE=a", "MODEL=b").stderr
+    gate = ("gate", "BASE=a", "MODEL=b")
+    assert "--data" not in make(*gate).stdout, "no run is scored, so that none is read"
+    for more in ("DATA=dir", "ARGS=--sequential"):
+        assert '--data "$DATA"' in make(*gate, more).stdout

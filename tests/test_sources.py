@@ -352,7 +352,7 @@ def test_what_is_not_built_names_lineage_and_command(zoo: Zoo, tmp_path: Path) -
         "  hubbed: present, models folder",
         "  tuned (step sft): not built",
         "  small (step bnb): not built",
-        "`make train MODEL=small` (or `harness-train small`)",
+        "`make train MODEL=small` is the command that builds",
         "`make eval` does so by itself",
     ):
         assert part in message

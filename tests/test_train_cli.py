@@ -83,8 +83,31 @@ def test_wrong_use_is_exit_code_two(
     assert "unknown model 'tund': did you mean 'tuned'" in capsys.readouterr().err
     assert main(["tuned", "--zoo", zoo, "--data", str(tmp_path / "gone")]) == 2
     assert "gone does not exist; DATA=DIR" in capsys.readouterr().err
-    with pytest.raises(SystemExit, match="2"):
-        main([])
+    for words, said in (
+        ([], "required: MODEL (see `harness-train --help`)"),
+        (["tuned", "--plann"], "unknown option --plann: did you mean '--plan'?"),
+        (["tuned", "root"], "'root' is one too many: harness-train takes one name"),
+        (["tuned", "--data", ""], "--data is empty: a value is missing"),
+        (["data", "--limti", "3"], "unknown option --limti: did you mean '--limit'"),
+    ):
+        assert main(words) == 2
+        err = capsys.readouterr().err
+        assert err.startswith("harness-train: ") and said in err and "usage:" not in err
+
+
+def test_a_plan_that_cannot_be_is_shown_and_refused(
+    zoo: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is missing of the packages is no reason: `make train` installs them."""
+    monkeypatch.setattr("training.extras._installed", lambda name: False)
+    assert main(["tuned", "--plan", "--zoo", zoo]) == 0
+    Path(zoo).write_text(ZOO.replace("beta: 0.3", "data: nosuch"), "utf-8")
+    capsys.readouterr()
+    assert main(["tuned", "--plan", "--zoo", zoo]) == 2
+    out, err = capsys.readouterr()
+    assert "data: nosuch\n" in out and "1 model to build" in out and "'nosuch'" in err
+    assert main(["tuned", "--plan", "--zoo", zoo, "--models", "/nowhere"]) == 2
+    assert "the models folder /nowhere does not exist" in capsys.readouterr().err
 
 
 def test_a_misspelt_option_is_named_with_file_and_line(
@@ -113,8 +136,8 @@ def test_needs_are_words_for_a_makefile(
     assert capsys.readouterr().out == "train build\n"
     assert main(["tuned", "--zoo", zoo]) == 1
     err = capsys.readouterr().err
-    assert "tuned cannot be built: trl is not installed. `make train MODEL=tuned`" in err
-    assert "`pip install 'lineup-harness[train]'`" in err
+    assert "tuned cannot be built: trl is not installed: `make train MODEL=tuned` installs" in err
+    assert "as does make .venv/.installed-train" in err
 
 
 def test_what_make_asks_first_imports_no_torch(zoo: str) -> None:

@@ -73,12 +73,26 @@ def check_plan(plan: Sequence[Station], data: Path | None) -> None:
         data: the user's data folder, if there is one.
 
     Raises:
-        TrainingError: a package is not installed, this version cannot run a kind of step, or a
-            step begins from rounded weights.
-        UnknownName, DataError: there are no such rows to learn from.
+        TrainingError: a package is not installed, or as `check_steps`.
+        UnknownName, DataError: as `check_steps`.
     """
     steps = [s.spec.step for s in plan if s.action != "keep" and s.spec.step is not None]
     check_installed(plan[-1].spec.name, [step.kind for step in steps])
+    check_steps(plan, data)
+
+
+def check_steps(plan: Sequence[Station], data: Path | None) -> None:
+    """Refuse what could not be finished whatever is installed.
+
+    Args:
+        plan: what is to be done.
+        data: the user's data folder, if there is one.
+
+    Raises:
+        TrainingError: this version cannot run a kind of step, or a step begins from rounded
+            weights.
+        UnknownName, DataError: there are no such rows to learn from.
+    """
     for parent, station in pairwise(plan):
         if station.action == "keep" or station.spec.step is None:
             continue

@@ -17,16 +17,19 @@ from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 
+from harness.checkout import how_to_eval
 from harness.credentials import struck_out
 from harness.errors import HarnessError, Interrupted, UsageError
 from harness.lineage import built_folder
+from harness.parser import Parser
 from harness.plain_text import defused_output, printable
+from harness.presence import models_folder
 from harness.progress import note
 from harness.recipe import all_options
 from harness.report.wording import counted
 from harness.sources import resolve
 from harness.zoo import Step, Zoo, load_zoo
-from training.build import Site, build, check_plan
+from training.build import Site, build, check_plan, check_steps
 from training.data_folder import data_folder
 from training.estimate import roughly
 from training.extras import extras_of, loading_kinds, missing
@@ -60,12 +63,12 @@ def _run(arguments: list[str]) -> int:
     if arguments and arguments[0] in COMMANDS:
         command = import_module(COMMANDS[arguments[0]])
         return int(command.run(arguments[1:]))
-    options = _parser().parse_args(arguments)
+    options = _parser().parse(arguments)
     return _needs(options) if options.needs else _train(options)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="harness-train", description=__doc__)
+def _parser() -> Parser:
+    parser = Parser(prog="harness-train", description=__doc__)
     parser.add_argument("model", metavar="MODEL", help="a name in model_zoo.yaml")
     parser.add_argument("--zoo", type=Path, metavar="FILE", help="the registry to read")
     parser.add_argument("--models", type=Path, metavar="DIR", help="holds org/name/ of hub models")
@@ -86,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _train(options: argparse.Namespace) -> int:
     zoo = load_zoo(options.zoo)
-    data = data_folder(options.data)
+    data, _ = data_folder(options.data), models_folder(options.models)
     plan = _plan(options, zoo, data)
     if not options.plan:
         for station in plan:
@@ -101,13 +104,14 @@ def _train(options: argparse.Namespace) -> int:
     if not todo:
         if wanted.spec.step is None and wanted.presence.state != "present":
             raise UsageError(
-                f"{wanted.spec.name} is not made by a step: `make eval MODEL={wanted.spec.name}` "
-                "fetches it"
+                f"{wanted.spec.name} is not made by a step: "
+                f"`{how_to_eval(wanted.spec.name)}` fetches it"
             )
         print(f"{wanted.spec.name} is present: nothing to build.")
         return 0
     print(f"{counted(len(todo), 'model')} to build: {_how_long(todo, _start(plan))}.", flush=True)
-    if options.plan:
+    if options.plan:  # what is not installed, `make train` installs
+        check_steps(plan, data)
         return 0
     build(plan, Site(zoo, options.models, data, note))
     return 0

@@ -5,13 +5,13 @@ Prints what it will read, then what came of it.
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness.data_card import DataCard
 from harness.errors import UsageError
+from harness.parser import Parser
 from harness.progress import note
 from harness.report.data_pages import write_card_pages
 from harness.report.wording import counted
@@ -30,7 +30,7 @@ def run(argv: Sequence[str]) -> int:
     Raises:
         HarnessError: as `training.data.mixture.making.make`.
     """
-    options = _parser().parse_args(argv)
+    options = _parser().parse(argv)
     if options.limit is not None and options.limit < 1:
         raise UsageError(f"--limit {options.limit}: a number of rows of each source, at least 1")
     mixture = find_mixture(options.mixture, options.mixtures)
@@ -52,8 +52,8 @@ def run(argv: Sequence[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="harness-train data", description=__doc__)
+def _parser() -> Parser:
+    parser = Parser(prog="harness-train data", description=__doc__)
     parser.add_argument("mixture", metavar="MIXTURE", help="a name in mixtures.yaml")
     parser.add_argument("--data", type=Path, metavar="DIR", help="holds ORG/NAME/CONFIG/SPLIT")
     parser.add_argument("--out", type=Path, metavar="DIR", help="the folder to make")

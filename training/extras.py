@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from importlib import metadata
 
+from harness.checkout import how_to_install, how_to_train, in_checkout
 from harness.errors import TrainingError
 from harness.step_options import options_class
 from harness.zoo import ModelSpec, Zoo
@@ -37,12 +38,13 @@ def check_installed(model: str, kinds: Iterable[str]) -> None:
         TrainingError: names the packages and the command that installs them.
     """
     if lacking := missing(kinds):
-        extras = ",".join(extras_of(lacking))
-        how = f"`pip install '{DISTRIBUTION}[{extras}]'`" if extras else "pip"
+        extras = extras_of(lacking)
+        how = "; ".join(map(how_to_install, extras)) or f"pip install {' '.join(lacking)}"
+        if in_checkout():
+            how = f"`{how_to_train(model)}` installs what it needs, as does {how}"
         raise TrainingError(
             f"{model} cannot be built: {' and '.join(lacking)} "
-            f"{'is' if len(lacking) == 1 else 'are'} not installed. `make train MODEL={model}` "
-            f"installs what it needs; outside the repository, {how} does"
+            f"{'is' if len(lacking) == 1 else 'are'} not installed: {how}"
         )
 
 

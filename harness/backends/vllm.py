@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.backends.backend import BackendFacts, LoadOptions
 from harness.chat_template import render_as_lm_eval
+from harness.checkout import how_to_install
 from harness.errors import UsageError, WeightsError
 from harness.types import (
     Answer,
@@ -34,10 +35,6 @@ TOGETHER = 256
 MOST_CHOICES = 128
 """Tokens whose log-probabilities vLLM 0.30 gives in one place."""
 SEED = 1234
-INSTALL = (
-    "the backend vllm needs the package vllm, which is not installed: "
-    "pip install 'lineup-harness[vllm]' (its own environment: it pins torch itself)"
-)
 
 
 class VllmBackend:
@@ -204,7 +201,10 @@ def load(options: LoadOptions) -> VllmBackend:
     try:
         from vllm import LLM, SamplingParams  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
-        raise UsageError(INSTALL) from None
+        raise UsageError(
+            "the backend vllm needs the package vllm, which is not installed: "
+            f"{how_to_install('vllm')} (it pins torch itself)"
+        ) from None
     from transformers import AutoConfig
 
     from harness.engine.encoding import Encoder

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from harness.commands.compare_pages import Compared, write_pages
 from harness.commands.eval_command import runs_folder
-from harness.commands.stored import advice_for, runs_of, stored_runs, tell_of_newer
+from harness.commands.stored import advice_for, check_known, runs_of, stored_runs, tell_of_newer
 from harness.compare import Comparison, StoredRun, compare_runs
 from harness.distance import distances, is_unmeasured
 from harness.errors import IncomparableRuns, RecordError, UnknownName, UsageError
@@ -40,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
                 "by their ids (`harness list runs`)"
             )
     stored, zoo = stored_runs(runs_folder(options)), load_zoo(options.zoo)
+    check_known(names, stored, zoo, options)
     candidates = [runs_of(name, stored, zoo, options) for name in names]
     tasks = _tasks(options.tasks, candidates)
     base, models = _chosen(candidates, tasks)

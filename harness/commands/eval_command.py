@@ -27,7 +27,7 @@ from harness.job import Job, make_job
 from harness.openai_api import options as server_options
 from harness.openai_api.server import make_server
 from harness.openai_api.spending import Spending
-from harness.presence import presence
+from harness.presence import models_folder, presence
 from harness.progress import note
 from harness.records import Run, Settings
 from harness.run_folder import RunFolder, remove_unbegun
@@ -55,6 +55,8 @@ def run(options: argparse.Namespace) -> int:
         terms = _terms(settings, options, spending)
         jobs.append(make_job(spec, zoo, catalog, settings, options.models_dir, terms))
     _check_servers(jobs, options)
+    if any(job.terms is None and not job.spec.served for job in jobs):
+        models_folder(options.models_dir)
     if options.check:
         return 0
     if options.missing:
@@ -105,6 +107,16 @@ def _check_servers(jobs: Sequence[Job], options: argparse.Namespace) -> None:
             f"--executor {options.executor}: {', '.join(served)} is asked of a server, which has "
             "its own workers: leave --executor out"
         )
+    terms = [
+        f"--{name.replace('_', '-')}"
+        for name in (*server_options.TERMS, *server_options.COST)
+        if getattr(options, name) is not None
+    ]
+    if terms and not served:
+        raise UsageError(
+            f"{', '.join(terms)}: only the backend api (--base-url) is asked on these terms, not "
+            f"{jobs[0].settings.backend}: leave them out"
+        )
     if options.served_model and len(jobs) > 1:
         raise UsageError("--served-model names one model: score them one by one with --model")
 
@@ -147,6 +159,11 @@ def _all_stopped(attempts: Sequence[Attempt], options: argparse.Namespace) -> st
 
 def _model_names(options: argparse.Namespace, earlier: Run | None) -> list[str]:
     if options.models is None:
+        if "," in (options.model or ""):
+            raise UsageError(
+                f"--model {options.model}: one model is named here; several: harness eval --models "
+                f"{options.model} (make: ARGS='--models {options.model}')"
+            )
         return [earlier.model.name if earlier else options.model or DEFAULT_MODEL]
     if options.model:
         raise UsageError("--model and --models exclude each other: choose one")

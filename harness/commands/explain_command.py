@@ -7,7 +7,7 @@ import argparse
 import msgspec
 
 from harness.commands.eval_command import runs_folder
-from harness.commands.stored import advice_for, runs_of, stored_runs, tell_of_newer
+from harness.commands.stored import advice_for, check_known, runs_of, stored_runs, tell_of_newer
 from harness.compare import StoredRun
 from harness.errors import IncomparableRuns, UnknownName, UsageError
 from harness.explain import explain, is_explained
@@ -18,6 +18,7 @@ from harness.zoo import load_zoo
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
     stored, zoo = stored_runs(runs_folder(options)), load_zoo(options.zoo)
+    check_known([options.base, options.model], stored, zoo, options)
     bases, models = (runs_of(name, stored, zoo, options) for name in (options.base, options.model))
     base, model = _chosen(bases, models, options.task)
     tell_of_newer(base, bases)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from harness.checkout import how_to_eval
 from harness.commands.eval_command import runs_folder
 from harness.commands.show_command import last_run
 from harness.commands.stored import runs_of, stored_runs
@@ -88,7 +89,7 @@ def _chosen(options: argparse.Namespace) -> list[StoredRun]:
                 note(f"left out: run {each.run.id} is {each.run.status}")
         if not complete:
             raise RecordError(
-                f"no complete run under {runs}: score a model first, with `make eval`"
+                f"no complete run under {runs}: score a model first, with `{how_to_eval()}`"
             )
         return complete
     zoo = load_zoo(options.zoo)

@@ -14,6 +14,7 @@ import msgspec
 
 from harness.asking import Spent, ask_about, scored_rows
 from harness.catalog import load_catalog
+from harness.checkout import how_to_accept
 from harness.commands.eval_command import journals_folder, runs_folder
 from harness.commands.stored import advice_for, runs_of, stored_runs, tell_of_newer
 from harness.compare import StoredRun
@@ -41,6 +42,7 @@ from harness.zoo import load_zoo
 
 def run(options: argparse.Namespace) -> int:
     """Run the command: 0 go on, 1 it fails, 2 wrong use, 3 too few docs."""
+    _check_asked(options)
     policy = load_policy(options.policy, options.profile)
     baselines = Path(options.reports) / "baselines"
     try:
@@ -51,10 +53,21 @@ def run(options: argparse.Namespace) -> int:
             raise
         raise RecordError(
             f"{error}\nThe baseline is damaged. Restore it (git checkout -- {place}), or make one "
-            f"anew: make accept-baseline MODEL={options.baseline}"
+            f"anew: {how_to_accept(options.baseline)}"
         ) from None
     _publish(outcome, options)
     return outcome.exit_code
+
+
+def _check_asked(options: argparse.Namespace) -> None:
+    """Refuse folders that nothing would be read from: they are believed to be."""
+    given = [name for name in ("data", "models_dir") if getattr(options, name) is not None]
+    if given and not options.sequential:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError(
+            f"{flags}: only --sequential asks the model and reads a folder for it; otherwise runs "
+            "are compared as they were scored: add it, or leave the folder out"
+        )
 
 
 def _held_against_baseline(baselines: Path, policy: Policy, options: argparse.Namespace) -> Outcome:

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.tree import Tree
 
 from harness.catalog import Catalog, load_catalog
+from harness.checkout import how_to_eval
 from harness.errors import RecordError
 from harness.lineage import Lineage
 from harness.presence import Presence, presence
@@ -45,7 +46,9 @@ def run(options: argparse.Namespace) -> int:
         if options.json:
             _print_json(runs)
         else:
-            console.print(_table(runs) if runs else "no runs yet: `make eval` makes the first")
+            console.print(
+                _table(runs) if runs else f"no runs yet: `{how_to_eval()}` makes the first"
+            )
     else:
         catalog = load_catalog(options.tasks_dir)
         rows = _task_rows(catalog) if options.what == "tasks" else _suite_rows(catalog)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.catalog import Catalog, load_catalog
+from harness.checkout import how_to_eval
 from harness.errors import RecordError, UsageError, closest
 from harness.progress import note
 from harness.published import load_published
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
             near = closest(options.model, {record.model.name for record in finished})
         raise RecordError(
             f"no finished run{of_model}{near} (looked in {Path(options.reports) / 'runs'}); "
-            "score a model first, with `harness eval` or `make eval`"
+            f"score a model first, with `{how_to_eval()}`"
         )
     pages = _all_pages(readable, options)
     written = publish_reports(options.reports, pages)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from rich.console import Console
 
+from harness.checkout import how_to_eval
 from harness.errors import IncomparableRuns, RecordError, UnknownName, UsageError
 from harness.marks import Mark, by_doc, read_marks
 from harness.progress import note
@@ -64,13 +65,13 @@ def last_run(runs: Path) -> tuple[RunFolder, Run]:
             return folder, folder.read()
         except RecordError as error:
             note(f"left out: {error}")
-    raise RecordError("none of the runs can be read: score a model again, with `make eval`")
+    raise RecordError(f"none of the runs can be read: score a model again, with `{how_to_eval()}`")
 
 
 def _folders(runs: Path) -> dict[str, RunFolder]:
     known = {path.name: RunFolder(path) for path in list_runs(runs)}
     if not known:
-        raise RecordError(f"no runs under {runs}: score a model first, with `make eval`")
+        raise RecordError(f"no runs under {runs}: score a model first, with `{how_to_eval()}`")
     return known
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from harness.checkout import how_to_eval, in_checkout
 from harness.commands.eval_command import runs_folder
 from harness.compare import StoredRun
 from harness.errors import RecordError, UnknownName, UsageError
@@ -46,6 +47,25 @@ def stored_runs(runs: Path) -> list[StoredRun]:
     return sorted(stored, key=lambda each: (each.run.created, each.run.id), reverse=True)
 
 
+def check_known(
+    names: Sequence[str], stored: Sequence[StoredRun], zoo: Zoo, options: argparse.Namespace
+) -> None:
+    """Look all names up, before one of them is told that it has no run.
+
+    Raises:
+        UnknownName: there is neither a run nor a model of that name.
+        RecordError: the run cannot be read.
+    """
+    runs = runs_folder(options)
+    models = {*zoo.models, *(each.run.model.name for each in stored)}
+    known = {*models, *(id for each in stored for id in (each.run.id, each.folder.path.name))}
+    for name in names:
+        if name not in known:
+            if RunFolder(runs / name).path in list_runs(runs):
+                RunFolder(runs / name).read()  # raises: it is not among those that could be read
+            raise UnknownName("model or run", name, known, f"the registry and {runs}")
+
+
 def runs_of(
     name: str, stored: Sequence[StoredRun], zoo: Zoo, options: argparse.Namespace
 ) -> list[StoredRun]:
@@ -69,14 +89,9 @@ def runs_of(
     complete = [each for each in of_model if each.run.status == "complete"]
     if complete:
         return complete
-    if not of_model and name not in zoo.models:
-        if RunFolder(runs / name).path in list_runs(runs):
-            RunFolder(runs / name).read()  # raises: it is not among those that could be read
-        models = {*zoo.models, *(each.run.model.name for each in stored)}
-        known = {*models, *(each.folder.path.name for each in stored)}
-        raise UnknownName("model or run", name, known, f"the registry and {runs}")
+    check_known([name], stored, zoo, options)
     done = next((each.run for each in stored if each.run.status == "complete"), None)
-    command = f"make eval MODEL={shlex.quote(name)}" if done is None else _make_eval(name, done)
+    command = how_to_eval(name) if done is None else _make_eval(name, done)
     raise RecordError(f"{name} has no complete run under {runs}. This makes one: {command}")
 
 
@@ -128,9 +143,10 @@ def _one_reference(base: Run, model: Run, unlike: set[str]) -> str:
     root = base.model.lineage[0]
     common = root if root == model.model.lineage[0] and root not in names else NO_REFERENCE
     if common == NO_REFERENCE and PARENT in unlike:
+        named = "REFERENCE=MODEL" if in_checkout() else "--reference MODEL"
         return (
             "What both descend from is one of the two, or nothing: name a third model that both "
-            "can be held against, with REFERENCE=MODEL, or compare the other tasks with --tasks"
+            f"can be held against, with {named}, or compare the other tasks with --tasks"
         )
     first = _make_eval(names[0], base, run_as=base, reference=common)
     second = _make_eval(names[1], base, run_as=model, reference=common)
@@ -140,7 +156,7 @@ def _one_reference(base: Run, model: Run, unlike: set[str]) -> str:
 def _make_eval(
     model: str, like: Run, run_as: Run | None = None, reference: str | None = None
 ) -> str:
-    """The `make eval` that asks a model what another run asked.
+    """The command that asks a model what another run asked: `make eval` in a checkout.
 
     Args:
         model: its name.
@@ -149,8 +165,12 @@ def _make_eval(
         reference: what it is held against instead of the other run's reference.
     """
     asked = replace(like.settings, reference=reference or like.settings.reference)
+    options = asking(model, asked, run_as.settings if run_as else None)
+    if not in_checkout():
+        words = [word for each in options if each not in _DEFAULTS for word in each if word]
+        return shlex.join(["harness", "eval", *words])
     variables, arguments = {}, []
-    for option, value in asking(model, asked, run_as.settings if run_as else None):
+    for option, value in options:
         if (name := _VARIABLES.get(option)) is None:
             arguments += [option, value] if value else [option]
         elif (option, value) not in _DEFAULTS:

@@ -10,6 +10,7 @@ from importlib import metadata
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 
+from harness.checkout import how_to_install
 from harness.doctor.finding import Finding
 
 DISTRIBUTION = "lineup-harness"
@@ -25,25 +26,15 @@ SPARED: Mapping[str, str] = {
 }
 """Dependencies that scoring the embedded default does without, and what else needs them."""
 
-EXTRAS: Mapping[str, tuple[str, str]] = {
-    "train": (
-        "models cannot be trained; int8 and nf4 models (bitsandbytes) cannot be built or loaded",
-        "",
-    ),
-    "quant": (
-        "GPTQ and AWQ models cannot be built or loaded (it brings an older numpy, 2.2.6)",
-        "make .venv/.installed-quant; outside a checkout, pip install --no-build-isolation "
-        f"'{DISTRIBUTION}[quant]'",
-    ),
-    "mlflow": ("runs cannot be logged to MLflow (harness export --format mlflow)", ""),
-    "ray": ("work cannot be spread over processes and machines (--executor ray)", ""),
-    "vllm": (
-        "vLLM cannot answer (its FastAPI and numpy are older than those of constraints.txt)",
-        f"pip install '{DISTRIBUTION}[vllm]' in an environment of its own, without constraints",
-    ),
+EXTRAS: Mapping[str, str] = {
+    "train": "models cannot be trained; int8 and nf4 ones (bitsandbytes) cannot be built or loaded",
+    "quant": "GPTQ and AWQ models cannot be built or loaded (it brings an older numpy, 2.2.6)",
+    "mlflow": "runs cannot be logged to MLflow (harness export --format mlflow)",
+    "ray": "work cannot be spread over processes and machines (--executor ray)",
+    "vllm": "vLLM cannot answer (its FastAPI and numpy are older than those of constraints.txt)",
 }
-"""Extra to what cannot be done without it, and how it is installed where plain pip is not enough.
-`make extras` prints which of them can be installed together."""
+"""Extra to what cannot be done without it. `make extras` prints which of them can be installed
+together."""
 
 VersionOf = Callable[[str], str | None]
 RequirementsOf = Callable[[str], Iterable[str]]
@@ -112,8 +103,7 @@ def package_findings(
 
 
 def _extra(extra: str, members: list[Requirement], version: VersionOf) -> Iterator[Finding]:
-    cost, how = EXTRAS[extra]
-    how = how or f"pip install '{DISTRIBUTION}[{extra}]'"
+    cost, how = EXTRAS[extra], how_to_install(extra)
     lacking = sorted(each.name for each in members if version(each.name) is None)
     if lacking:
         yield Finding("note", f"[{extra}]", f"not installed: {', '.join(lacking)}", cost, how)

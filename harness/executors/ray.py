@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from harness.checkout import how_to_install
 from harness.environment import cores
 from harness.errors import HarnessError, UsageError
 from harness.executors.pool import Worker, WorkerLost
 from harness.executors.remote import PoolExecutor
 
 DESK = "harness.executors.desk:Desk"
-INSTALL = ".venv/bin/pip install -c constraints.txt -e '.[ray]'"
 STORE_BYTES = 256 * 2**20
 """Of shared memory for a cluster that is started here: messages are all that lies in it."""
 NOBODY = "--ray-address {}: there is no cluster that answers"
@@ -147,7 +147,7 @@ def _import_ray() -> Any:
         import ray
     except ImportError:
         raise UsageError(
-            f"--executor ray needs the package ray, which is not installed: {INSTALL}"
+            f"--executor ray needs the package ray, which is not installed: {how_to_install('ray')}"
         ) from None
     return ray
 

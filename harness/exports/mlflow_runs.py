@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.checkout import how_to_install
 from harness.compare import StoredRun
 from harness.errors import HarnessError, StorageError
 from harness.exports.table import known
@@ -198,7 +199,7 @@ def _prepare() -> None:
     if missing:
         raise HarnessError(
             f"--format mlflow needs what is not installed ({', '.join(missing)}): "
-            "pip install 'lineup-harness[mlflow]'"
+            f"{how_to_install('mlflow')}"
         )
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read while it is imported
     logging.getLogger("mlflow").setLevel(logging.WARNING)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from harness.checkout import how_to_accept
 from harness.compare import StoredRun
 from harness.errors import UnknownName, UsageError
 from harness.records import Run, TaskResult
@@ -78,7 +79,7 @@ def read_baseline(baselines: Path, name: str) -> StoredRun:
         if not known:
             raise UsageError(
                 f"there is no baseline {name!r}: {baselines} holds none. This makes one of the "
-                f"newest run of {name}: make accept-baseline MODEL={name}"
+                f"newest run of {name}: {how_to_accept(name)}"
             )
         raise UnknownName("baseline", name, known, str(baselines))
     return StoredRun(folder.read(), folder)

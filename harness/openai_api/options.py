@@ -11,10 +11,15 @@ from harness.openai_api.server import KEY_VARIABLE, make_server
 from harness.openai_api.spending import Budget, Prices, Spending
 
 if TYPE_CHECKING:
+    from harness.openai_api.client import Patience
     from harness.openai_api.terms import Terms
 
 DAY = 86_400
 """Seconds."""
+TERMS = ("key_env", "at_once", "timeout", "attempts")
+"""What `add_terms` adds; ``None`` where it was not written."""
+COST = ("price_in", "price_out", "budget_requests", "budget_tokens", "budget_money")
+"""What `add_prices` and `add_budgets` add; likewise."""
 
 
 def add_terms(group: argparse._ArgumentGroup) -> None:
@@ -24,18 +29,15 @@ def add_terms(group: argparse._ArgumentGroup) -> None:
         metavar="NAME",
         help=f"environment variable that holds the key (default: {KEY_VARIABLE}, if it is set)",
     )
-    group.add_argument(
-        "--at-once", type=at_least(1), default=8, metavar="N", help="requests at a time (8)"
-    )
+    group.add_argument("--at-once", type=at_least(1), metavar="N", help="requests at a time (8)")
     group.add_argument(
         "--timeout",
         type=seconds,
-        default=120.0,
         metavar="S",
         help="seconds for an answer (120), 86,400 at most",
     )
     group.add_argument(
-        "--attempts", type=at_least(1), default=6, metavar="N", help="times to ask, at most (6)"
+        "--attempts", type=at_least(1), metavar="N", help="times to ask, at most (6)"
     )
 
 
@@ -86,15 +88,23 @@ def terms(
     Raises:
         UsageError: the address or the key is none; or prices are missing.
     """
-    from harness.openai_api.client import Patience
     from harness.openai_api.terms import Terms
 
     return Terms(
         make_server(url, model, options.key_env),
-        Patience(timeout=options.timeout, attempts=options.attempts),
-        options.at_once,
+        patience(options),
+        options.at_once or Terms.at_once,
         budget(options),
         spending,
+    )
+
+
+def patience(options: argparse.Namespace) -> Patience:
+    """How long and how often a question is asked, by the options of `add_terms`."""
+    from harness.openai_api.client import Patience
+
+    return Patience(
+        timeout=options.timeout or Patience.timeout, attempts=options.attempts or Patience.attempts
     )
 
 

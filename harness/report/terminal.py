@@ -11,6 +11,7 @@ from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
 
+from harness.checkout import how_to_eval
 from harness.records import Run, TaskResult
 from harness.report.answer_words import TITLE, answer_phrases, answer_sureness, plain
 from harness.report.board import Cell, Leaderboard, Section
@@ -45,7 +46,7 @@ def print_leaderboard(board: Leaderboard, console: Console) -> None:
     """Print the leaderboard: one table if the terminal is wide enough, else a line per result."""
     sections = [section for section in (board.benchmarks, board.samples) if section.rows]
     if not sections:
-        say(console, "No run has a finished task yet: `make eval` scores a first model.")
+        say(console, f"No run has a finished task yet: `{how_to_eval()}` scores a first model.")
     _answer(board.benchmarks, console)
     for section in sections:
         if not console.is_terminal:

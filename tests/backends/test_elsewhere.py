@@ -269,6 +269,9 @@ def test_a_suite_leaves_out_what_a_server_cannot_be_asked(
         ([*LM_EVAL_HF, "peft=stranger/adapter"], "runs their code"),
         (["--model", "tiny", "--backend", "lm_eval", "--lm-eval-model", "dumy"], "'dummy'"),
         (["--model", "tiny", "--backend", "lm_eval", "--lm-eval-model", "dummy"], "pretrained"),
+        ([*LM_EVAL_HF, "a=b", "--budget-requests", "1"], "--budget-requests: only the backend api"),
+        ([*LM_EVAL_HF, "a=b", "--key-env", "NO_KEY", "--at-once", "8"], "--key-env, --at-once: on"),
+        (["--model", "tiny", "--price-in", "1", "--price-out", "1"], "these terms, not hf: leave"),
     ],
 )
 def test_what_cannot_be_is_refused(

@@ -123,5 +123,5 @@ def test_chats_are_rendered_with_bounds(tiny_model: Path) -> None:
 
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vllm is installed")
 def test_without_the_package_the_error_says_how_to_install_it(tiny_model: Path) -> None:
-    with pytest.raises(UsageError, match=r"pip install 'lineup-harness\[vllm\]'"):
+    with pytest.raises(UsageError, match=r"pip install -e '\.\[vllm\]'"):
         load_backend("vllm", LoadOptions(tiny_model, tiny_model))

@@ -71,7 +71,7 @@ def test_without_mlflow_the_install_line_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(HarnessError, match=r"pip install 'lineup-harness\[mlflow\]'"):
+    with pytest.raises(HarnessError, match=r"pip install .* -e '\.\[mlflow\]'"):
         log_runs([], str(tmp_path / "m.db"))
     assert not list(tmp_path.iterdir())
 

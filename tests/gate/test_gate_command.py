@@ -532,6 +532,12 @@ def test_unknown_baselines_and_damaged_ones_are_named(
     assert code == 2 and "unknown option --basline: did you mean '--baseline'" in err
 
 
+@pytest.mark.parametrize("option", ["--data", "--models-dir"])
+def test_a_folder_that_nothing_is_read_from_is_refused(harness: Command, option: str) -> None:
+    code, _, err = harness("gate", "--model", "tiny", "--baseline", "other", option, "/nosuch")
+    assert code == 2 and f"{option}: only --sequential asks the model" in err
+
+
 @pytest.mark.usefixtures("baseline")
 def test_a_model_does_not_pass_by_not_answering(store: Store, gate: Gate) -> None:
     """Of 500 docs 400 have no score: 200 of them were right, 20 points of 1,000."""

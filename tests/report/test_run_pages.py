@@ -180,11 +180,11 @@ def test_pages_of_an_unknown_run_are_wrong_use(
 ) -> None:
     assert main(["report", "--pages", "chold", "--reports", str(reports)]) == 2
     assert "unknown model or run 'chold': did you mean 'child'?" in capsys.readouterr().err
-    for name in ("child", ""):
-        assert main(["report", "--pages", name, "--suite", "card"]) == 2
-        assert "leave --pages and --tokens out" in capsys.readouterr().err
-    assert main(["report", "--pages", "", "--reports", str(reports)]) == 2
-    assert "--pages names no run" in capsys.readouterr().err
+    assert main(["report", "--pages", "child", "--suite", "card"]) == 2
+    assert "leave --pages and --tokens out" in capsys.readouterr().err
+    for name, said in (("", "--pages is empty"), (" ", "--pages names no run")):
+        assert main(["report", "--pages", name, "--reports", str(reports)]) == 2
+        assert said in capsys.readouterr().err
     record = reports / "runs" / "child" / "run.json"
     record.write_text(record.read_text("utf-8").replace('"schema": ', '"schema": 99'), "utf-8")
     assert main(["report", "--pages", "child", "--reports", str(reports)]) == 1

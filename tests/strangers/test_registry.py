@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from harness.errors import HarnessError, RegistryError
 from harness.lock import read_lock
 from harness.presence import presence
 from harness.sources import resolve
+from harness.task import Task
 from harness.zoo import load_zoo
+from tests.conftest import REPOSITORY, Command
 
 ROOT = "models:\n  m:\n    family: f\n    stage: base\n    source: {path: x}\n"
 LAUGHS = "".join(f"  - &a{n} [{', '.join([f'*a{n - 1}' if n else 'x'] * 10)}]\n" for n in range(10))
@@ -113,20 +116,45 @@ def test_no_name_is_a_path(entry: str, name: str, tmp_path: Path) -> None:
     [
         (f"tasks:\n{LAUGHS}", "more than 100,000 values"),
         ("tasks: " + "[" * 200_000, "nested deeper than 50"),
-        ("tasks: [{task: t, limit: " + "9" * 6_000 + "}]", "broken YAML"),
-        ("tasks: [!!python/object/apply:os.mkdir [was-run]]", "broken YAML"),
-        ("tasks: [2001-99-99]", "broken YAML"),
-        ("tasks: [[" + "x, " * 9_000 + "]]", r"got \['x', 'x'"),
+        ("tasks: [{task: t, limit: " + "9" * 6_000 + "}]", r"'9{100}\.\.\.' is not readable"),
+        ("tasks: [!!python/object/apply:os.mkdir [was-run]]", "a task of the suite is a value of"),
+        ("tasks: [2001-99-99]", "2001-99-99 is a date, not a text"),
+        ("tasks: [[" + "x, " * 9_000 + "]]", "a task of the suite is a list; a name or a mapping"),
+        ("tasks: [t]\ntasks: [t]\n", r"s\.yaml:2: 'tasks' is written twice"),
+        ("tasks:\n- t\n- {task: t, num_fewshot: 2}\n", r"s\.yaml:3: .*t is named twice: one run"),
+        ("tasks: []", "tasks: the list is empty: name a task"),
+        ("tasks: {task: t}", "a mapping stands where a list is needed"),
+        ("about: x", "the key 'tasks' is missing"),
+        ("tasks: [{task: t, limt: 3}]", "unknown key 'limt' in a task of the suite: did you mean"),
+        ("tasks: [{task: t, limit: 0}]", "limit: 0 is no whole number of 1 or more"),
+        ("tasks: [{task: t, num_fewshot: true}]", "num_fewshot: True is no whole number of 0 or"),
+        ("tasks: [t]\nsamples: 1", "samples: 1 is neither true nor false"),
     ],
-)
+)  # fmt: skip
 def test_a_hostile_suite_is_refused(
     text: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("s.yaml").write_text(text, "utf-8")
     with pytest.raises(RegistryError, match=says) as caught:
-        _read_suite(Path("s.yaml"), {})
+        _read_suite(Path("s.yaml"), {"t": Task("t", None, (), lambda task, context: None, "")})  # type: ignore[arg-type,return-value]
     assert len(str(caught.value)) < 1_000 and not Path("was-run").exists()
+
+
+def test_a_suite_that_is_read_loosely_elsewhere_ends_with_2(
+    harness: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = shutil.copytree(REPOSITORY / "tasks", tmp_path / "tasks")
+    monkeypatch.setenv("HARNESS_TASKS", str(tasks))
+    words = ("eval", "--model", "tiny", "--suite", "mine", "--samples", "--check")
+    (tasks / "suites/mine.yml").write_text("tasks: [arc_easy]\n", "utf-8")
+    code, _, told = harness(*words)
+    assert code == 2 and "suites/mine.yml is not read: name it mine.yaml" in told
+    (tasks / "suites/mine.yaml").write_text("tasks: [arc_easy, {task: arc_easy}]\n", "utf-8")
+    code, _, told = harness(*words)
+    assert code == 2 and "suites/mine.yaml:1: a task of the suite: task: arc_easy is named" in told
+    (tasks / "suites/mine.yaml").write_text("about: mine\ntasks: [arc_easy]\n", "utf-8")
+    assert harness(*words)[0] == 0
 
 
 def test_a_hostile_lock_file_is_refused(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from harness.errors import DataError, HarnessError, UsageError
 from harness.openai_api.chat import Chat
 from harness.openai_api.options import at_least, not_below, prices
 from harness.openai_api.reply import SILENT
+from harness.parser import Parser
 from harness.progress import note
 from harness.report.wording import counted
 from harness.zoo import load_zoo
@@ -41,7 +42,7 @@ def run(arguments: Sequence[str]) -> int:
             written.
     """
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse(arguments)
     _check_asked(options, parser)
     shared.check_out(options.out, [Path(options.questions)], (REPLIES,))
     if options.out.suffix != ".jsonl":
@@ -58,8 +59,8 @@ def run(arguments: Sequence[str]) -> int:
     return _from_registry(options, questions, sampling)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="harness-train answers",
         description="Samples several answers to each question, of a registered model or, with "
         "--endpoint, of an OpenAI-compatible server's; harness-train rank ranks them.",

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.openai_api.client import Patience
-from harness.openai_api.options import add_prices, add_terms, at_least
+from harness.openai_api.options import add_prices, add_terms, at_least, patience
 from harness.openai_api.server import make_server
 from harness.openai_api.spending import Budget
 from harness.openai_api.terms import Terms
@@ -52,8 +51,8 @@ def terms(options: argparse.Namespace) -> Terms:
     """
     return Terms(
         make_server(options.endpoint, options.model, options.key_env),
-        Patience(timeout=options.timeout, attempts=options.attempts),
-        options.at_once,
+        patience(options),
+        options.at_once or Terms.at_once,
         Budget(options.budget_requests, options.budget_tokens),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from harness.errors import DataError
 from harness.openai_api.options import at_least, not_below, prices
 from harness.openai_api.server import Server
 from harness.openai_api.spending import Prices
+from harness.parser import Parser
 from harness.progress import note
 from harness.report.wording import counted
 from harness.storage import write_atomic
@@ -34,7 +34,7 @@ def run(arguments: Sequence[str]) -> int:
         HarnessError: it cannot be done; or not all questions were ranked, although the files of
             those that were are written.
     """
-    options = _parser().parse_args(arguments)
+    options = _parser().parse(arguments)
     inputs = [*options.answers, *([options.constitution] if options.constitution else [])]
     shared.check_out(options.out, inputs, (CARD, REPLIES))
     terms, priced = shared.terms(options), prices(options)
@@ -73,8 +73,8 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="harness-train rank",
         description="A judge ranks the answers to each question twice, under a written "
         "constitution; pairs that both rankings agree on become preference rows.",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.backends.backend import Backend, LoadOptions, load_backend
+from harness.checkout import how_to_train
 from harness.environment import describe_environment
 from harness.errors import UsageError, WeightsError
 from harness.final_number_task import STOPS
@@ -56,7 +57,7 @@ def check(model: Registered) -> None:
     if model.spec.judges:
         raise UsageError(f"{name} judges answers and gives none; name a language model")
     if presence(model.spec, model.zoo, model.models_dir).state == "not built":
-        raise UsageError(f"{name} is not built yet: `make train MODEL={name}` builds it")
+        raise UsageError(f"{name} is not built yet: `{how_to_train(name)}` builds it")
 
 
 def sample(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
+from harness.checkout import how_to_mix
 from harness.data_card import DataCard, read_card
 from harness.errors import DataError, UnknownName, UsageError
 from harness.prepared import cache_folder
@@ -49,10 +50,7 @@ def rows_file(name: str) -> Path:
     mixture, _, split = name.partition("/")
     card = card_of(name)
     if card is None:
-        raise DataError(
-            f"the mixture {mixture} is not made yet: "
-            f"`make data MIXTURE={mixture} DATA=dir` makes it"
-        )
+        raise DataError(f"the mixture {mixture} is not made yet: `{how_to_mix(mixture)}` makes it")
     files = {each.name: each for each in card.splits}
     if not split and len(files) > 1:
         raise UsageError(
@@ -66,7 +64,7 @@ def rows_file(name: str) -> Path:
     if not _described(path, files[split].sha256):
         raise DataError(
             f"{path} is missing, or not the file that the card of {mixture} describes: "
-            f"`make data MIXTURE={mixture} DATA=dir` makes it again"
+            f"`{how_to_mix(mixture)}` makes it again"
         )
     return path
 
