@@ -74,8 +74,11 @@ help: ## Show this list
 
 setup: .venv/.installed ## Install everything into .venv
 
-# MODEL has a default, which gives way to several.
-ONE = $(if $(or $(filter MODEL,$(GIVEN)),$(if $(filter --models --models=%,$(ARGS)),,y)),--model "$$MODEL")
+# MODEL has a default, which gives way to several: ARGS="--models a,b".
+COMMA := ,
+SEVERAL = $(if $(filter MODEL,$(GIVEN)),,$(subst $(COMMA), ,$(patsubst --models=%,%,$(filter \
+	--models=%,$(subst --models ,--models=,$(ARGS))))))
+ONE = $(if $(SEVERAL),,--model "$$MODEL")
 EVAL = $(BIN)/harness eval $(ONE) $(call flag,SUITE,--suite) $(call flag,TASKS,--tasks) \
 	$(call flag,LIMIT,--limit) $(call flag,DATA,--data) $(call flag,MODELS,--models-dir) \
 	$(call flag,DTYPE,--dtype) $(call flag,BACKEND,--backend) $(call flag,BASE_URL,--base-url) \
@@ -90,10 +93,11 @@ EXTRAS = for need in $$needs; do if [ "$$need" != build ]; then $(AGAIN) .venv/.
 
 # What the command line asks for is looked up before minutes of building, not after them.
 eval: .venv/.installed ## Score MODEL (default: smol) on TASKS or SUITE, building it if it is missing
-	@set -e; needs=$(if $(BASE_URL),,$$($(TRAIN) --needs -- "$$MODEL")); \
-	case " $$needs " in *" build "*) $(EVAL) $(ARGS) --check;; esac; \
-	$(EXTRAS); \
-	case " $$needs " in *" build "*) $(TRAIN) -- "$$MODEL";; esac; \
+	@set -e; for model in $(if $(BASE_URL),,$(or $(SEVERAL),"$$MODEL")); do \
+		needs=$$($(TRAIN) --needs -- "$$model"); \
+		case " $$needs " in *" build "*) $(EVAL) $(ARGS) --check;; esac; \
+		$(EXTRAS); \
+		case " $$needs " in *" build "*) $(TRAIN) -- "$$model";; esac; done; \
 	others=$$($(EVAL) $(ARGS) --missing); \
 	for other in $$others; do \
 		needs=$$($(TRAIN) --needs -- "$$other"); $(EXTRAS); $(TRAIN) -- "$$other"; done; \

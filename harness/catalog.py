@@ -179,7 +179,7 @@ def _read_suite(path: Path, tasks: Mapping[str, Task]) -> Suite:
         choices[choice.task] = choice
     if not choices:
         raise top.error("tasks", "the list is empty: name a task (`harness list tasks`)")
-    about, samples = top.text("about", ""), top.flag("samples", False)
+    about, samples = _text(top, "about"), top.flag("samples", False)
     return Suite(path.stem, about, tuple(choices.values()), samples, str(path))
 
 
@@ -188,8 +188,13 @@ def _read_choice(entry: Table, tasks: Mapping[str, Task]) -> TaskChoice:
     name = entry.text("task")
     if not name.startswith(LM_EVAL_PREFIX) and name not in tasks:
         raise UnknownName("task", name, tasks, entry.at("task"))
-    primary = entry.text("primary") if "primary" in entry else None
+    primary = _text(entry, "primary") or None
     return TaskChoice(name, _number(entry, "num_fewshot", 0), _number(entry, "limit", 1), primary)
+
+
+def _text(table: Table, key: str) -> str:
+    """The text under a key that may be left out or empty."""
+    return table.text(key) if key in table and table.scalar(key) not in (None, "") else ""
 
 
 def _number(entry: Table, key: str, least: int) -> int | None:

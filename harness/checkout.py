@@ -5,6 +5,7 @@ plain ones of an installed wheel, where there is no Makefile.
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 
 from harness import __version__
@@ -54,10 +55,15 @@ def how_to_install(extra: str) -> str:
     """
     alone = " in an environment of its own, without constraints"
     if in_checkout():
-        if extra in _BY_MAKE:
-            return f"make .venv/.installed-{extra}"
         if extra == "vllm":
             return f"pip install -e '.[vllm]'{alone}"
+        # What make sets up; of another environment, .venv's pip would install past it.
+        if Path(sys.prefix).resolve() != (PACKAGE.parent / ".venv").resolve():
+            # gptqmodel needs an older numpy than the other packages are tested with.
+            options = "--no-build-isolation" if extra == "quant" else "-c constraints.txt"
+            return f"pip install {options} -e '.[{extra}]'"
+        if extra in _BY_MAKE:
+            return f"make .venv/.installed-{extra}"
         return f".venv/bin/pip install -c constraints.txt -e '.[{extra}]'"
     if extra == "vllm":  # of its own: where no index knows the name, the wheel itself does
         return f"pip install './lineup_harness-{__version__}-py3-none-any.whl[vllm]'{alone}"

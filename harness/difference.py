@@ -139,6 +139,8 @@ def metric_difference(
         filled = zero_one_difference(made, first, second, found.groups, found.clusters)
         still_wrong = _other_wrong(metric, found.pairs, first, second, 0.0 if better else 1.0)
         assert filled.flips is not None
+        if not is_ordered(metric):  # neither answer is the right one
+            return replace(filled, flips=None, p_mcnemar=None)
         return replace(filled, flips=replace(filled.flips, still_wrong=still_wrong))
     if found.kind == "sums":
         tested = _of_sums(found.base, found.model, unit, found.clusters)
@@ -146,7 +148,8 @@ def metric_difference(
     change = found.model[:, 0] - found.base[:, 0]
     if found.kind == "macro":
         tested = _of_macro(change, found.groups or [], found.clusters)
-        return _filled(made, found.values, tested, unit)
+        of_groups = "score" if "score" in (recorded[0].unit, recorded[1].unit) else unit
+        return _filled(made, found.values, tested, of_groups)
     # A mean is called a proportion after the values of one side, before both were seen.
     of_numbers = "score" if unit == "proportion" else unit
     return _filled(made, found.values, _of_numbers(change, found.clusters), of_numbers)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness.compare import Comparison, StoredRun
 from harness.difference import Difference
+from harness.metrics.metric import is_ordered
 from harness.speed import As
 from harness.stats import Interval
 from harness.types import Estimate
@@ -52,7 +53,7 @@ def pareto(
     """Put models beside their base.
 
     The quality is that of all accuracy tasks together, or of the only task; ``None`` where there
-    are several and they cannot be pooled, or a value is undefined.
+    are several and they cannot be pooled, a value is undefined, or neither end of it is better.
 
     Args:
         base: what the models were compared with.
@@ -61,7 +62,11 @@ def pareto(
         decode: tokens a second, by weights and dtype.
     """
     found = [each.lead for each in comparisons]
-    qualities = [each for each in found if each is not None and each.delta.value is not None]
+    qualities = [
+        each
+        for each in found
+        if each is not None and each.delta.value is not None and is_ordered(each.metric)
+    ]
     if len(qualities) < len(models) or not models:
         return None
     points = [Point(base.run.model.name, 0.0, (0.0, 0.0), *_costs(base, decode))]

@@ -31,7 +31,8 @@ class Parser(argparse.ArgumentParser):
         """Raise `UsageError`; argparse would print its usage and end the process."""
         marker = "unrecognized arguments: "
         if message.startswith(marker):
-            message = self._not_taken(message.removeprefix(marker).split()[0])
+            words = message.removeprefix(marker).split()
+            message = self._not_taken(words[0]) if words else "an empty word is no argument"
         raise UsageError(f"{message} (see `{self.prog} --help`)")
 
     def _check_options(self, words: Sequence[str]) -> None:

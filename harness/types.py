@@ -25,6 +25,8 @@ JSON value a corpus metric of lm-eval aggregates, such as ``(reference, predicti
 Verdict = Literal["better", "worse", "changed", "no difference seen", "not tested"]
 """What a paired test says of a difference; ``changed`` where neither end of a metric is the better
 one."""
+SURE: tuple[Verdict, ...] = ("better", "worse", "changed")
+"""Verdicts of a difference that is surely there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from harness.compare import Comparison, StoredRun, compare_runs
 from harness.difference import Difference, judged
 from harness.paired import holm
 from harness.same_work import paired_tasks
+from harness.types import SURE
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,12 @@ class Waterfall:
     family: int
 
     def moves(self, task: str) -> list[tuple[Step, Difference]]:
-        """The steps that surely made a task better or worse."""
+        """The steps that surely made a task better or worse, or changed it."""
         return [
             (step, each)
             for step in self.steps
             for each in step.differences
-            if each.task == task and each.verdict in ("better", "worse")
+            if each.task == task and each.verdict in SURE
         ]
 
 

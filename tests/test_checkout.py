@@ -35,10 +35,20 @@ PLAIN = {
 }
 
 
-def test_an_extra_of_a_checkout_keeps_to_its_pins() -> None:
+def test_an_extra_of_a_checkout_keeps_to_its_pins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.prefix", str(REPOSITORY / ".venv"))
     assert {extra: checkout.how_to_install(extra) for extra in MAKES} == MAKES
     targets = (REPOSITORY / "Makefile").read_text("utf-8")
     assert all(f"\n{how.split()[1]}:" in targets for how in MAKES.values() if how[:5] == "make ")
+
+
+def test_an_extra_of_a_checkout_in_another_environment_goes_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.prefix", str(tmp_path))
+    assert checkout.how_to_install("train") == "pip install -c constraints.txt -e '.[train]'"
+    assert checkout.how_to_install("quant") == "pip install --no-build-isolation -e '.[quant]'"
+    assert checkout.how_to_install("vllm") == MAKES["vllm"]
 
 
 @pytest.mark.usefixtures("wheel")

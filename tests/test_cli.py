@@ -133,6 +133,7 @@ def test_data_that_is_shipped_whole_is_not_marked_as_samples(
         (["--json", "list", "models"], 2, ["--json stands before", "`harness list ... --json`"]),
         (["eval", "arc_easy"], 2, ["'arc_easy' belongs to no option", "--tasks"]),
         (["list", "models", "tasks"], 2, ["'tasks' is one too many: harness list takes one name"]),
+        (["list", "models", ""], 2, ["an empty word is no argument (see `harness list --help`)"]),
         (["explain", "a", "b", "c"], 2, ["'c' is one too many: harness explain takes 2 names"]),
         (["eval", "--model", "tiny,other"], 2, ["--models tiny,other", "make: ARGS="]),
         *(

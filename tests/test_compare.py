@@ -184,6 +184,26 @@ def test_macro_counts_subjects_and_micro_docs(tmp_path: Path) -> None:
     assert of_metric(comparison, "mmlu", "acc_macro").delta.value == pytest.approx(0.25)
 
 
+def test_a_macro_average_is_of_one_unit_whichever_side_goes_beyond_1(tmp_path: Path) -> None:
+    sides = [
+        {
+            "bias": [
+                choice_row(place, True, scores={"gap": value}, group="xy"[place % 2])
+                for place, value in enumerate(values)
+            ]
+        }
+        for values in ((0.0, 1.0, 0.5, 1.0), (0.0, 3.0, 0.5, 3.0))
+    ]
+    metrics = {"bias": [macro_mean("gap_macro", of="gap")]}
+    units = set()
+    for name, (base, model) in {"there": sides, "back": sides[::-1]}.items():
+        first = stored_run(tmp_path / name, "a", base, metrics=metrics)
+        second = stored_run(tmp_path / name, "b", model, metrics=metrics)
+        (found,) = compare_runs(first, [second])[0].differences
+        units.add(found.delta.unit)
+    assert units == {"score"}
+
+
 def test_numbers_between_are_tested_by_sign_flips(tmp_path: Path) -> None:
     values = np.random.default_rng(3).uniform(0, 1, size=12)
     base = [choice_row(i, True, scores={"acc": float(v)}) for i, v in enumerate(values)]

@@ -294,6 +294,8 @@ def test_make_takes_a_servers_address_from_the_command_line_alone(
 def test_make_hands_several_models_on_in_place_of_the_default() -> None:
     several, both = make("eval", "ARGS=--models a,b"), make("eval", "MODEL=a", "ARGS=--models b")
     assert "harness eval --model " not in several.stdout and "--models a,b" in several.stdout
+    assert "for model in a b; do" in several.stdout, "each is built if it is missing"
+    assert 'for model in "$MODEL"; do' in both.stdout
     assert 'harness eval --model "$MODEL"' in both.stdout, "harness refuses the two together"
     assert 'harness eval --model "$MODEL"' in make("eval", "ARGS=--models-dir d").stdout
 

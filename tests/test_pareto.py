@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from harness.compare import compare_runs
+from harness.metrics.accuracy import mean
 from harness.pareto import Pareto, frontier, pareto
 from harness.report.pareto_figure import pareto_svg
 from tests.compared import answers, documents, stored_run
 from tests.conftest import Command
+from tests.report.fixtures.runs import choice_row
 
 RIGHT = [1, 0] * 50
 LOST = [0] * 20 + RIGHT[20:]
@@ -79,6 +81,20 @@ def test_several_tasks_that_cannot_be_pooled_have_no_quality(tmp_path: Path) -> 
     runs = tmp_path / "reports/runs"
     rows = {"wikitext2": documents([-30.0, -31.0]), "arc_easy": answers(RIGHT)}
     base, model = (stored_run(runs, name, rows) for name in ("tiny", "other"))
+    assert pareto(base, [model], compare_runs(base, [model]), {}) is None
+
+
+def test_a_bias_score_is_no_quality(tmp_path: Path) -> None:
+    bias = mean("pct_stereotype", higher_is_better=False)
+    base, model = (
+        stored_run(
+            tmp_path / "runs",
+            name,
+            {"crows_pairs": [choice_row(0, True, scores={bias.name: 1.0})]},
+            metrics={"crows_pairs": [bias]},
+        )
+        for name in ("tiny", "other")
+    )
     assert pareto(base, [model], compare_runs(base, [model]), {}) is None
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.checkout import how_to_install
 from harness.zoo import ModelSpec
 from tests.conftest import REPOSITORY
 from tests.tiny_checkpoint import checkpoint
@@ -86,6 +87,7 @@ def test_wrong_use_is_exit_code_two(
     for words, said in (
         ([], "required: MODEL (see `harness-train --help`)"),
         (["tuned", "--plann"], "unknown option --plann: did you mean '--plan'?"),
+        (["tuned", ""], "an empty word is no argument"),
         (["tuned", "root"], "'root' is one too many: harness-train takes one name"),
         (["tuned", "--data", ""], "--data is empty: a value is missing"),
         (["data", "--limti", "3"], "unknown option --limti: did you mean '--limit'"),
@@ -137,7 +139,7 @@ def test_needs_are_words_for_a_makefile(
     assert main(["tuned", "--zoo", zoo]) == 1
     err = capsys.readouterr().err
     assert "tuned cannot be built: trl is not installed: `make train MODEL=tuned` installs" in err
-    assert "as does make .venv/.installed-train" in err
+    assert f"as does {how_to_install('train')}" in err
 
 
 def test_what_make_asks_first_imports_no_torch(zoo: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from harness.compare import StoredRun, compare_runs
 from harness.difference import Difference
+from harness.metrics.accuracy import mean
 from harness.report.waterfall import head, named, rows
 from harness.report.waterfall_figure import waterfall_svg
 from harness.report.wording import ABSENT
@@ -18,6 +19,7 @@ from harness.types import Estimate
 from harness.waterfall import Step, Waterfall, between, waterfall
 from tests.compared import answers, stored_run
 from tests.conftest import Command
+from tests.report.fixtures.runs import choice_row
 
 LINEAGE = ("tiny", "sft", "dpo", "int4")
 RIGHT = [1, 0] * 100
@@ -91,6 +93,27 @@ def test_a_task_that_a_step_lacks_is_absent_there(all_four: list[StoredRun]) -> 
     first = replace(found.steps[0], differences=found.steps[0].differences[1:])
     cells = rows(replace(found, steps=(first, *found.steps[1:])))
     assert cells[0][1] == ABSENT and cells[0][2:] == rows(found)[0][2:]
+
+
+def test_a_step_that_moved_a_bias_score_has_changed_it(tmp_path: Path) -> None:
+    bias = mean("pct_stereotype", higher_is_better=False)
+    runs = [
+        stored_run(
+            tmp_path,
+            LINEAGE[place],
+            {
+                "crows_pairs": [
+                    choice_row(doc, True, scores={bias.name: float(doc < chosen)})
+                    for doc in range(50)
+                ]
+            },
+            metrics={"crows_pairs": [bias]},
+            lineage=LINEAGE[: place + 1],
+        )
+        for place, chosen in enumerate((45, 5, 5))
+    ]
+    (said,) = named(steps_of(runs[0], runs[2], runs[1:2]))
+    assert said.startswith("crows_pairs: changed by tiny to sft (−80.00 (")
 
 
 def test_who_is_between(all_four: list[StoredRun]) -> None:

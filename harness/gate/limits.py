@@ -37,11 +37,13 @@ class Elsewhere:
         results: by task, of other runs of the same weights, run in the same way; a divergence only
             from the baseline.
         runs: by task, the id of the run that its result is of.
+        unlike: tasks that these weights were asked in other ways only, or on the shipped samples.
         probe: the last one, for a limit on speed.
     """
 
     results: Mapping[str, TaskResult] = field(default_factory=dict)
     runs: Mapping[str, str] = field(default_factory=dict)
+    unlike: frozenset[str] = frozenset()
     probe: Sequence[Speed] = ()
 
 
@@ -59,20 +61,22 @@ def measured_elsewhere(
     """
     found: dict[str, TaskResult] = {}
     of_run: dict[str, str] = {}
+    unlike: set[str] = set()
     for run in runs:
-        if _run_as(run) != _run_as(model) or run.status != "complete":
+        if run.model.weights_id != model.model.weights_id or run.status != "complete":
             continue
         for task, result in run.results.items():
-            if task in found or (result.on_samples and not base.on_samples):
+            if task in found:
                 continue
-            if PARENT not in result.others or is_from(base, result):
+            if _run_as(run) != _run_as(model) or (result.on_samples and not base.on_samples):
+                unlike.add(task)
+            elif PARENT not in result.others or is_from(base, result):
                 found[task], of_run[task] = result, run.id
-    return Elsewhere(found, of_run, probe)
+    return Elsewhere(found, of_run, frozenset(unlike - found.keys()), probe)
 
 
-def _run_as(run: Run) -> tuple[str, str, bool]:
-    """The weights, and how they were run."""
-    return run.model.weights_id, run.model.dtype, run.model.chat_template
+def _run_as(run: Run) -> tuple[str, bool]:
+    return run.model.dtype, run.model.chat_template
 
 
 def limits_of(base: Run, model: Run, policy: Policy, elsewhere: Elsewhere) -> list[Limit]:
@@ -102,16 +106,18 @@ def limits_of(base: Run, model: Run, policy: Policy, elsewhere: Elsewhere) -> li
         result = own or elsewhere.results.get(task)
         estimate = result.estimates.get(metric) if result else None
         if result is None or estimate is None or estimate.value is None:
+            how = "in another dtype or chat template, or on the samples, it was: "
             raise RecordError(
                 f"the policy limits {task} {metric}, which run {model.id} did not measure, nor "
-                f"another of its weights and settings: score {model.model.name} on {task} too"
+                f"another of its weights and settings: {how if task in elsewhere.unlike else ''}"
+                f"score {model.model.name} on {task} too"
             )
         check_unit(task, metric, limit, estimate.unit)
         better = estimate.higher_is_better
         holds = estimate.value >= limit.value if better else estimate.value <= limit.value
         from_whom = f" from {result.others[PARENT]}" if PARENT in result.others else ""
         name = f"{task} {metric}{from_whom}"
-        source = "" if own else f"run {elsewhere.runs[task]}, {result.docs:,} docs"
+        source = "" if own else f"run {elsewhere.runs[task]}, docs: {result.docs:,}"
         found.append(Limit(name, limit.unit, estimate.value, limit.value, holds, source))
     return found
 

@@ -52,7 +52,8 @@ def _of_drop(suite: ElementTree.Element, drop: Drop, told: str) -> None:
 def _of_limit(suite: ElementTree.Element, limit: Limit) -> None:
     case = _case(suite, f"limit {limit.name}")
     if not limit.holds:
-        message = f"{limit.value} is over the limit of {limit.limit:g} {limit.unit}"
+        source = f" ({limit.source})" if limit.source else ""
+        message = f"{limit.value}{source} is over the limit of {limit.limit:g} {limit.unit}"
         ElementTree.SubElement(case, "failure", message=message)
 
 

@@ -85,10 +85,10 @@ def _holds_0(delta: Estimate) -> bool:
 
 
 def _but(comparison: Comparison, lead: Difference) -> str:
-    """The tasks that surely went another way than what speaks for all."""
+    """The tasks that surely went another way than what speaks for all, or changed."""
     said: list[str] = []
     primary = [each for each in comparison.differences if each.primary]
-    for way in ("worse", "better"):
+    for way in ("worse", "better", "changed"):
         tasks = [clean(each.task) for each in primary if each.verdict == way]
         if tasks and way != lead.verdict:
             said.append(f"{way} on {', '.join(tasks)}")

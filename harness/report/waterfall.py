@@ -11,7 +11,10 @@ from harness.report.markdown import escape
 from harness.report.markdown import table as markdown_table
 from harness.report.terminal import say, table
 from harness.report.wording import ABSENT, changes, clean, metric_heading
+from harness.types import SURE
 from harness.waterfall import Step, Waterfall
+
+_MOVED = {"worse": "lost", "better": "gained", "changed": "changed"}
 
 
 def head(waterfall: Waterfall) -> list[str]:
@@ -40,8 +43,7 @@ def named(waterfall: Waterfall) -> list[str]:
     said = []
     for each in waterfall.whole:
         moves = [
-            f"{'lost' if found.verdict == 'worse' else 'gained'} by {_name(step)} "
-            f"({changes(found.delta)})"
+            f"{_MOVED[found.verdict]} by {_name(step)} ({changes(found.delta)})"
             for step, found in waterfall.moves(each.task)
         ]
         said.append(f"{clean(each.task)}: {', '.join(moves) or 'no step surely moved it'}")
@@ -100,7 +102,7 @@ def _cells(waterfall: Waterfall, differences: Sequence[Difference]) -> list[str]
 def _cell(each: Difference | None) -> str:
     if each is None or each.p is None:
         return ABSENT
-    sure = f", {each.verdict}" if each.verdict in ("better", "worse", "changed") else ""
+    sure = f", {each.verdict}" if each.verdict in SURE else ""
     return changes(each.delta) + sure
 
 

@@ -54,7 +54,7 @@ def test_an_extra_says_what_cannot_be_done_without_it() -> None:
     train = examined({name: HERE[name] for name in HERE if name != "trl"})[-1]
     assert (train.state, train.detail) == ("note", "not installed: trl")
     assert "cannot be trained" in train.cost
-    assert train.mend == "make .venv/.installed-train"
+    assert train.mend == how_to_install("train")
 
 
 def test_an_extra_outside_its_bounds_is_named() -> None:

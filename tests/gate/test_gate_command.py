@@ -420,7 +420,28 @@ def test_a_divergence_from_the_baseline_may_stand_in_another_run(
             **of_run,
         )
         assert gate()[0] == code, (of_task, of_run)
-    assert f"divergence kl from {tiny}: 0.1 (run 2026-06-01-other, 1 docs), within" in gate()[1]
+    assert f"divergence kl from {tiny}: 0.1 (run 2026-06-01-other, docs: 1), within" in gate()[1]
+
+
+def test_a_limit_that_only_another_kind_of_run_has_measured_is_named(
+    store: Store, harness: Command, gate: Gate, policy: Path, tmp_path: Path
+) -> None:
+    base = store("tiny", RIGHT, RIGHT).run.model
+    harness("accept", "tiny")
+    store("other", RIGHT, RIGHT)
+    policy.write_text(POLICY + "limits: {divergence kl: 0.2 nats/token}\n")
+    stored_run(
+        tmp_path / "reports/runs",
+        "other",
+        {"divergence": [generated_row(0, None, scores={"kl": (1.0, 10.0)}, target="")]},
+        metrics={"divergence": [per_token("kl", NATS, higher_is_better=False)]},
+        changes={"divergence": {"others": {"parent": f"tiny ({base.weights_id[:16]})"}}},
+        created="2026-06-01T12:00:00+00:00",
+        dtype="float32",
+    )
+    code, _, err = gate()
+    assert code == 1
+    assert "in another dtype or chat template" in err and "unknown task" not in err
 
 
 def test_few_passages_leave_few_degrees_of_freedom() -> None:

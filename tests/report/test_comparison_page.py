@@ -16,7 +16,7 @@ from harness.compare import Comparison, StoredRun, compare_runs
 from harness.distance import Distance
 from harness.metrics.accuracy import mean
 from harness.records import NoiseFloor
-from harness.report.comparison import by_task
+from harness.report.comparison import by_task, details
 from harness.report.comparison_page import ComparisonPage, Part, comparison_page, distance_part
 from harness.report.costs import Costs, cost_rows, cost_words, costs_of
 from harness.report.html_comparison import comparison_html, flip_bar
@@ -105,6 +105,11 @@ def test_a_bias_score_changes_and_is_neither_better_nor_worse(tmp_path: Path) ->
         verdict(both, Costs()),
     ), verdict(both, Costs())
     assert by_task(both) == "changed on crows_pairs; no difference seen on 1 of 2 tasks"
+    assert not [line for line in details(both) if "from wrong to right" in line]
+    still = {"arc_easy": answers(BASE), "piqa": answers(BASE)}
+    metrics = {"crows_pairs": [bias]}
+    pooled = compared(tmp_path / "pool", sides[0] | still, sides[1] | still, metrics=metrics)
+    assert verdict(pooled, Costs()).endswith(", but changed on crows_pairs.")
 
 
 def test_a_task_that_goes_another_way_than_the_pool_is_in_the_sentence(tmp_path: Path) -> None:

@@ -132,15 +132,53 @@ def test_two_windows_keep_each_others_marks(chromium: Browser, page: Path) -> No
     assert chromium.run("return document.querySelector('.marking textarea').value") == "why"
 
 
+REFUSE = (
+    "Object.defineProperty(window, 'localStorage', "
+    "{ get() { throw new DOMException('refused', 'SecurityError'); } });"
+)
+
+
+def test_two_reviewers_where_a_page_may_keep_nothing(
+    chromium: Browser, page: Path, reports: Path
+) -> None:
+    with chromium.before_pages(REFUSE):
+        chromium.open(page)
+        chromium.download_to(reports)
+        sign(chromium, "Ana")
+        chromium.press("j", "g")
+        sign(chromium, "Ben")
+        assert tags(chromium) == [""] * 6
+        chromium.press("b")
+        chromium.run("document.querySelector('.download').click()")
+        assert [each["mark"] for each in taken(reports, "Ben")] == ["bad"]
+        sign(chromium, "Ana")
+        assert tags(chromium)[0] == "good"
+        assert said(chromium).endswith("1 doc marked here, 1 of other reviewers left out.")
+
+
+def test_marks_of_earlier_pages_are_the_known_reviewers(chromium: Browser, page: Path) -> None:
+    """They were kept without a name, and the name beside them."""
+    doc_id = answers("dpo", "r" * 6)[0].doc_id
+    entry = {"task": "gsm8k", "doc_id": doc_id, "mark": "good", "note": "", "at": ""}
+    for key, kept in (
+        (f"harness marks {NAMED.id}", json.dumps([entry])),
+        ("harness reviewer", "Ana"),
+    ):
+        chromium.run("localStorage.setItem(arguments[0], arguments[1])", key, kept)
+    chromium.open(page)
+    assert tags(chromium)[0] == "good"
+    sign(chromium, "Ben")
+    chromium.open(page)
+    assert said(chromium) == "0 docs marked here, 1 of other reviewers left out."
+    sign(chromium, "Ana")
+    assert tags(chromium)[0] == "good"
+
+
 def test_marks_work_where_a_page_may_keep_nothing(
     chromium: Browser, page: Path, reports: Path
 ) -> None:
     """As in browsers that refuse localStorage to pages from disk: asking for it is an error."""
-    refuse = (
-        "Object.defineProperty(window, 'localStorage', "
-        "{ get() { throw new DOMException('refused', 'SecurityError'); } });"
-    )
-    with chromium.before_pages(refuse):
+    with chromium.before_pages(REFUSE):
         chromium.open(page)
         assert "only until the page is closed" in help_line(chromium)
         chromium.press("j", "g")

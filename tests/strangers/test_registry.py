@@ -153,7 +153,8 @@ def test_a_suite_that_is_read_loosely_elsewhere_ends_with_2(
     (tasks / "suites/mine.yaml").write_text("tasks: [arc_easy, {task: arc_easy}]\n", "utf-8")
     code, _, told = harness(*words)
     assert code == 2 and "suites/mine.yaml:1: a task of the suite: task: arc_easy is named" in told
-    (tasks / "suites/mine.yaml").write_text("about: mine\ntasks: [arc_easy]\n", "utf-8")
+    left_empty = 'about: ""\ntasks: [{task: arc_easy, num_fewshot: null, limit: , primary: }]\n'
+    (tasks / "suites/mine.yaml").write_text(left_empty, "utf-8")
     assert harness(*words)[0] == 0
 
 

@@ -28,6 +28,7 @@ for (const bar of document.querySelectorAll(".review")) {
   const marks = new Map(); // doc element to its mark here
   let unsaved = false;
   let refused = !kept; // marks are in this page only
+  let here = []; // the list of them then
 
   // A mark is of the name under which it was made; one without a name is of whoever downloads it.
   const name = () => reviewer.value.trim();
@@ -36,10 +37,16 @@ for (const bar of document.querySelectorAll(".review")) {
   const byPlace = new Map(docs.map((doc) => [JSON.stringify(placeOf(doc)), doc]));
   const placed = ({ task, doc_id }) => JSON.stringify({ task, doc_id });
   const docOf = (entry) => byPlace.get(placed(entry));
+  // Marks that were kept before they had names are of the reviewer whom the browser knows.
+  const former = kept?.getItem("harness reviewer")?.trim() ?? "";
   const stored = () => {
+    if (refused) return here;
     try {
       return JSON.parse(kept.getItem(place) ?? "[]")
-        .map(({ task, doc_id, mark, note, at, by = "" }) => ({ task, doc_id, mark, note, at, by }))
+        .map((entry) => {
+          const { task, doc_id, mark, note, at, by = former } = entry;
+          return { task, doc_id, mark, note, at, by };
+        })
         .filter(
           ({ task, doc_id, mark, note, at, by }) =>
             [task, doc_id, note, at, by].every((text) => typeof text === "string") &&
@@ -52,11 +59,9 @@ for (const bar of document.querySelectorAll(".review")) {
   // A run has several pages and reviewers, and one place for all marks: read anew, for another
   // window may have written there.
   const elsewhere = () => stored().filter((entry) => !docOf(entry) || !own(entry));
-  const all = () => [...elsewhere(), ...marks.values()];
-  const others = () => all().filter((entry) => !own(entry)).length;
+  const others = () => stored().filter((entry) => !own(entry)).length;
 
   const restore = () => {
-    if (refused) return;
     const before = [...marks.keys()];
     marks.clear();
     for (const entry of stored()) if (docOf(entry) && own(entry)) marks.set(docOf(entry), entry);
@@ -69,11 +74,15 @@ for (const bar of document.querySelectorAll(".review")) {
       refused = true; // full, or not allowed: the marks are in this page, and can be downloaded
     }
   };
+  const keepAll = (list) => {
+    here = list;
+    if (!refused) keep(place, JSON.stringify(list));
+  };
   // Only what was changed here: what another window wrote of other docs stays.
   const keepMark = (doc) => {
     const rest = stored().filter((entry) => docOf(entry) !== doc || !own(entry));
     const entry = marks.get(doc);
-    keep(place, JSON.stringify(entry ? [...rest, entry] : rest));
+    keepAll(entry ? [...rest, entry] : rest);
   };
   const say = (words = "") => {
     const count = marks.size === 1 ? "1 doc marked here" : `${marks.size} docs marked here`;
@@ -215,7 +224,7 @@ for (const bar of document.querySelectorAll(".review")) {
   bar.querySelector(".download").addEventListener("click", () => {
     reviewer.setAttribute("aria-invalid", String(!name()));
     // One mark a doc: of one made before there was a name and one after it, the later.
-    const found = [...new Map(all().filter(own).map((entry) => [placed(entry), entry])).values()];
+    const found = [...new Map(stored().filter(own).map((entry) => [placed(entry), entry])).values()];
     if (!name() || !found.length) {
       (name() ? bar.querySelector(".download") : reviewer).focus();
       say(name() ? "There is nothing to download:" : "Write your name first.");
@@ -235,9 +244,8 @@ for (const bar of document.querySelectorAll(".review")) {
     link.download = `marks-${run.replace(/[^\w.-]+/g, "-").slice(0, 80)}.json`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-    for (const entry of marks.values()) entry.by ||= name();
-    if (!refused)
-      keep(place, JSON.stringify(stored().map((entry) => ({ ...entry, by: entry.by || name() }))));
+    keepAll(stored().map((entry) => ({ ...entry, by: entry.by || name() })));
+    restore();
     unsaved = false;
     say("Downloaded:");
   });
@@ -256,7 +264,8 @@ for (const bar of document.querySelectorAll(".review")) {
     if (refused && unsaved) event.preventDefault();
   });
 
-  reviewer.value = kept?.getItem("harness reviewer") ?? "";
+  reviewer.value = former;
+  if (stored().length) keepAll(stored());
   restore();
   const help = document.querySelector(".keyhelp");
   help.hidden = false;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from harness.backends.backend import LoadOptions, load_backend
+from harness.checkout import how_to_install
 from harness.engine.model import load_model
 from harness.engine.quantized import Footprint, check
 from harness.errors import WeightsError
@@ -179,24 +181,25 @@ class TestTheLoadedModelIsWhatItIsSaidToBe:
 
 
 @pytest.mark.parametrize(
-    ("config", "says"),
+    ("config", "says", "extra"),
     [
-        ({"load_in_4bit": True}, "bitsandbytes.*installed-train.*lineup-harness.train"),
-        ({"quant_method": "gptq"}, "gptqmodel and optimum.*lineup-harness.quant"),
-        ({"quant_method": "awq"}, "gptqmodel, which loads.*lineup-harness.quant"),
+        ({"load_in_4bit": True}, "bitsandbytes, which loads", "train"),
+        ({"quant_method": "gptq"}, "gptqmodel and optimum", "quant"),
+        ({"quant_method": "awq"}, "gptqmodel, which loads", "quant"),
     ],
     ids=["bnb", "gptq", "awq"],
 )
 def test_the_missing_package_is_named(
     config: dict[str, Any],
     says: str,
+    extra: str,
     wide_model: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = _claiming(wide_model, tmp_path, config)
     monkeypatch.setattr("importlib.util.find_spec", lambda *_: None)
-    with pytest.raises(WeightsError, match=says):
+    with pytest.raises(WeightsError, match=f"{says}.*{re.escape(how_to_install(extra))}"):
         load_model(folder, "auto", False, "float32")
 
 
