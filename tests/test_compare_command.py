@@ -206,6 +206,18 @@ def test_unequal_work_names_the_command_that_makes_it_equal(harness: Command, ru
     assert harness("compare", "tiny", "other", "--tasks", "arc_easy")[0] == 0
 
 
+def test_the_tasks_in_which_both_did_the_same_are_named(harness: Command, runs: Path) -> None:
+    """One was asked more docs of one task, and one task alone; the third is equal."""
+    equal = {"arc_easy": answers(BASE)}
+    stored_run(runs, "tiny", {**equal, "piqa": answers(BASE), "boolq": answers(BASE)})
+    stored_run(runs, "other", {**equal, "piqa": answers(MODEL[:9])})
+    code, _, err = harness("compare", "tiny", "other")
+    assert code == 1 and "Or compare the tasks in which both did the same: --tasks arc_easy" in err
+    assert harness("compare", "tiny", "other", "--tasks", "arc_easy")[0] == 0
+    stored_run(runs, "third", {"piqa": answers(MODEL[:9])})
+    assert "Or compare" not in harness("compare", "tiny", "third")[2]
+
+
 def test_the_advice_keeps_how_the_model_was_run(harness: Command, runs: Path) -> None:
     """Two runs of one model in two dtypes: in the dtype of the base it would be the base again."""
     stored_run(runs, "tiny", {"arc_easy": answers(BASE)}, id="one", limit=100)

@@ -16,6 +16,7 @@ from harness.others import NO_REFERENCE, PARENT, REFERENCE
 from harness.progress import note
 from harness.records import Run, Settings
 from harness.run_folder import RunFolder, list_runs
+from harness.same_work import work_differences
 from harness.zoo import Zoo
 
 _VARIABLES: Mapping[str, str] = {
@@ -106,7 +107,16 @@ def tell_of_newer(taken: StoredRun, runs: Sequence[StoredRun]) -> None:
 
 
 def advice_for(base: Run, model: Run) -> str:
-    """Say what makes the two runs' work the same."""
+    """Say what makes the two runs' work the same, and in which tasks it is."""
+    advice = _same_work(base, model)
+    shared = [task for task in base.results if task in model.results]
+    equal = [task for task in shared if not work_differences(base, model, [task])]
+    if equal and set(equal) != {*base.results, *model.results}:
+        advice += f"\nOr compare the tasks in which both did the same: --tasks {','.join(equal)}"
+    return advice
+
+
+def _same_work(base: Run, model: Run) -> str:
     if base.model.chat_template != model.model.chat_template:
         return "Give both the same chat_template in the registry, and score both again."
     if asked := _unlike_references(base, model):
@@ -118,11 +128,7 @@ def advice_for(base: Run, model: Run) -> str:
             "Both were asked by the same settings at different times: ask both again\n"
             f"  {again}\n  {command}"
         )
-    shared = [task for task in base.results if task in model.results]
-    advice = f"This asks {model.model.name} the same: {command}"
-    if shared and set(shared) != {*base.results, *model.results}:
-        advice += f"\nOr compare what both have, if it is equal: --tasks {','.join(shared)}"
-    return advice
+    return f"This asks {model.model.name} the same: {command}"
 
 
 def _unlike_references(base: Run, model: Run) -> set[str]:
