@@ -246,6 +246,15 @@ class Run:
         """Whether any task was scored on the shipped samples."""
         return any(result.on_samples for result in self.results.values())
 
+    @property
+    def unfinished(self) -> tuple[str, ...]:
+        """The tasks that were asked for and are not here. A complete run has none: those of a suite
+        that hold a model against its parent are not asked of a root.
+        """
+        if self.status == "complete":
+            return ()
+        return tuple(task for task in self.settings.tasks if task not in self.results)
+
 
 @dataclass(frozen=True)
 class Row:

@@ -141,7 +141,7 @@ def _line(run: Run) -> RunLine:
         status=run.status,
         created=run.created,
         tasks=tuple(run.results),
-        missing=sum(task not in run.results for task in run.settings.tasks),
+        missing=len(run.unfinished),
         docs=sum(result.docs for result in run.results.values()),
         samples="all" if all(on_samples) and on_samples else "some" if any(on_samples) else "none",
     )

@@ -297,8 +297,8 @@ def _machine(run: Run) -> str:
 def _row_notes(runs: Sequence[Run], scored: set[str]) -> tuple[str, ...]:
     notes = []
     for run in runs:
-        missing = [task for task in run.settings.tasks if task not in scored]
-        if run.status != "complete" and missing:
+        missing = [task for task in run.unfinished if task not in scored]
+        if missing:
             names = ", ".join(map(clean, missing))
             notes.append(f"{run.status} run: {names} not scored")
     if any(run.model.trust_remote_code for run in runs):

@@ -261,7 +261,7 @@ def _first(
         "run_facts": run_facts(run),
         "data_facts": data_facts(run),
         "sampled": [clean(name) for name, each in run.results.items() if each.on_samples],
-        "missing": [clean(task) for task in run.settings.tasks if task not in run.results],
+        "missing": [clean(task) for task in run.unfinished],
         "methods": methods(run),
         "noises": noises(run),
         "metrics_of": metrics_of,

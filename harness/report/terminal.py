@@ -94,9 +94,8 @@ def print_run(run: Run, console: Console) -> None:
         which = "" if len(sampled) == len(run.results) else f"{', '.join(sampled)}: "
         said = "scored on the shipped samples: not comparable with the benchmarks"
         say(console, which + said, style="yellow")
-    missing = [task for task in run.settings.tasks if task not in run.results]
-    if run.status != "complete" and missing:
-        say(console, f"not scored: {', '.join(missing)}")
+    if run.unfinished:
+        say(console, f"not scored: {', '.join(run.unfinished)}")
     head = ["task", "metric", "value (95% interval)", "n", "notes", "time", "tokens/s"]
     rows: list[list[str]] = []
     for result in run.results.values():

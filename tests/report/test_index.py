@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import urllib.parse
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,8 @@ def test_runs_are_newest_first_with_what_they_scored() -> None:
         run("none", [], created="no time", status="running", tasks=("arc_easy",)),
         run("all", realistic()[-1].results.values(), created="2026-02-01T00:00:00+00:00"),
     ]
+    asked = replace(runs[-1].settings, tasks=(*runs[-1].settings.tasks, "divergence_choices"))
+    runs[-1] = replace(runs[-1], settings=asked)  # of a root, whose suite has it
     lines = build_index(runs, Pages()).runs
     assert [line.model for line in lines] == ["new", "old", "all", "none"]
     assert [(line.docs, line.missing, line.samples) for line in lines] == [
