@@ -4,6 +4,8 @@ model and the real data. Tests that need those are skipped with a reason elsewhe
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import shutil
@@ -36,6 +38,16 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own settings must not change what a test sees."""
     for name in ("DATA", "MODELS", "ZOO", "TASKS", "REPORTS", "LOCK"):
         monkeypatch.delenv(f"HARNESS_{name}", raising=False)
+
+
+@pytest.fixture
+def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system without locks, such as Lustre without ``-o flock``."""
+
+    def refuse(descriptor: object, how: int) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
 
 
 @pytest.fixture(scope="session")

@@ -106,13 +106,8 @@ def test_a_question_is_asked_once(tmp_path: Path) -> None:
     assert [a.tokens_in for a in again] == [a.tokens_in for a in first], "what it took is kept"
 
 
-def test_a_file_system_without_locks_keeps_answers_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(descriptor: int, how: int) -> None:
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
+@pytest.mark.usefixtures("no_locks")
+def test_a_file_system_without_locks_keeps_answers_too(tmp_path: Path) -> None:
     first, asked = ask(tmp_path, SHORT)
     again, asked_again = ask(tmp_path, SHORT)
     assert (asked, asked_again) == (4, 0) and responses(again) == responses(first)

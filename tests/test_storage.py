@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import subprocess
@@ -202,20 +201,9 @@ def test_a_folder_that_is_gone_does_not_keep_others_from_being_scored(
     assert finished == tmp_path / "there"
 
 
-def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file system without them, such as Lustre without ``-o flock``."""
-
-    def refuse(descriptor: object, how: int) -> None:
-        raise OSError(errno.ENOSYS, "Function not implemented")
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
-
-
-def test_a_file_system_without_locks_is_worked_on_without(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("no_locks")
+def test_a_file_system_without_locks_is_worked_on_without(tmp_path: Path) -> None:
     RunFolder(tmp_path / "run").create()
-    no_locks(monkeypatch)
     with held(tmp_path / "run") as locked:
         assert not locked
         age(tmp_path / "run")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 from pathlib import Path
 
 import pytest
@@ -90,13 +88,8 @@ def test_two_processes_do_not_write_to_one_file(path: Path) -> None:
         pass
 
 
-def test_a_file_system_without_locks_keeps_replies_too(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(descriptor: int, how: int) -> None:
-        raise OSError(errno.ENOSYS, "Function not implemented")
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
+@pytest.mark.usefixtures("no_locks")
+def test_a_file_system_without_locks_keeps_replies_too(path: Path) -> None:
     assert set(kept(path)[0]) == {"aa", "bb"}
 
 
