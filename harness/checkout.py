@@ -29,6 +29,11 @@ def how_to_eval(model: str = "") -> str:
     return f"harness eval --model {name}" if model else "harness eval"
 
 
+def how_to_ask(model: str) -> str:
+    """The command that asks a model of a server."""
+    return f"{how_to_eval(model)} {'BASE_URL=' if in_checkout() else '--base-url '}URL"
+
+
 def how_to_train(model: str, force: bool = False) -> str:
     """The command that builds a model and the ancestors that it lacks, or builds it again."""
     if in_checkout():

