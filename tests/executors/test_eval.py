@@ -20,7 +20,7 @@ from harness.executors.remote import PoolExecutor
 from harness.progress import note
 from harness.run_folder import RunFolder
 from harness.types import Request, Response
-from tests.conftest import Command
+from tests.conftest import REPOSITORY, Command
 from tests.executors.thread_pool import ThreadPool
 
 SOME = ("--samples", "--limit", "12", "--tasks", "arc_easy,gsm8k", "--json")
@@ -208,6 +208,7 @@ def test_without_ray_the_error_says_how_to_install_it(
     import sys
 
     monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setattr(sys, "prefix", str(REPOSITORY / ".venv"))  # as make sets it up
     code, _, err = harness("eval", "--model", "tiny", "--samples", "--executor", "ray")
     assert code == 2
     assert err == (
